@@ -1,0 +1,403 @@
+//! The only way in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::activity;
+use super::facts::{Asks, Facts, Presented, Site};
+use super::identity::HeaderPlan;
+use super::policy::{Action, Circumstances, Policies};
+use super::product::{Access, OpenAccess, Product};
+use super::session::{Found, Known, Presence, Session, Standing, Stranger, standing};
+use super::target::Target;
+use super::time::Moment;
+
+/// Everything that can become of a request. Whoever matches on it names every variant: a new one
+/// must be a compile error at each edge, not a hole.
+#[derive(Debug)]
+pub enum Decision {
+    Forward(Permit),
+    /// A page of the portal, on the portal's host.
+    Portal(Visitor),
+    /// A path under `/.vestibule/` on a product's host.
+    Own(Visitor),
+    SignIn(SignIn),
+    Deny(Denial),
+    Unavailable(Absence),
+}
+
+impl Decision {
+    /// The words of `vestibule_decisions_total{decision, reason}` and of the access log.
+    pub fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Decision::Forward(permit) => ("allow", permit.reason()),
+            Decision::Portal(_) => ("portal", "portal"),
+            Decision::Own(_) => ("own", "own"),
+            Decision::SignIn(sign_in) => ("sign_in", sign_in.reason.as_str()),
+            Decision::Deny(denial) => ("deny", denial.reason.as_str()),
+            Decision::Unavailable(absence) => ("unavailable", absence.as_str()),
+        }
+    }
+}
+
+/// Leave to pass one request on to a backend: made here and nowhere else, spent by
+/// `proxy::forward`. It carries what was judged, so that nothing else can be forwarded.
+#[derive(Debug)]
+pub struct Permit {
+    product: Arc<Product>,
+    target: Target,
+    bearer: Bearer,
+    activity: bool,
+}
+
+/// In whose name a request goes on.
+#[derive(Debug, Clone)]
+pub enum Bearer {
+    Person { session: Arc<Session>, presence: Arc<Presence> },
+    /// The operator opened this path: letting in without a session is a decision of its own, with
+    /// its own reason.
+    Anybody(OpenAccess),
+}
+
+impl Permit {
+    pub fn product(&self) -> &Arc<Product> {
+        &self.product
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub fn bearer(&self) -> &Bearer {
+        &self.bearer
+    }
+
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match &self.bearer {
+            Bearer::Person { session, .. } => Some(session),
+            Bearer::Anybody(_) => None,
+        }
+    }
+
+    /// Whether this request keeps the session awake.
+    pub fn counts_as_activity(&self) -> bool {
+        self.activity
+    }
+
+    /// What the backend is told of the person; nothing for anybody.
+    pub fn headers(&self) -> HeaderPlan<'_> {
+        match &self.bearer {
+            Bearer::Person { presence, .. } => HeaderPlan::of(presence),
+            Bearer::Anybody(_) => HeaderPlan::nobody(),
+        }
+    }
+
+    pub fn reason(&self) -> &'static str {
+        match &self.bearer {
+            Bearer::Person { .. } => "session",
+            Bearer::Anybody(OpenAccess::Optional) => "optional",
+            Bearer::Anybody(OpenAccess::Public | OpenAccess::Required) => "public",
+        }
+    }
+}
+
+/// Who came to one of the gateway's own pages; the page decides what it shows.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    pub known: Known,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignIn {
+    pub reason: SignInReason,
+    /// A redirect to the portal, or 401 for senders that can't use one.
+    pub redirect: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignInReason {
+    NoSession,
+    MalformedCookie,
+    Ended,
+    Maximum,
+    Idle,
+    /// Idle in this product: the password is asked for again, the other products go on.
+    ProductIdle,
+    /// The company wants a second factor and this session has none.
+    FactorMissing,
+    /// A rule wants a fresh factor.
+    StepUp,
+}
+
+impl SignInReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SignInReason::NoSession => "no_session",
+            SignInReason::MalformedCookie => "malformed_cookie",
+            SignInReason::Ended => "ended",
+            SignInReason::Maximum => "maximum",
+            SignInReason::Idle => "idle",
+            SignInReason::ProductIdle => "product_idle",
+            SignInReason::FactorMissing => "factor_missing",
+            SignInReason::StepUp => "step_up",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    pub reason: DenialReason,
+    /// The name of the rule that decided, for the page, the log and the audit trail.
+    pub rule: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DenialReason {
+    /// The company's rule.
+    Rule,
+    /// The product needs a grant and this person has none.
+    NotGranted,
+    /// A websocket for a product that has none, or from another site.
+    Upgrade,
+}
+
+impl DenialReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DenialReason::Rule => "rule",
+            DenialReason::NotGranted => "not_granted",
+            DenialReason::Upgrade => "upgrade",
+        }
+    }
+}
+
+/// Why nothing can be said right now: 503 with Retry-After.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// The session store does not answer.
+    Store,
+    /// In the grace of an absent store, and the request would change something.
+    GraceReadsOnly,
+}
+
+impl Absence {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Absence::Store => "store",
+            Absence::GraceReadsOnly => "grace_reads_only",
+        }
+    }
+}
+
+/// What a decision passed on its way. [`decide`] ignores it, `policy explain` prints it: the same
+/// walk for both.
+pub trait Witness {
+    fn saw(&mut self, step: Step<'_>);
+}
+
+/// One thing that was looked at, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step<'a> {
+    Access(OpenAccess),
+    Standing(Standing),
+    Grant { product: &'a str, held: bool },
+    Factor { wanted: bool, held: bool },
+    Rule { name: &'a str, missed: Option<&'static str>, action: Action },
+    NoRule,
+}
+
+/// Looks at nothing.
+pub struct Unwitnessed;
+
+impl Witness for Unwitnessed {
+    #[inline(always)]
+    fn saw(&mut self, _: Step<'_>) {}
+}
+
+/// Decides what becomes of a request. Pure: everything it depends on is an argument.
+pub fn decide(facts: &Facts, known: &Known, policies: &Policies, now: Moment) -> Decision {
+    decide_witnessed(facts, known, policies, now, &mut Unwitnessed)
+}
+
+/// [`decide`], telling `witness` of every step on the way.
+pub fn decide_witnessed(
+    facts: &Facts,
+    known: &Known,
+    policies: &Policies,
+    now: Moment,
+    witness: &mut impl Witness,
+) -> Decision {
+    let product = match &facts.site {
+        Site::Portal => return Decision::Portal(Visitor { known: known.clone() }),
+        Site::Product(product) => product,
+    };
+    if facts.target.is_own() {
+        return Decision::Own(Visitor { known: known.clone() });
+    }
+    if facts.asks == Asks::Upgrade && !product.websockets {
+        return Decision::Deny(Denial { reason: DenialReason::Upgrade, rule: None });
+    }
+    let access = access_of(product, facts.target.path());
+    witness.saw(Step::Access(access));
+    if access == OpenAccess::Public {
+        return Decision::Forward(anybody(product, facts, OpenAccess::Public));
+    }
+    let inside = judge(product, facts, known, policies, now, witness);
+    match inside {
+        // Optional: who is signed in comes as themselves, everybody else as nobody. What a rule
+        // denies stays denied.
+        Decision::SignIn(_) | Decision::Unavailable(Absence::Store)
+            if access == OpenAccess::Optional =>
+        {
+            Decision::Forward(anybody(product, facts, OpenAccess::Optional))
+        }
+        decision => decision,
+    }
+}
+
+fn judge(
+    product: &Arc<Product>,
+    facts: &Facts,
+    known: &Known,
+    policies: &Policies,
+    now: Moment,
+    witness: &mut impl Witness,
+) -> Decision {
+    let found = match known {
+        Known::Unavailable => return Decision::Unavailable(Absence::Store),
+        Known::Nobody(stranger) => return sign_in(stranger_reason(*stranger, facts), facts, product),
+        Known::Found(found) => found,
+    };
+    let Some(presence) = &found.presence else {
+        return sign_in(SignInReason::Ended, facts, product);
+    };
+    let session = &found.session;
+    let policy = policies.of(&session.company);
+    let limits = policies.limits(&session.company, product);
+
+    let worth = standing(session, found.seen, limits, now);
+    witness.saw(Step::Standing(worth));
+    match worth {
+        Standing::Live => {}
+        Standing::OverMaximum => return sign_in(SignInReason::Maximum, facts, product),
+        Standing::OverIdle => return sign_in(SignInReason::Idle, facts, product),
+        Standing::OverProductIdle => return sign_in(SignInReason::ProductIdle, facts, product),
+    }
+
+    let held = session.factor_at.is_some();
+    let wanted = policies.wants_factor(&session.company, &session.person.id);
+    witness.saw(Step::Factor { wanted, held });
+    if wanted && !held {
+        return sign_in(SignInReason::FactorMissing, facts, product);
+    }
+
+    if product.needs_grant {
+        let held = session.person.grants.contains(&product.id);
+        witness.saw(Step::Grant { product: product.id.as_str(), held });
+        if !held {
+            return Decision::Deny(Denial { reason: DenialReason::NotGranted, rule: None });
+        }
+    }
+
+    let circumstances = Circumstances {
+        product,
+        path: facts.target.path(),
+        method: &facts.method,
+        roles: &session.person.roles,
+        address: facts.address,
+        now,
+    };
+    if let Some(rule) = policy.first_match(&circumstances, witness) {
+        match rule.action {
+            Action::Allow => {}
+            Action::Deny => {
+                return Decision::Deny(Denial {
+                    reason: DenialReason::Rule,
+                    rule: Some(rule.name.clone()),
+                });
+            }
+            Action::StepUp { within } => {
+                if !fresh(session.factor_at, within, now) {
+                    return sign_in(SignInReason::StepUp, facts, product);
+                }
+            }
+        }
+    }
+
+    if found.grace && !facts.method.is_safe() {
+        return Decision::Unavailable(Absence::GraceReadsOnly);
+    }
+    Decision::Forward(Permit {
+        product: Arc::clone(product),
+        target: facts.target.clone(),
+        bearer: Bearer::Person {
+            session: Arc::clone(session),
+            presence: Arc::clone(presence),
+        },
+        activity: activity::counts(facts, product),
+    })
+}
+
+fn anybody(product: &Arc<Product>, facts: &Facts, why: OpenAccess) -> Permit {
+    Permit {
+        product: Arc::clone(product),
+        target: facts.target.clone(),
+        bearer: Bearer::Anybody(why),
+        activity: false,
+    }
+}
+
+fn fresh(proved_at: Option<Moment>, within: Duration, now: Moment) -> bool {
+    proved_at.is_some_and(|at| now.since(at) <= within)
+}
+
+fn stranger_reason(stranger: Stranger, facts: &Facts) -> SignInReason {
+    match (stranger, &facts.cookie) {
+        (Stranger::New, Presented::Malformed) | (Stranger::Malformed, _) => {
+            SignInReason::MalformedCookie
+        }
+        (Stranger::New, _) => SignInReason::NoSession,
+        (Stranger::Ended, _) => SignInReason::Ended,
+    }
+}
+
+fn sign_in(reason: SignInReason, facts: &Facts, product: &Product) -> Decision {
+    use super::product::Unauthenticated;
+    let redirect = match product.unauthenticated {
+        Unauthenticated::Auto => facts.asks == Asks::Navigation,
+        Unauthenticated::Redirect => true,
+        Unauthenticated::Refuse => false,
+    };
+    Decision::SignIn(SignIn { reason, redirect })
+}
+
+/// Restrictions match loosely and openings match exactly (see [`Pattern`](super::pattern::Pattern)):
+/// a backend that ignores case must not be opened, or slipped past, by another spelling.
+fn access_of(product: &Product, path: &str) -> OpenAccess {
+    match &product.access {
+        Access::Required => OpenAccess::Required,
+        Access::Optional => OpenAccess::Optional,
+        Access::Public => OpenAccess::Public,
+        Access::ByPath(table) => table
+            .iter()
+            .find(|(pattern, access)| match access {
+                OpenAccess::Required => pattern.matches_any_case(path),
+                OpenAccess::Optional | OpenAccess::Public => pattern.matches(path),
+            })
+            .map_or(OpenAccess::Required, |(_, access)| *access),
+    }
+}
+
+/// The network address that rules and throttles see, for an address that may be IPv4 in IPv6.
+pub fn plain_address(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// A session seen by the code that answers `/.vestibule/…` and the portal's pages.
+pub fn found(known: &Known) -> Option<&Found> {
+    match known {
+        Known::Found(found) => Some(found),
+        Known::Nobody(_) | Known::Unavailable => None,
+    }
+}

@@ -1,0 +1,24 @@
+//! The rules. Everything here is a value or a pure function: no I/O, no clock, no randomness, no
+//! async, no logging. Time, tokens and what the stores said are handed in.
+//!
+//! A request is read into [`Facts`](facts::Facts), its cookie is looked up into
+//! [`Known`](session::Known), and [`decide`](decide::decide) turns both into a
+//! [`Decision`](decide::Decision). Only this module can make a [`Permit`](decide::Permit).
+
+pub mod activity;
+pub mod ceremony;
+pub mod cookies;
+pub mod decide;
+pub mod facts;
+pub mod headers;
+pub mod host;
+pub mod identity;
+pub mod name;
+pub mod pattern;
+pub mod policy;
+pub mod product;
+pub mod return_to;
+pub mod session;
+pub mod target;
+pub mod throttle;
+pub mod time;

@@ -1,0 +1,309 @@
+//! What a sign-in is, and what it means at a moment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use super::name::{CompanyId, Login, PersonId, ProductId, SessionId};
+use super::policy::Limits;
+use super::time::Moment;
+
+/// 256 random bits that a browser holds. Stores hold only the [`SecretHash`].
+#[derive(Clone)]
+pub struct Secret([u8; 32]);
+
+impl Secret {
+    /// The length of the written form.
+    pub const WRITTEN: usize = 43;
+
+    pub const fn from_bytes(bytes: [u8; 32]) -> Secret {
+        Secret(bytes)
+    }
+
+    pub fn parse(text: &[u8]) -> Option<Secret> {
+        let mut bytes = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+            Ok(32) => Some(Secret(bytes)),
+            _ => None,
+        }
+    }
+
+    /// The written form, for a cookie or a link: the one place where the secret leaves the type.
+    pub fn expose(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    pub fn hash(&self) -> SecretHash {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &self.0).as_ref());
+        SecretHash(hash)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// SHA-256 of a [`Secret`]. A plain hash is enough: there are 256 bits to guess.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SecretHash([u8; 32]);
+
+impl SecretHash {
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, secret: &Secret) -> bool {
+        verify_slices_are_equal(&self.0, &secret.hash().0).is_ok()
+    }
+
+    pub fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    pub fn parse(text: &str) -> Option<SecretHash> {
+        Secret::parse(text.as_bytes()).map(|bytes| SecretHash(bytes.0))
+    }
+}
+
+impl PartialEq for SecretHash {
+    fn eq(&self, other: &SecretHash) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for SecretHash {}
+
+impl fmt::Debug for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHash(…)")
+    }
+}
+
+impl TryFrom<String> for SecretHash {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<SecretHash, &'static str> {
+        SecretHash::parse(&text).ok_or("not 43 characters of base64url")
+    }
+}
+
+impl From<SecretHash> for String {
+    fn from(hash: SecretHash) -> String {
+        hash.to_text()
+    }
+}
+
+/// The value of a `__Host-vestibule` cookie.
+#[derive(Debug, Clone)]
+pub enum Token {
+    /// A session's, on the portal or on one product's host: `ID.SECRET`.
+    Session { id: SessionId, secret: Secret },
+    /// A browser that is not signed in yet, on a product's host: `v.SECRET`. A ticket from the
+    /// portal is bound to it, so that nobody can be signed in with somebody else's ticket.
+    Visitor(Secret),
+}
+
+impl Token {
+    pub fn parse(value: &[u8]) -> Option<Token> {
+        let dot = value.iter().position(|b| *b == b'.')?;
+        let (head, rest) = value.split_at_checked(dot)?;
+        let secret = Secret::parse(rest.get(1..)?)?;
+        if head == b"v" {
+            return Some(Token::Visitor(secret));
+        }
+        let id = SessionId::parse(std::str::from_utf8(head).ok()?).ok()?;
+        Some(Token::Session { id, secret })
+    }
+
+    pub fn expose(&self) -> String {
+        match self {
+            Token::Session { id, secret } => format!("{id}.{}", secret.expose()),
+            Token::Visitor(secret) => format!("v.{}", secret.expose()),
+        }
+    }
+}
+
+/// How somebody proved who they are, in the words of RFC 8176.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    Pwd,
+    Otp,
+    Sms,
+    Hwk,
+}
+
+impl Method {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Method::Pwd => "pwd",
+            Method::Otp => "otp",
+            Method::Sms => "sms",
+            Method::Hwk => "hwk",
+        }
+    }
+}
+
+/// What is known of a person at sign-in and told to backends. Whoever changes it in the directory
+/// ends or renews the sessions that carry it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    pub id: PersonId,
+    pub name: String,
+    pub email: String,
+    pub roles: Vec<String>,
+    /// Products with `needs_grant` that were granted.
+    pub grants: Vec<ProductId>,
+}
+
+/// A session's presence in one product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What the browser's cookie on this product's host must hash to.
+    pub token: SecretHash,
+    /// The account's login in this product.
+    pub login: Login,
+    /// When the person last proved themselves for this product: its idle counts from here at the
+    /// earliest.
+    pub entered_at: Moment,
+}
+
+/// One browser's sign-in, as stores keep it. When somebody was last seen is kept apart
+/// ([`LastSeen`]): it changes all the time and invalidates nobody's copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: SessionId,
+    /// Rises by one with each change: a writer names the version it read.
+    pub version: u64,
+    pub person: Profile,
+    /// The current company; policy is decided for it.
+    pub company: CompanyId,
+    /// Companies of the primary account that this person can switch to.
+    pub companies: Vec<CompanyId>,
+    /// The sign-in; the maximum counts from here.
+    pub started_at: Moment,
+    /// The last time that the password was proved.
+    pub password_at: Moment,
+    /// The last time that a second factor was proved.
+    pub factor_at: Option<Moment>,
+    pub methods: Vec<Method>,
+    /// What the browser's cookie on the portal must hash to.
+    pub portal: SecretHash,
+    /// Mixed into the product tokens, which are derived (see `sessions::tokens`).
+    pub seed: SecretHash,
+    pub entries: BTreeMap<ProductId, Entry>,
+    /// Where the sign-in came from, for lists of sessions.
+    pub address: String,
+    pub user_agent: String,
+}
+
+impl Session {
+    /// RFC 8176 values for headers and assertions; `mfa` when two kinds were used.
+    pub fn amr(&self) -> Vec<&'static str> {
+        let mut amr: Vec<&'static str> = self.methods.iter().map(|method| method.as_str()).collect();
+        if self.methods.len() > 1 {
+            amr.push("mfa");
+        }
+        amr
+    }
+
+    pub fn has_role(&self, role: &str) -> bool {
+        self.person.roles.iter().any(|held| held == role)
+    }
+}
+
+/// When a person was last active, anywhere and in each product.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastSeen {
+    pub anywhere: Option<Moment>,
+    pub products: BTreeMap<ProductId, Moment>,
+}
+
+/// The two moments of [`LastSeen`] that matter to one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    pub anywhere: Moment,
+    pub here: Moment,
+}
+
+/// Why nobody is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// No cookie, or a visitor's.
+    New,
+    /// The cookie is not one of ours, or came twice.
+    Malformed,
+    /// The session ended, or the secret is not its own.
+    Ended,
+}
+
+/// What the cookie of a request led to.
+#[derive(Debug, Clone)]
+pub enum Known {
+    Nobody(Stranger),
+    Found(Found),
+    /// The store could not be asked. An input like any other, so that a rule decides what
+    /// happens, not an error path.
+    Unavailable,
+}
+
+/// A session that the presented secret belongs to.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub session: Arc<Session>,
+    pub seen: Seen,
+    /// What the backend is told; `None` on the portal.
+    pub presence: Option<Arc<Presence>>,
+    /// The store is away and the operator allows what this node saw a moment ago: reads only.
+    pub grace: bool,
+}
+
+/// What one product's backend is told of a session, ready to be sent. Made by
+/// [`identity::presence`](super::identity::presence) and kept beside the cached session.
+#[derive(Debug)]
+pub struct Presence {
+    pub product: ProductId,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// `X-Vestibule-Jwt-Assertion`, signed elsewhere.
+    pub assertion: HeaderValue,
+    pub assertion_expires_at: Moment,
+}
+
+/// What a session is worth at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Live,
+    /// Past its maximum: over everywhere.
+    OverMaximum,
+    /// Nobody did anything anywhere for too long: over everywhere.
+    OverIdle,
+    /// Nobody did anything in this product for too long: over here only.
+    OverProductIdle,
+}
+
+/// Judges a session at `now`. Never early: a limit of two hours ends what was seen two hours and
+/// a millisecond ago, not what was seen exactly two hours ago.
+pub fn standing(session: &Session, seen: Seen, limits: Limits, now: Moment) -> Standing {
+    let over = |since: Moment, limit: Duration| now.since(since) > limit;
+    if over(session.started_at, limits.maximum) {
+        Standing::OverMaximum
+    } else if over(seen.anywhere, limits.idle) {
+        Standing::OverIdle
+    } else if limits.product_idle.is_some_and(|idle| over(seen.here, idle)) {
+        Standing::OverProductIdle
+    } else {
+        Standing::Live
+    }
+}
