@@ -3,6 +3,8 @@
 //! The rooms of the house, from the outside in, are described in `docs/architecture.md`.
 
 pub mod config;
+pub mod cli;
 pub mod directory;
 pub mod gate;
+pub mod observe;
 pub mod sessions;

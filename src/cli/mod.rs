@@ -1,0 +1,3 @@
+//! Arguments in, exit code out: one file per verb.
+
+pub mod audit;
