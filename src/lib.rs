@@ -4,4 +4,5 @@
 
 pub mod directory;
 pub mod gate;
+pub mod pages;
 pub mod sessions;
