@@ -9,4 +9,5 @@ pub mod directory;
 pub mod gate;
 pub mod observe;
 pub mod proxy;
+pub mod pages;
 pub mod sessions;
