@@ -37,7 +37,10 @@ pub fn for_backend<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Cow<'a, 
             let end = at + pair.len();
             if is_ours(pair) {
                 // With the ';' that ended the pair before.
-                keep(&mut kept, line.get(begin..at.saturating_sub(1)).unwrap_or_default());
+                keep(
+                    &mut kept,
+                    line.get(begin..at.saturating_sub(1)).unwrap_or_default(),
+                );
                 begin = end + 1;
             }
             at = end + 1;
@@ -55,7 +58,10 @@ pub fn sets_our_cookie(set_cookie: &[u8]) -> bool {
 
 struct Twice;
 
-fn the_one<'a>(lines: impl Iterator<Item = &'a [u8]>, name: &str) -> Result<Option<&'a [u8]>, Twice> {
+fn the_one<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    name: &str,
+) -> Result<Option<&'a [u8]>, Twice> {
     let mut found = None;
     for pair in lines.flat_map(|line| line.split(|&b| b == b';')) {
         let pair = trim_blanks(pair);
@@ -107,7 +113,10 @@ fn is_ours(pair: &[u8]) -> bool {
     let is_border = |c: char| {
         c.is_whitespace()
             || c.is_control()
-            || matches!(c, '"' | '\'' | '=' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}' | '\u{FFFD}')
+            || matches!(
+                c,
+                '"' | '\'' | '=' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}' | '\u{FFFD}'
+            )
     };
     // The beginning decides in all but a few cases: no need to decode a value of 4 KiB.
     if pair.first().is_some_and(|b| b.is_ascii_alphanumeric()) {
@@ -115,8 +124,14 @@ fn is_ours(pair: &[u8]) -> bool {
     }
     let text = String::from_utf8_lossy(pair);
     let text = text.trim_start_matches(is_border);
-    let name = text.split('=').next().unwrap_or(text).trim_matches(is_border);
-    [SESSION_COOKIE, LOGIN_COOKIE].iter().any(|ours| name.eq_ignore_ascii_case(ours))
+    let name = text
+        .split('=')
+        .next()
+        .unwrap_or(text)
+        .trim_matches(is_border);
+    [SESSION_COOKIE, LOGIN_COOKIE]
+        .iter()
+        .any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 #[cfg(test)]
@@ -162,13 +177,22 @@ mod tests {
             (vec!["__Host-vestibule"], "malformed"),
             (vec!["__Host-vestibule="], "malformed"),
             (vec![&format!("{ours}A")], "malformed"),
-            (vec![&format!("__Host-vestibule=\"v.{SECRET}\"")], "malformed"),
-            (vec![&format!("__Host-vestibule=v.{}", &SECRET[1..])], "malformed"),
+            (
+                vec![&format!("__Host-vestibule=\"v.{SECRET}\"")],
+                "malformed",
+            ),
+            (
+                vec![&format!("__Host-vestibule=v.{}", &SECRET[1..])],
+                "malformed",
+            ),
             (vec![&format!("__host-vestibule=v.{SECRET}")], "nothing"),
             (vec![&format!("\u{2003}{ours}")], "nothing"),
             (vec![&format!("\u{b}{ours}")], "nothing"),
             (vec![&format!("\"{ours}\"")], "nothing"),
-            (vec![&format!("__Host-vestibule-login=v.{SECRET}")], "nothing"),
+            (
+                vec![&format!("__Host-vestibule-login=v.{SECRET}")],
+                "nothing",
+            ),
             (vec![&format!("a=\"x; {ours}; y\"")], "visitor"),
             (vec![&format!("a=b,{ours}")], "nothing"),
         ] {
@@ -194,12 +218,27 @@ mod tests {
             (vec!["__Host-vestibule=x; a=b;c=d"], Some("a=b;c=d")),
             (vec!["a=b; __Host-vestibule=x"], Some("a=b")),
             (vec!["a=b; __Host-vestibule=x; c=d"], Some("a=b; c=d")),
-            (vec!["a=b", "__Host-vestibule=x", "c=d; e=f"], Some("a=b; c=d; e=f")),
-            (vec!["a=b; __Host-vestibule-login=x; __HOST-Vestibule=y"], Some("a=b")),
+            (
+                vec!["a=b", "__Host-vestibule=x", "c=d; e=f"],
+                Some("a=b; c=d; e=f"),
+            ),
+            (
+                vec!["a=b; __Host-vestibule-login=x; __HOST-Vestibule=y"],
+                Some("a=b"),
+            ),
             (vec!["\u{2003}__Host-vestibule=x; a=b"], Some("a=b")),
-            (vec!["a=b; \"__Host-vestibule\"=x; __Host-vestibule =y;=__Host-vestibule=z"], Some("a=b")),
-            (vec!["$Version=1; a=\"1; __Host-vestibule=x; b=2\""], Some("$Version=1; a=\"1; b=2\"")),
-            (vec!["__Host-vestibule-2=x; __Host-other=y"], Some("__Host-vestibule-2=x; __Host-other=y")),
+            (
+                vec!["a=b; \"__Host-vestibule\"=x; __Host-vestibule =y;=__Host-vestibule=z"],
+                Some("a=b"),
+            ),
+            (
+                vec!["$Version=1; a=\"1; __Host-vestibule=x; b=2\""],
+                Some("$Version=1; a=\"1; b=2\""),
+            ),
+            (
+                vec!["__Host-vestibule-2=x; __Host-other=y"],
+                Some("__Host-vestibule-2=x; __Host-other=y"),
+            ),
             (vec!["; ;", ""], None),
             (vec![""], None),
         ] {
@@ -209,8 +248,15 @@ mod tests {
 
     #[test]
     fn dropping_at_either_end_copies_nothing() {
-        for line in ["a=b; c=d", "__Host-vestibule=x; a=b", "a=b; __Host-vestibule=x"] {
-            assert!(matches!(for_backend(lines(&[line])), Some(Cow::Borrowed(_))), "{line}");
+        for line in [
+            "a=b; c=d",
+            "__Host-vestibule=x; a=b",
+            "a=b; __Host-vestibule=x",
+        ] {
+            assert!(
+                matches!(for_backend(lines(&[line])), Some(Cow::Borrowed(_))),
+                "{line}"
+            );
         }
     }
 
@@ -232,22 +278,43 @@ mod tests {
             assert!(sets_our_cookie(value.as_bytes()), "{value:?}");
         }
         assert!(sets_our_cookie(b"\xa0__Host-vestibule=x"));
-        for value in ["sid=__Host-vestibule", "__Host-vestibules=x", "a=b; __Host-vestibule=x", "", "vestibule=x"] {
+        for value in [
+            "sid=__Host-vestibule",
+            "__Host-vestibules=x",
+            "a=b; __Host-vestibule=x",
+            "",
+            "vestibule=x",
+        ] {
             assert!(!sets_our_cookie(value.as_bytes()), "{value:?}");
         }
     }
 
     fn crumbs() -> impl Strategy<Value = Vec<String>> {
         let piece = prop_oneof![
-            Just("a=b"), Just("c"), Just(";"), Just("; "), Just("__Host-vestibule"), Just("="), Just("\""),
-            Just(" "), Just("\t"), Just("\u{2003}"), Just("-login"), Just("__host-vestibule=x"),
+            Just("a=b"),
+            Just("c"),
+            Just(";"),
+            Just("; "),
+            Just("__Host-vestibule"),
+            Just("="),
+            Just("\""),
+            Just(" "),
+            Just("\t"),
+            Just("\u{2003}"),
+            Just("-login"),
+            Just("__host-vestibule=x"),
             Just("v.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         ];
-        proptest::collection::vec(proptest::collection::vec(piece, 0..8).prop_map(|p| p.concat()), 0..4)
+        proptest::collection::vec(
+            proptest::collection::vec(piece, 0..8).prop_map(|p| p.concat()),
+            0..4,
+        )
     }
 
     fn pairs(line: &str) -> impl Iterator<Item = &str> {
-        line.split(';').map(|pair| pair.trim_matches([' ', '\t'])).filter(|pair| !pair.is_empty())
+        line.split(';')
+            .map(|pair| pair.trim_matches([' ', '\t']))
+            .filter(|pair| !pair.is_empty())
     }
 
     proptest! {

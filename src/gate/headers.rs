@@ -112,24 +112,35 @@ impl Managed {
         let mut short = [0; SHORT];
         match short.get_mut(..bytes.len()) {
             Some(place) => {
-                place.iter_mut().zip(bytes).for_each(|(to, from)| *to = normal(*from));
+                place
+                    .iter_mut()
+                    .zip(bytes)
+                    .for_each(|(to, from)| *to = normal(*from));
                 self.knows(place, name)
             }
-            None => self.knows(&bytes.iter().map(|byte| normal(*byte)).collect::<Vec<_>>(), name),
+            None => self.knows(
+                &bytes.iter().map(|byte| normal(*byte)).collect::<Vec<_>>(),
+                name,
+            ),
         }
     }
 
     /// Whether a `Connection` value names what must not go missing, or is no list of names at all:
     /// answered 400.
     pub fn connection_names(&self, value: &[u8]) -> bool {
-        value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty()).any(|token| {
-            match std::str::from_utf8(token) {
+        value
+            .split(|&b| b == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|token| !token.is_empty())
+            .any(|token| match std::str::from_utf8(token) {
                 Ok(name) if name.bytes().all(is_token) => {
-                    self.is_managed(name) || NEVER_HOP_BY_HOP.iter().any(|known| known.eq_ignore_ascii_case(name))
+                    self.is_managed(name)
+                        || NEVER_HOP_BY_HOP
+                            .iter()
+                            .any(|known| known.eq_ignore_ascii_case(name))
                 }
                 _ => true,
-            }
-        })
+            })
     }
 
     fn knows(&self, normal: &[u8], name: &str) -> bool {
@@ -148,17 +159,30 @@ impl Managed {
 }
 
 fn key(name: &str) -> Box<[u8]> {
-    trimmed(name.as_bytes()).iter().map(|byte| normal(*byte)).collect()
+    trimmed(name.as_bytes())
+        .iter()
+        .map(|byte| normal(*byte))
+        .collect()
 }
 
 const fn normal(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
 }
 
 /// Without signs at either end, which some servers trim away.
 fn trimmed(name: &[u8]) -> &[u8] {
-    let begin = name.iter().position(u8::is_ascii_alphanumeric).unwrap_or(name.len());
-    let end = name.iter().rposition(u8::is_ascii_alphanumeric).map_or(begin, |last| last + 1);
+    let begin = name
+        .iter()
+        .position(u8::is_ascii_alphanumeric)
+        .unwrap_or(name.len());
+    let end = name
+        .iter()
+        .rposition(u8::is_ascii_alphanumeric)
+        .map_or(begin, |last| last + 1);
     name.get(begin..end).unwrap_or(name)
 }
 
@@ -167,7 +191,20 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -178,7 +215,9 @@ mod tests {
     use super::*;
 
     /// Every character of a header name that is neither a letter, a digit nor '-'.
-    const ALIASES: [char; 14] = ['!', '#', '$', '%', '&', '\'', '*', '+', '.', '^', '_', '`', '|', '~'];
+    const ALIASES: [char; 14] = [
+        '!', '#', '$', '%', '&', '\'', '*', '+', '.', '^', '_', '`', '|', '~',
+    ];
 
     fn managed() -> Managed {
         Managed::new(["X-My-User"])
@@ -186,7 +225,9 @@ mod tests {
 
     #[test]
     fn the_aliases_are_all_there_are() {
-        let tokens = (0..=255).filter(|b| is_token(*b) && !b.is_ascii_alphanumeric()).count();
+        let tokens = (0..=255)
+            .filter(|b| is_token(*b) && !b.is_ascii_alphanumeric())
+            .count();
         assert_eq!(tokens, ALIASES.len() + 1);
         assert_eq!(normal_form("X_Auth.User"), "x-auth-user");
     }
@@ -194,7 +235,11 @@ mod tests {
     #[test]
     fn identity_is_managed_in_every_spelling() {
         let managed = managed();
-        for name in ALWAYS_MANAGED.into_iter().chain(["x-my-user", "x-vestibule-anything", BACKGROUND]) {
+        for name in
+            ALWAYS_MANAGED
+                .into_iter()
+                .chain(["x-my-user", "x-vestibule-anything", BACKGROUND])
+        {
             assert!(managed.is_managed(name), "{name}");
             assert!(managed.is_managed(&name.to_uppercase()), "{name}");
             for alias in ALIASES {
@@ -212,7 +257,10 @@ mod tests {
             assert!(!managed.is_managed(&name.to_uppercase()), "{name}");
             assert!(managed.is_managed(&format!("{name}_")), "{name}_");
             for alias in ALIASES.into_iter().filter(|_| name.contains('-')) {
-                assert!(managed.is_managed(&name.replace('-', &alias.to_string())), "{name} {alias}");
+                assert!(
+                    managed.is_managed(&name.replace('-', &alias.to_string())),
+                    "{name} {alias}"
+                );
             }
         }
         assert!(managed.is_managed("Content_Length"));
@@ -225,8 +273,18 @@ mod tests {
         let managed = managed();
         let long = "x-".repeat(200);
         for name in [
-            "accept", "authorization", "user-agent", "x-csrf-token", "x_csrf_token", "x-forwarded", "x-vestibule",
-            "x-my-users", "", "-", "___", long.as_str(),
+            "accept",
+            "authorization",
+            "user-agent",
+            "x-csrf-token",
+            "x_csrf_token",
+            "x-forwarded",
+            "x-vestibule",
+            "x-my-users",
+            "",
+            "-",
+            "___",
+            long.as_str(),
         ] {
             assert!(!managed.is_managed(name), "{name}");
         }
@@ -240,13 +298,34 @@ mod tests {
     fn connection_makes_nothing_of_ours_vanish() {
         let managed = managed();
         for value in [
-            "close, X-Forwarded-User", "x_forwarded_user", "keep-alive,x-vestibule-jwt-assertion", "host", "Cookie",
-            "content-length", "Transfer-Encoding", "via", "a b", "x;y", "\"close\"", "x-my-user", "cl\u{e9}",
-            "content_length", "X-Request-Id", "authorization",
+            "close, X-Forwarded-User",
+            "x_forwarded_user",
+            "keep-alive,x-vestibule-jwt-assertion",
+            "host",
+            "Cookie",
+            "content-length",
+            "Transfer-Encoding",
+            "via",
+            "a b",
+            "x;y",
+            "\"close\"",
+            "x-my-user",
+            "cl\u{e9}",
+            "content_length",
+            "X-Request-Id",
+            "authorization",
         ] {
             assert!(managed.connection_names(value.as_bytes()), "{value}");
         }
-        for value in ["", "close", "keep-alive, Upgrade", " , close,", "TE", "HTTP2-Settings", "x-hop"] {
+        for value in [
+            "",
+            "close",
+            "keep-alive, Upgrade",
+            " , close,",
+            "TE",
+            "HTTP2-Settings",
+            "x-hop",
+        ] {
             assert!(!managed.connection_names(value.as_bytes()), "{value}");
         }
         assert!(managed.connection_names(b"\xff"));

@@ -49,7 +49,10 @@ impl ReturnTo {
         }
         has_plain_authority(rd).then_some(())?;
         let url = Url::parse(rd).ok()?;
-        if let Some(product) = products.iter().find(|product| same_origin(&url, &product.origin)) {
+        if let Some(product) = products
+            .iter()
+            .find(|product| same_origin(&url, &product.origin))
+        {
             return ReturnTo::on(&product.origin, Some(product), &url);
         }
         same_origin(&url, portal_origin).then_some(())?;
@@ -83,7 +86,11 @@ impl ReturnTo {
             return None;
         }
         let url = format!("{}{}", origin.trim_end_matches('/'), target.forwarded());
-        Some(ReturnTo { product: product.cloned(), target, url })
+        Some(ReturnTo {
+            product: product.cloned(),
+            target,
+            url,
+        })
     }
 }
 
@@ -141,18 +148,47 @@ mod tests {
             ("/", "emr", "https://emr.localhost:8443/"),
             ("/a?b=c", "emr", "https://emr.localhost:8443/a?b=c"),
             ("/a#b", "emr", "https://emr.localhost:8443/a"),
-            ("/a b/é?q=é", "emr", "https://emr.localhost:8443/a%20b/%C3%A9?q=%C3%A9"),
-            ("/a?rd=https://evil.example/", "emr", "https://emr.localhost:8443/a?rd=https://evil.example/"),
+            (
+                "/a b/é?q=é",
+                "emr",
+                "https://emr.localhost:8443/a%20b/%C3%A9?q=%C3%A9",
+            ),
+            (
+                "/a?rd=https://evil.example/",
+                "emr",
+                "https://emr.localhost:8443/a?rd=https://evil.example/",
+            ),
             ("/x/../a", "emr", "https://emr.localhost:8443/a"),
-            ("https://billing.localhost:8443", "billing", "https://billing.localhost:8443/"),
-            ("HTTPS://Billing.LOCALHOST.:8443/a?b", "billing", "https://billing.localhost:8443/a?b"),
-            ("https://billing。localhost:8443/a", "billing", "https://billing.localhost:8443/a"),
-            ("https://login.localhost:8443/apps", "portal", "https://login.localhost:8443/apps"),
+            (
+                "https://billing.localhost:8443",
+                "billing",
+                "https://billing.localhost:8443/",
+            ),
+            (
+                "HTTPS://Billing.LOCALHOST.:8443/a?b",
+                "billing",
+                "https://billing.localhost:8443/a?b",
+            ),
+            (
+                "https://billing。localhost:8443/a",
+                "billing",
+                "https://billing.localhost:8443/a",
+            ),
+            (
+                "https://login.localhost:8443/apps",
+                "portal",
+                "https://login.localhost:8443/apps",
+            ),
             (&long, "emr", &format!("https://emr.localhost:8443{long}")),
         ] {
             let there = parse(rd).unwrap_or_else(|| panic!("{rd:?}"));
             assert_eq!(there.url(), url);
-            assert_eq!(there.product().map_or("portal", |product| product.id.as_str()), place);
+            assert_eq!(
+                there
+                    .product()
+                    .map_or("portal", |product| product.id.as_str()),
+                place
+            );
             assert!(url.ends_with(there.path_and_query()), "{rd}");
         }
     }
@@ -168,29 +204,93 @@ mod tests {
     fn every_other_spelling_leads_nowhere() {
         let long = format!("/{}", "a".repeat(LONGEST));
         for rd in [
-            "", " ", "a", "evil.example", "?x", "#x", "//evil.example", "///evil.example", "/\\evil.example",
-            "\\evil.example", "\\\\evil.example", "/%5Cevil.example", "/%5cevil", "/%2Fevil.example", "/%2f%2fevil",
-            "/\tevil.example", "/\t/evil.example", "/%09/evil.example", "/%0d%0aLocation:x", "\t//evil.example",
-            " //evil.example", "/ /evil.example\n", "/\n/evil.example", "/\r/evil.example", "/a ", "\u{a0}/a",
-            "/./\\evil.example", "/.//evil.example", "/a/..//evil.example", "/%2e%2e//evil.example", "/x//evil",
-            "/;/../\\evil.example", "http:evil.example", "https:evil.example", "https:/evil.example",
-            "https:///evil.example", "https://evil.example", "https:emr.localhost:8443", "https:/emr.localhost:8443/",
-            "https:///emr.localhost:8443/", "//emr.localhost:8443/", "//x@evil.example",
-            "https://emr.localhost:8443@evil.example/", "https://evil.example@emr.localhost:8443/",
-            "https://@emr.localhost:8443/", "https://u:p@emr.localhost:8443/", "https://a@b@emr.localhost:8443/",
-            "https://emr.localhost:8443\\@evil.example/", "https://evil.example\\@emr.localhost:8443/",
-            "https://emr.localhost:8443.evil.example/", "https://emr.localhost.evil.example:8443/",
-            "https://evil.example/emr.localhost:8443", "https://evil.example?emr.localhost:8443",
-            "https://evil.example#emr.localhost:8443", "https://evil。example/", "https://emr.localhost/",
-            "https://emr.localhost:443/", "https://emr.localhost:8444/", "http://emr.localhost:8443/",
-            "https://xemr.localhost:8443/", "https://[::1]:8443/", "https://127.1/", "javascript:alert(1)",
-            "JAVASCRIPT:alert(1)//https://emr.localhost:8443/", "java\tscript:alert(1)", "data:text/html,x",
-            "vbscript:x", "ftp://emr.localhost:8443/", "blob:https://emr.localhost:8443/x", "file:///etc/passwd",
-            "mailto:a@b", "https://", "https://:8443/", "https://emr.localhost:8443//evil.example",
-            "https://emr.localhost:8443/a/%2e%2e//evil", "https://emr.localhost:8443/%5cevil",
-            "/.vestibule/enter?t=x", "/.VESTIBULE/sign_out", "/%2evestibule/x", "/x/../.vestibule/x", "/.vestibule",
-            "https://emr.localhost:8443/.vestibule/enter", "https://login.localhost:8443/.vestibule/x",
-            "/a%00", "/a\0", "/\u{85}/evil", long.as_str(),
+            "",
+            " ",
+            "a",
+            "evil.example",
+            "?x",
+            "#x",
+            "//evil.example",
+            "///evil.example",
+            "/\\evil.example",
+            "\\evil.example",
+            "\\\\evil.example",
+            "/%5Cevil.example",
+            "/%5cevil",
+            "/%2Fevil.example",
+            "/%2f%2fevil",
+            "/\tevil.example",
+            "/\t/evil.example",
+            "/%09/evil.example",
+            "/%0d%0aLocation:x",
+            "\t//evil.example",
+            " //evil.example",
+            "/ /evil.example\n",
+            "/\n/evil.example",
+            "/\r/evil.example",
+            "/a ",
+            "\u{a0}/a",
+            "/./\\evil.example",
+            "/.//evil.example",
+            "/a/..//evil.example",
+            "/%2e%2e//evil.example",
+            "/x//evil",
+            "/;/../\\evil.example",
+            "http:evil.example",
+            "https:evil.example",
+            "https:/evil.example",
+            "https:///evil.example",
+            "https://evil.example",
+            "https:emr.localhost:8443",
+            "https:/emr.localhost:8443/",
+            "https:///emr.localhost:8443/",
+            "//emr.localhost:8443/",
+            "//x@evil.example",
+            "https://emr.localhost:8443@evil.example/",
+            "https://evil.example@emr.localhost:8443/",
+            "https://@emr.localhost:8443/",
+            "https://u:p@emr.localhost:8443/",
+            "https://a@b@emr.localhost:8443/",
+            "https://emr.localhost:8443\\@evil.example/",
+            "https://evil.example\\@emr.localhost:8443/",
+            "https://emr.localhost:8443.evil.example/",
+            "https://emr.localhost.evil.example:8443/",
+            "https://evil.example/emr.localhost:8443",
+            "https://evil.example?emr.localhost:8443",
+            "https://evil.example#emr.localhost:8443",
+            "https://evil。example/",
+            "https://emr.localhost/",
+            "https://emr.localhost:443/",
+            "https://emr.localhost:8444/",
+            "http://emr.localhost:8443/",
+            "https://xemr.localhost:8443/",
+            "https://[::1]:8443/",
+            "https://127.1/",
+            "javascript:alert(1)",
+            "JAVASCRIPT:alert(1)//https://emr.localhost:8443/",
+            "java\tscript:alert(1)",
+            "data:text/html,x",
+            "vbscript:x",
+            "ftp://emr.localhost:8443/",
+            "blob:https://emr.localhost:8443/x",
+            "file:///etc/passwd",
+            "mailto:a@b",
+            "https://",
+            "https://:8443/",
+            "https://emr.localhost:8443//evil.example",
+            "https://emr.localhost:8443/a/%2e%2e//evil",
+            "https://emr.localhost:8443/%5cevil",
+            "/.vestibule/enter?t=x",
+            "/.VESTIBULE/sign_out",
+            "/%2evestibule/x",
+            "/x/../.vestibule/x",
+            "/.vestibule",
+            "https://emr.localhost:8443/.vestibule/enter",
+            "https://login.localhost:8443/.vestibule/x",
+            "/a%00",
+            "/a\0",
+            "/\u{85}/evil",
+            long.as_str(),
         ] {
             assert!(parse(rd).is_none(), "{rd:?} leads to {:?}", parse(rd));
         }
@@ -198,10 +298,33 @@ mod tests {
 
     fn address() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
-            Just("https:"), Just("http:"), Just("javascript:"), Just("/"), Just("//"), Just("\\"), Just("@"),
-            Just("emr.localhost:8443"), Just("login.localhost:8443"), Just("emr.localhost"), Just("evil.example"),
-            Just(":8443"), Just("."), Just(".."), Just("%2e"), Just("%2f"), Just("%5c"), Just("%09"), Just("\t"),
-            Just(" "), Just("?"), Just("#"), Just(";"), Just("。"), Just("a"), Just("[::1]"), Just(".vestibule"),
+            Just("https:"),
+            Just("http:"),
+            Just("javascript:"),
+            Just("/"),
+            Just("//"),
+            Just("\\"),
+            Just("@"),
+            Just("emr.localhost:8443"),
+            Just("login.localhost:8443"),
+            Just("emr.localhost"),
+            Just("evil.example"),
+            Just(":8443"),
+            Just("."),
+            Just(".."),
+            Just("%2e"),
+            Just("%2f"),
+            Just("%5c"),
+            Just("%09"),
+            Just("\t"),
+            Just(" "),
+            Just("?"),
+            Just("#"),
+            Just(";"),
+            Just("。"),
+            Just("a"),
+            Just("[::1]"),
+            Just(".vestibule"),
         ];
         proptest::collection::vec(piece, 0..9).prop_map(|pieces| pieces.concat())
     }

@@ -17,7 +17,9 @@ use super::pattern::Pattern;
 use super::policy::{
     CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
 };
-use super::product::{Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated};
+use super::product::{
+    Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
+};
 use super::session::{self, Entry, Found, Known, Profile, Secret, Seen, Session};
 use super::target::Target;
 use super::time::Moment;
@@ -39,12 +41,18 @@ pub fn product_id(id: &str) -> ProductId {
 }
 
 pub fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+    texts
+        .iter()
+        .map(|text| Pattern::parse(text).unwrap())
+        .collect()
 }
 
 /// EMR (primary), Billing (idle after two hours) or Analytics (needs a grant).
 pub fn plain_product(id: &str) -> Product {
-    let place = ["emr", "billing", "analytics"].iter().position(|known| *known == id).unwrap();
+    let place = ["emr", "billing", "analytics"]
+        .iter()
+        .position(|known| *known == id)
+        .unwrap();
     Product {
         id: product_id(id),
         index: place,
@@ -74,7 +82,11 @@ pub fn products() -> Products {
 pub fn policy() -> CompanyPolicy {
     CompanyPolicy {
         name: String::from("Acme Rehab"),
-        mfa: Mfa { mode: MfaMode::Off, methods: Vec::new(), remember_device: Duration::ZERO },
+        mfa: Mfa {
+            mode: MfaMode::Off,
+            methods: Vec::new(),
+            remember_device: Duration::ZERO,
+        },
         password: PasswordPolicy::default(),
         session_maximum: None,
         session_idle: None,
@@ -89,7 +101,10 @@ pub fn policies(acme: CompanyPolicy) -> Policies {
     Policies {
         companies: HashMap::from([(company("acme"), Arc::new(acme))]),
         default: Arc::new(policy()),
-        session: SessionLimits { maximum: 12 * HOUR, idle: 8 * HOUR },
+        session: SessionLimits {
+            maximum: 12 * HOUR,
+            idle: 8 * HOUR,
+        },
         rollout: Rollout::default(),
         factor_switched_on: HashSet::new(),
     }
@@ -143,7 +158,10 @@ pub fn known(session: Session, product: &Product) -> Found {
     );
     Found {
         session: Arc::new(session),
-        seen: Seen { anywhere: seen_at, here: seen_at },
+        seen: Seen {
+            anywhere: seen_at,
+            here: seen_at,
+        },
         presence: Some(Arc::new(presence)),
         grace: false,
     }
@@ -162,7 +180,11 @@ pub fn facts(product: &Arc<Product>, line: &str) -> Facts {
         method: Method::from_bytes(method.as_bytes()).unwrap(),
         target: Target::parse(path.as_bytes()).unwrap(),
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
-        asks: if navigates { Asks::Navigation } else { Asks::Program },
+        asks: if navigates {
+            Asks::Navigation
+        } else {
+            Asks::Program
+        },
         background: false,
         cookie: Presented::Nothing,
     }

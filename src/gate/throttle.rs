@@ -83,7 +83,14 @@ pub enum Verdict {
 /// hammering at a closed door keeps it closed no longer.
 pub fn attempt(before: Option<Attempts>, rule: &Rule, now: Moment) -> (Verdict, Attempts) {
     let Some(attempts) = before.filter(|attempts| attempts.count(rule, now)) else {
-        return (Verdict::Go, Attempts { failures: 1, last_at: now, window_started_at: now });
+        return (
+            Verdict::Go,
+            Attempts {
+                failures: 1,
+                last_at: now,
+                window_started_at: now,
+            },
+        );
     };
     if attempts.stopped(rule) {
         return (Verdict::Stopped, attempts);
@@ -93,7 +100,14 @@ pub fn attempt(before: Option<Attempts>, rule: &Rule, now: Moment) -> (Verdict, 
         return (Verdict::Wait(left), attempts);
     }
     let failures = attempts.failures.saturating_add(1);
-    (Verdict::Go, Attempts { failures, last_at: now, ..attempts })
+    (
+        Verdict::Go,
+        Attempts {
+            failures,
+            last_at: now,
+            ..attempts
+        },
+    )
 }
 
 impl Rule {
@@ -107,7 +121,9 @@ impl Rule {
             None => Duration::ZERO,
             Some(over) => {
                 let factor = 1_u32.checked_shl(over).unwrap_or(u32::MAX);
-                self.first_wait.saturating_mul(factor).min(self.longest_wait)
+                self.first_wait
+                    .saturating_mul(factor)
+                    .min(self.longest_wait)
             }
         }
     }
@@ -147,7 +163,12 @@ mod tests {
 
     use super::*;
 
-    const RULES: [Rule; 4] = [ACCOUNT_AND_ADDRESS, ADDRESS, ACCOUNT_FROM_STRANGERS, FACTOR_CODES];
+    const RULES: [Rule; 4] = [
+        ACCOUNT_AND_ADDRESS,
+        ADDRESS,
+        ACCOUNT_FROM_STRANGERS,
+        FACTOR_CODES,
+    ];
 
     fn at(secs: i64) -> Moment {
         Moment::from_secs(1_000_000 + secs)
@@ -178,8 +199,17 @@ mod tests {
 
     #[test]
     fn five_are_free_then_waits_double() {
-        let words = run(&ACCOUNT_AND_ADDRESS, &[0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 6, 7]);
-        assert_eq!(words, ["go", "go", "go", "go", "go", "1", "go", "2", "1", "go", "3", "1", "go"].map(String::from));
+        let words = run(
+            &ACCOUNT_AND_ADDRESS,
+            &[0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 6, 7],
+        );
+        assert_eq!(
+            words,
+            [
+                "go", "go", "go", "go", "go", "1", "go", "2", "1", "go", "3", "1", "go"
+            ]
+            .map(String::from)
+        );
         let words = run(&FACTOR_CODES, &[0, 0, 0, 0, 0, 0, 5, 5]);
         assert_eq!(words[5..], ["5", "go", "10"].map(String::from));
     }
@@ -190,14 +220,24 @@ mod tests {
         // The sixth is in the old window, the seventh begins a new one with five that are free.
         tries.extend([900, 902, 902, 902, 902, 902, 902]);
         let words = run(&ACCOUNT_AND_ADDRESS, &tries);
-        assert_eq!(words[5..], ["go", "go", "go", "go", "go", "go", "1"].map(String::from));
+        assert_eq!(
+            words[5..],
+            ["go", "go", "go", "go", "go", "go", "1"].map(String::from)
+        );
     }
 
     #[test]
     fn a_wait_is_served_to_its_end() {
-        let state = Attempts { failures: 60, last_at: at(899), window_started_at: at(0) };
+        let state = Attempts {
+            failures: 60,
+            last_at: at(899),
+            window_started_at: at(0),
+        };
         let (verdict, after) = attempt(Some(state), &ACCOUNT_AND_ADDRESS, at(901));
-        assert_eq!((verdict, after), (Verdict::Wait(Duration::from_secs(898)), state));
+        assert_eq!(
+            (verdict, after),
+            (Verdict::Wait(Duration::from_secs(898)), state)
+        );
         let (verdict, after) = attempt(Some(state), &ACCOUNT_AND_ADDRESS, at(1_799));
         assert_eq!((verdict, after.failures), (Verdict::Go, 1));
     }
@@ -231,7 +271,11 @@ mod tests {
 
     #[test]
     fn states_are_read_as_they_are_written() {
-        let state = Attempts { failures: 3, last_at: at(2), window_started_at: at(1) };
+        let state = Attempts {
+            failures: 3,
+            last_at: at(2),
+            window_started_at: at(1),
+        };
         assert_eq!(Attempts::from_json(&state.to_json()), Some(state));
         assert_eq!(Attempts::from_json(b"{}"), None);
     }

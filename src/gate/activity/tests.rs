@@ -27,9 +27,15 @@ fn people_are_told_from_scripts() {
         ("GET /both", true),
     ] {
         assert_eq!(counts(&facts(&product, line), &product), expected, "{line}");
-        let background = Facts { background: true, ..facts(&product, line) };
+        let background = Facts {
+            background: true,
+            ..facts(&product, line)
+        };
         assert!(!counts(&background, &product), "{line} in the background");
-        let upgrade = Facts { asks: Asks::Upgrade, ..facts(&product, line) };
+        let upgrade = Facts {
+            asks: Asks::Upgrade,
+            ..facts(&product, line)
+        };
         assert!(!counts(&upgrade, &product), "{line} as an upgrade");
     }
 }

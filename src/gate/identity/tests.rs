@@ -15,7 +15,10 @@ fn told(session: Session, product: &Product) -> Vec<(String, String)> {
 }
 
 fn value(headers: &[(String, String)], name: &str) -> Option<String> {
-    headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    headers
+        .iter()
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.clone())
 }
 
 #[test]
@@ -35,7 +38,10 @@ fn the_forwarded_preset_names_person_account_and_session() {
         ("x-vestibule-amr", "pwd,otp,mfa"),
         ("x-vestibule-jwt-assertion", "a.b.c"),
     ];
-    assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        headers,
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
 }
 
 #[test]
@@ -44,23 +50,36 @@ fn other_presets_replace_the_first_rows_only() {
     product.identity = IdentityHeaders::Remote;
     let headers = told(session(), &product);
     assert_eq!(value(&headers, "remote-user").as_deref(), Some("kim"));
-    assert_eq!(value(&headers, "remote-groups").as_deref(), Some("clerk,user_manager"));
+    assert_eq!(
+        value(&headers, "remote-groups").as_deref(),
+        Some("clerk,user_manager")
+    );
     assert_eq!(value(&headers, "x-forwarded-user"), None);
-    assert_eq!(value(&headers, "x-vestibule-company").as_deref(), Some("acme"));
+    assert_eq!(
+        value(&headers, "x-vestibule-company").as_deref(),
+        Some("acme")
+    );
 
     let template = ValueTemplate::parse("{company.id}/{account.login}").unwrap();
-    product.identity = IdentityHeaders::Custom(vec![(HeaderName::from_static("x-my-user"), template)]);
+    product.identity =
+        IdentityHeaders::Custom(vec![(HeaderName::from_static("x-my-user"), template)]);
     let headers = told(session(), &product);
     assert_eq!(value(&headers, "x-my-user").as_deref(), Some("acme/kim"));
     assert_eq!(value(&headers, "remote-user"), None);
-    assert_eq!(value(&headers, "x-vestibule-person").as_deref(), Some("kim"));
+    assert_eq!(
+        value(&headers, "x-vestibule-person").as_deref(),
+        Some("kim")
+    );
 }
 
 #[test]
 fn nothing_that_is_told_can_be_sent_by_a_client() {
     let managed = Managed::new([]);
     for preset in [IdentityHeaders::Forwarded, IdentityHeaders::Remote] {
-        let product = Product { identity: preset, ..plain_product("emr") };
+        let product = Product {
+            identity: preset,
+            ..plain_product("emr")
+        };
         for (name, _) in told(session(), &product) {
             assert!(managed.is_managed(&name), "{name}");
         }
@@ -77,10 +96,20 @@ fn nobody_is_told_as_nothing() {
 
 #[test]
 fn templates_say_what_is_wrong_with_them() {
-    for good in ["", "fixed", "{person.id}", "{person.name} <{person.email}>", "{session.amr}"] {
+    for good in [
+        "",
+        "fixed",
+        "{person.id}",
+        "{person.name} <{person.email}>",
+        "{session.amr}",
+    ] {
         assert!(ValueTemplate::parse(good).is_ok(), "{good}");
     }
-    for (bad, why) in [("{account.password}", "account.login"), ("{person.id", "'}'"), ("a\r\nb", "control")] {
+    for (bad, why) in [
+        ("{account.password}", "account.login"),
+        ("{person.id", "'}'"),
+        ("a\r\nb", "control"),
+    ] {
         let message = ValueTemplate::parse(bad).unwrap_err();
         assert!(message.contains(why), "{bad:?}: {message}");
     }
@@ -91,7 +120,10 @@ fn values_are_ascii_and_can_be_read_back() {
     for (text, written) in [
         ("Kim Doe", "Kim Doe"),
         ("Kïm", "K%C3%AFm"),
-        ("a\r\nX-Forwarded-User: root", "a%0D%0AX-Forwarded-User: root"),
+        (
+            "a\r\nX-Forwarded-User: root",
+            "a%0D%0AX-Forwarded-User: root",
+        ),
         ("%61dmin", "%2561dmin"),
         ("100%", "100%25"),
         ("", ""),
@@ -102,13 +134,31 @@ fn values_are_ascii_and_can_be_read_back() {
 
 #[test]
 fn claims_are_of_this_product_and_short_lived() {
-    let session = Session { factor_at: Some(noon().minus(MINUTE)), ..session() };
+    let session = Session {
+        factor_at: Some(noon().minus(MINUTE)),
+        ..session()
+    };
     let (product, entry) = (plain_product("billing"), entry());
-    let claims = claims(&session, &entry, &product, "https://login.localhost:8443", noon());
-    assert_eq!((claims.aud, claims.sub, claims.account), ("https://billing.localhost:8443", "kim", "kim"));
+    let claims = claims(
+        &session,
+        &entry,
+        &product,
+        "https://login.localhost:8443",
+        noon(),
+    );
+    assert_eq!(
+        (claims.aud, claims.sub, claims.account),
+        ("https://billing.localhost:8443", "kim", "kim")
+    );
     assert_eq!(claims.auth_time, noon().minus(MINUTE).secs());
-    assert_eq!((claims.iat, claims.exp), (noon().secs(), noon().secs() + 300));
-    let by_password = Session { factor_at: None, ..session.clone() };
+    assert_eq!(
+        (claims.iat, claims.exp),
+        (noon().secs(), noon().secs() + 300)
+    );
+    let by_password = Session {
+        factor_at: None,
+        ..session.clone()
+    };
     let claims = super::claims(&by_password, &entry, &product, "i", noon());
     assert_eq!(claims.auth_time, noon().minus(HOUR).secs());
 }
