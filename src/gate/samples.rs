@@ -186,6 +186,7 @@ pub fn facts(product: &Arc<Product>, line: &str) -> Facts {
             Asks::Program
         },
         background: false,
+        foreign_origin: false,
         cookie: Presented::Nothing,
     }
 }

@@ -18,6 +18,7 @@ struct Case {
     product: Product,
     line: &'static str,
     asks: Option<Asks>,
+    foreign_origin: bool,
     cookie: Presented,
     /// Instead of Kim's session.
     stranger: Option<Known>,
@@ -34,6 +35,7 @@ fn case(product: &str, line: &'static str) -> Case {
         product: plain_product(product),
         line,
         asks: None,
+        foreign_origin: false,
         cookie: Presented::Nothing,
         stranger: None,
         session: session(),
@@ -77,6 +79,13 @@ impl Case {
     fn asks(self, asks: Asks) -> Case {
         Case {
             asks: Some(asks),
+            ..self
+        }
+    }
+
+    fn foreign(self) -> Case {
+        Case {
+            foreign_origin: true,
             ..self
         }
     }
@@ -157,6 +166,7 @@ impl Case {
         let product = Arc::new(self.product);
         let mut facts = facts(&product, self.line);
         facts.asks = self.asks.unwrap_or(facts.asks);
+        facts.foreign_origin = self.foreign_origin;
         facts.cookie = self.cookie;
         let kim = found(Found {
             seen: self.seen,
@@ -520,6 +530,26 @@ fn websockets_are_for_products_that_have_them() {
                 .seen(9 * HOUR, 9 * HOUR),
             "sign_in idle",
         ),
+        (
+            case("emr", "GET /ws").asks(Asks::Upgrade).foreign(),
+            "deny upgrade",
+        ),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .foreign()
+                .access(Access::Public),
+            "deny upgrade",
+        ),
+        // What else comes from elsewhere is a link, or the backend's own matter (CORS).
+        (case("emr", "GET /").foreign(), "allow session"),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .nobody(Stranger::New)
+                .unauthenticated(Unauthenticated::Redirect),
+            "sign_in no_session",
+        ),
     ]);
 }
 
@@ -570,6 +600,19 @@ fn one_product_is_never_told_what_is_anothers() {
     });
     let decision = decide(&facts(&emr, "GET /"), &portals, &policies(policy()), noon());
     assert_eq!(decision.words(), ("sign_in", "ended"));
+}
+
+#[test]
+fn a_step_up_says_how_fresh_the_factor_must_be() {
+    let within = |case: Case| match case.decide() {
+        Decision::SignIn(sign_in) => sign_in.within,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        within(case("emr", "GET /x").rule("/x", STEP_UP)),
+        Some(15 * MINUTE)
+    );
+    assert_eq!(within(case("emr", "GET /x").nobody(Stranger::New)), None);
 }
 
 #[test]
