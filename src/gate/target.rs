@@ -319,11 +319,22 @@ fn push_text(out: &mut String, bytes: &[u8]) {
 /// Appends the query with its question mark. It is the backend's own language: passed as it is,
 /// but for what can't stand in a request line.
 fn push_query(out: &mut String, query: &[u8]) -> Result<(), Malformed> {
-    for &byte in query {
-        match byte {
-            0..=b' ' | 0x7F | b'#' => return Err(Malformed::Target),
-            b'"' | b'<' | b'>' | 0x80.. => push_escape(out, byte),
-            _ => out.push(char::from(byte)),
+    let mut rest = query;
+    while !rest.is_empty() {
+        let plain = rest
+            .iter()
+            .position(|b| !matches!(b, b'!' | b'$'..=b';' | b'=' | b'?'..=b'~'))
+            .unwrap_or(rest.len());
+        let (text, tail) = rest.split_at_checked(plain).ok_or(Malformed::Target)?;
+        out.push_str(std::str::from_utf8(text).map_err(|_| Malformed::Target)?);
+        match tail.split_first() {
+            None => return Ok(()),
+            Some((&byte @ (b'"' | b'<' | b'>' | 0x80..), after)) => {
+                push_escape(out, byte);
+                rest = after;
+            }
+            // Controls, blanks, '#'.
+            Some(_) => return Err(Malformed::Target),
         }
     }
     Ok(())
