@@ -114,7 +114,10 @@ pub enum PeopleError {
     #[error("{0}")]
     NotSo(String),
     #[error("{} and nothing was imported", lines(file, .problems))]
-    Problems { file: String, problems: Vec<Problem> },
+    Problems {
+        file: String,
+        problems: Vec<Problem>,
+    },
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The change is made, and sessions go on that should have ended.
@@ -136,16 +139,20 @@ impl PeopleCommand {
     ) -> Result<String, PeopleError> {
         match self {
             PeopleCommand::Import { file, json } => import(means, file, input, *json).await,
-            PeopleCommand::List { company, search, json } => {
-                list(means.directory, company.as_ref(), search.as_deref(), *json).await
-            }
+            PeopleCommand::List {
+                company,
+                search,
+                json,
+            } => list(means.directory, company.as_ref(), search.as_deref(), *json).await,
             PeopleCommand::Show { person, json } => show(means.directory, person, *json).await,
             PeopleCommand::ResetMfa { person, json } => reset_mfa(means, person, *json).await,
             PeopleCommand::Disable { person, json } => disable(means, person, true, *json).await,
             PeopleCommand::Enable { person, json } => disable(means, person, false, *json).await,
-            PeopleCommand::SetPassword { person, product, json } => {
-                set_password(means, person, product, input, *json).await
-            }
+            PeopleCommand::SetPassword {
+                person,
+                product,
+                json,
+            } => set_password(means, person, product, input, *json).await,
         }
     }
 }
@@ -156,17 +163,28 @@ async fn import(
     input: impl AsyncBufRead + Unpin,
     json: bool,
 ) -> Result<String, PeopleError> {
-    let Means { directory, hasher, products, sessions, now } = means;
+    let Means {
+        directory,
+        hasher,
+        products,
+        sessions,
+        now,
+    } = means;
     let name = file.display().to_string();
     let imported = if name == "-" {
         directory.import(hasher, input, products, now).await
     } else {
         let opened = tokio::fs::File::open(file).await;
         let opened = opened.map_err(|error| PeopleError::NotSo(format!("{name}: {error}")))?;
-        directory.import(hasher, BufReader::new(opened), products, now).await
+        directory
+            .import(hasher, BufReader::new(opened), products, now)
+            .await
     };
     let imported = imported.map_err(|error| match error {
-        ImportError::Problems(problems) => PeopleError::Problems { file: name.clone(), problems },
+        ImportError::Problems(problems) => PeopleError::Problems {
+            file: name.clone(),
+            problems,
+        },
         ImportError::Directory(error) => PeopleError::Directory(error),
         error => PeopleError::NotSo(format!("{name}: {error}")),
     })?;
@@ -203,7 +221,8 @@ fn told(imported: &Imported, ended: usize, json: bool) -> String {
         for (kind, tally) in kinds {
             if let Some(slot) = answer.as_object_mut() {
                 let (added, changed) = (tally.added, tally.changed);
-                let tally = json!({"added": added, "changed": changed, "unchanged": tally.unchanged});
+                let tally =
+                    json!({"added": added, "changed": changed, "unchanged": tally.unchanged});
                 slot.insert(kind.to_owned(), tally);
             }
         }
@@ -212,7 +231,9 @@ fn told(imported: &Imported, ended: usize, json: bool) -> String {
     let mut text = String::new();
     for (kind, tally) in kinds {
         let (added, changed, unchanged) = (tally.added, tally.changed, tally.unchanged);
-        text.push_str(&format!("{kind}: {added} added, {changed} changed, {unchanged} unchanged\n"));
+        text.push_str(&format!(
+            "{kind}: {added} added, {changed} changed, {unchanged} unchanged\n"
+        ));
     }
     text.push_str(&format!("sessions: {ended} ended\n"));
     text
@@ -238,10 +259,16 @@ async fn list(
         let people: Vec<Value> = people.iter().map(person_json).collect();
         return Ok(format!("{}\n", Value::Array(people)));
     }
-    Ok(people.iter().map(|person| {
-        let disabled = if person.disabled { "\tdisabled" } else { "" };
-        format!("{}\t{}\t{}\t{}{disabled}\n", person.id, person.company, person.name, person.email)
-    }).collect())
+    Ok(people
+        .iter()
+        .map(|person| {
+            let disabled = if person.disabled { "\tdisabled" } else { "" };
+            format!(
+                "{}\t{}\t{}\t{}{disabled}\n",
+                person.id, person.company, person.name, person.email
+            )
+        })
+        .collect())
 }
 
 async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String, PeopleError> {
@@ -251,8 +278,14 @@ async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String
     if json {
         let mut answer = person_json(&person);
         if let Some(answer) = answer.as_object_mut() {
-            answer.insert(String::from("accounts"), accounts.iter().map(account_json).collect());
-            answer.insert(String::from("factors"), factors.iter().map(factor_json).collect());
+            answer.insert(
+                String::from("accounts"),
+                accounts.iter().map(account_json).collect(),
+            );
+            answer.insert(
+                String::from("factors"),
+                factors.iter().map(factor_json).collect(),
+            );
         }
         return Ok(format!("{answer}\n"));
     }
@@ -264,13 +297,20 @@ async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String
         person.email,
         person.phone.as_deref().unwrap_or("-"),
         person.roles.join(", "),
-        person.grants.iter().map(ProductId::as_str).collect::<Vec<_>>().join(", "),
+        person
+            .grants
+            .iter()
+            .map(ProductId::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
         if person.disabled { "yes" } else { "no" },
     );
     for account in &accounts {
         let (product, login) = (&account.product, &account.login);
         let set_at = account.password_set_at.to_rfc3339();
-        text.push_str(&format!("account: {product} {login}, password of {set_at}\n"));
+        text.push_str(&format!(
+            "account: {product} {login}, password of {set_at}\n"
+        ));
     }
     for factor in &factors {
         let (kind, since) = (factor.kind.as_str(), factor.created_at.to_rfc3339());
@@ -280,7 +320,11 @@ async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String
 }
 
 async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String, PeopleError> {
-    means.directory.person(id).await?.ok_or_else(|| nobody(id))?;
+    means
+        .directory
+        .person(id)
+        .await?
+        .ok_or_else(|| nobody(id))?;
     let removed = means.directory.remove_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
@@ -301,7 +345,11 @@ async fn disable(
         return Err(nobody(id));
     }
     let done = format!("{id}: {}", if disabled { "disabled" } else { "enabled" });
-    let ended = if disabled { end(means, id, EndCause::PersonDisabled, &done).await? } else { 0 };
+    let ended = if disabled {
+        end(means, id, EndCause::PersonDisabled, &done).await?
+    } else {
+        0
+    };
     Ok(if json {
         answer(json!({"person": id, "disabled": disabled, "sessions_ended": ended}))
     } else {
@@ -316,7 +364,12 @@ async fn set_password(
     input: impl AsyncBufRead + Unpin,
     json: bool,
 ) -> Result<String, PeopleError> {
-    let Means { directory, hasher, now, .. } = means;
+    let Means {
+        directory,
+        hasher,
+        now,
+        ..
+    } = means;
     directory.person(id).await?.ok_or_else(|| nobody(id))?;
     let accounts = directory.accounts_of(id).await?;
     let account = accounts
@@ -326,8 +379,13 @@ async fn set_password(
     let password = read_password(input).await?;
     let failed = |error: HashError| PeopleError::NotSo(error.to_string());
     let hash = hasher.hash(password).await.map_err(failed)?;
-    if !directory.set_password(product, &account.login, &hash, now).await? {
-        return Err(PeopleError::NotSo(format!("{id} has no account of {product}")));
+    if !directory
+        .set_password(product, &account.login, &hash, now)
+        .await?
+    {
+        return Err(PeopleError::NotSo(format!(
+            "{id} has no account of {product}"
+        )));
     }
     let done = format!("{id}: password of {product} set");
     let ended = end(means, id, EndCause::PasswordChanged, &done).await?;
@@ -343,7 +401,9 @@ async fn read_password(input: impl AsyncBufRead + Unpin) -> Result<Zeroizing<Str
     let not_so = |text: String| PeopleError::NotSo(text);
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_PASSWORD + 3));
     // Two more for the end of the line, and one to see that there is too much.
-    let most = u64::try_from(LONGEST_PASSWORD).unwrap_or(u64::MAX).saturating_add(3);
+    let most = u64::try_from(LONGEST_PASSWORD)
+        .unwrap_or(u64::MAX)
+        .saturating_add(3);
     input
         .take(most)
         .read_to_end(&mut bytes)
@@ -351,8 +411,8 @@ async fn read_password(input: impl AsyncBufRead + Unpin) -> Result<Zeroizing<Str
         .map_err(|error| not_so(format!("the password can't be read: {error}")))?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let password = std::str::from_utf8(line)
-        .map_err(|_| not_so(String::from("the password is not UTF-8")))?;
+    let password =
+        std::str::from_utf8(line).map_err(|_| not_so(String::from("the password is not UTF-8")))?;
     if password.len() > LONGEST_PASSWORD || password.chars().count() < SHORTEST_PASSWORD {
         return Err(not_so(format!(
             "a password has at least {SHORTEST_PASSWORD} characters and at most {LONGEST_PASSWORD} bytes"
@@ -371,7 +431,10 @@ async fn end(
     done: &str,
 ) -> Result<usize, PeopleError> {
     let ended = means.sessions.end_person(person, cause).await;
-    ended.map_err(|error| PeopleError::Sessions { done: done.to_owned(), error })
+    ended.map_err(|error| PeopleError::Sessions {
+        done: done.to_owned(),
+        error,
+    })
 }
 
 fn nobody(id: &PersonId) -> PeopleError {
@@ -385,8 +448,15 @@ fn answer(value: Value) -> String {
 /// `FILE:LINE[:COLUMN]: what`, as editors understand it.
 fn lines(file: &str, problems: &[Problem]) -> String {
     let mut text = String::new();
-    for Problem { line, column, text: what } in problems {
-        let column = column.map(|column| format!(":{column}")).unwrap_or_default();
+    for Problem {
+        line,
+        column,
+        text: what,
+    } in problems
+    {
+        let column = column
+            .map(|column| format!(":{column}"))
+            .unwrap_or_default();
         text.push_str(&format!("{file}:{line}{column}: {what}\n"));
     }
     text.push_str(&format!("{} problems", problems.len()));
@@ -423,4 +493,54 @@ fn factor_json(factor: &Factor) -> Value {
         "created_at": factor.created_at.to_rfc3339(),
         "last_used_at": factor.last_used_at.map(Moment::to_rfc3339),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        people: People,
+    }
+
+    fn parse(line: &str) -> Result<PeopleCommand, clap::error::ErrorKind> {
+        Alone::try_parse_from(line.split(' '))
+            .map(|alone| alone.people.command)
+            .map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_contract() {
+        Alone::command().debug_assert();
+        for line in [
+            "people import people.jsonl",
+            "people list --json",
+            "people show kim --json",
+            "people reset-mfa kim",
+            "people disable kim",
+            "people enable kim",
+            "people set-password kim --product emr",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_wrong_usage() {
+        use clap::error::ErrorKind;
+        assert_eq!(
+            parse("people disable Kim").unwrap_err(),
+            ErrorKind::ValueValidation
+        );
+        assert_eq!(
+            parse("people set-password kim").unwrap_err(),
+            ErrorKind::MissingRequiredArgument
+        );
+        let typed = parse("people set-password kim --product emr secret").unwrap_err();
+        assert_eq!(typed, ErrorKind::UnknownArgument);
+    }
 }

@@ -7,9 +7,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use argon2::{Algorithm, Argon2, Params, Version};
 use argon2::password_hash::phc;
 use argon2::password_hash::{CustomizedPasswordHasher, PasswordHasher};
+use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use pbkdf2::Pbkdf2;
 use scrypt::Scrypt;
@@ -65,12 +65,17 @@ pub struct Verdict {
     pub upgrade: Option<PasswordHash>,
 }
 
-const WRONG: Verdict = Verdict { correct: false, upgrade: None };
+const WRONG: Verdict = Verdict {
+    correct: false,
+    upgrade: None,
+};
 
 /// Why a hash can't be imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHash {
-    #[error("not a password hash in PHC form (argon2id, scrypt, pbkdf2-sha256, pbkdf2-sha512) or bcrypt's ($2a$, $2b$, $2y$)")]
+    #[error(
+        "not a password hash in PHC form (argon2id, scrypt, pbkdf2-sha256, pbkdf2-sha512) or bcrypt's ($2a$, $2b$, $2y$)"
+    )]
     Form,
     #[error("{0} hashes are not accepted; argon2id, bcrypt, PBKDF2 and scrypt are")]
     Algorithm(&'static str),
@@ -84,9 +89,23 @@ pub enum InvalidHash {
 
 /// A stored hash, read.
 enum Stored {
-    Argon2id { params: Params, version: u32, salt: phc::Salt, output: phc::Output },
-    Scrypt { params: scrypt::Params, salt: phc::Salt, output: phc::Output },
-    Pbkdf2 { algorithm: pbkdf2::Algorithm, params: pbkdf2::Params, salt: phc::Salt, output: phc::Output },
+    Argon2id {
+        params: Params,
+        version: u32,
+        salt: phc::Salt,
+        output: phc::Output,
+    },
+    Scrypt {
+        params: scrypt::Params,
+        salt: phc::Salt,
+        output: phc::Output,
+    },
+    Pbkdf2 {
+        algorithm: pbkdf2::Algorithm,
+        params: pbkdf2::Params,
+        salt: phc::Salt,
+        output: phc::Output,
+    },
     Bcrypt(Box<str>),
 }
 
@@ -135,20 +154,43 @@ impl Stored {
 
     fn matches(&self, password: &[u8]) -> bool {
         let (computed, output) = match self {
-            Stored::Argon2id { params, version, salt, output } => {
+            Stored::Argon2id {
+                params,
+                version,
+                salt,
+                output,
+            } => {
                 let argon2 = Argon2::default();
                 let version = Some(*version);
                 let params = params.clone();
-                (argon2.hash_password_customized(password, salt, None, version, params), output)
+                (
+                    argon2.hash_password_customized(password, salt, None, version, params),
+                    output,
+                )
             }
-            Stored::Scrypt { params, salt, output } => {
+            Stored::Scrypt {
+                params,
+                salt,
+                output,
+            } => {
                 let scrypt = Scrypt::default();
-                (scrypt.hash_password_customized(password, salt, None, None, *params), output)
+                (
+                    scrypt.hash_password_customized(password, salt, None, None, *params),
+                    output,
+                )
             }
-            Stored::Pbkdf2 { algorithm, params, salt, output } => {
+            Stored::Pbkdf2 {
+                algorithm,
+                params,
+                salt,
+                output,
+            } => {
                 let pbkdf2 = Pbkdf2::default();
                 let name = Some(algorithm.as_ref());
-                (pbkdf2.hash_password_customized(password, salt, name, None, *params), output)
+                (
+                    pbkdf2.hash_password_customized(password, salt, name, None, *params),
+                    output,
+                )
             }
             Stored::Bcrypt(hash) => return bcrypt::verify(password, hash).unwrap_or(false),
         };
@@ -156,12 +198,16 @@ impl Stored {
         computed
             .ok()
             .and_then(|computed| computed.hash)
-            .is_some_and(|computed| verify_slices_are_equal(computed.as_ref(), output.as_ref()).is_ok())
+            .is_some_and(|computed| {
+                verify_slices_are_equal(computed.as_ref(), output.as_ref()).is_ok()
+            })
     }
 }
 
 fn read_bcrypt(text: &str) -> Result<Stored, InvalidHash> {
-    let known = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix));
+    let known = ["$2a$", "$2b$", "$2y$"]
+        .iter()
+        .any(|prefix| text.starts_with(prefix));
     let parts: bcrypt::HashParts = text.parse().map_err(|_| InvalidHash::Form)?;
     match parts.get_cost() {
         _ if !known || text.len() != 60 => Err(InvalidHash::Form),
@@ -184,7 +230,12 @@ fn read_argon2id(
     if memory > MOST_MEMORY_KIB || memory * u64::from(params.t_cost()) > MOST_WORK_KIB {
         return Err(InvalidHash::TooCostly);
     }
-    Ok(Stored::Argon2id { params, version, salt, output })
+    Ok(Stored::Argon2id {
+        params,
+        version,
+        salt,
+        output,
+    })
 }
 
 fn read_scrypt(
@@ -201,7 +252,11 @@ fn read_scrypt(
     if memory > MOST_MEMORY_KIB || memory.saturating_mul(u64::from(params.p())) > MOST_WORK_KIB {
         return Err(InvalidHash::TooCostly);
     }
-    Ok(Stored::Scrypt { params, salt, output })
+    Ok(Stored::Scrypt {
+        params,
+        salt,
+        output,
+    })
 }
 
 fn read_pbkdf2(
@@ -211,8 +266,14 @@ fn read_pbkdf2(
     output: phc::Output,
 ) -> Result<Stored, InvalidHash> {
     let algorithm = pbkdf2::Algorithm::new(name).map_err(|_| InvalidHash::Form)?;
-    let rounds = hash.params.get_decimal("i").ok_or(InvalidHash::Parameters)?;
-    let length = hash.params.get_decimal("l").map_or(Some(output.len()), |l| usize::try_from(l).ok());
+    let rounds = hash
+        .params
+        .get_decimal("i")
+        .ok_or(InvalidHash::Parameters)?;
+    let length = hash
+        .params
+        .get_decimal("l")
+        .map_or(Some(output.len()), |l| usize::try_from(l).ok());
     if rounds > MOST_PBKDF2_ROUNDS {
         return Err(InvalidHash::TooCostly);
     }
@@ -221,7 +282,12 @@ fn read_pbkdf2(
     }
     let params = pbkdf2::Params::new_with_output_len(rounds, output.len())
         .map_err(|_| InvalidHash::Parameters)?;
-    Ok(Stored::Pbkdf2 { algorithm, params, salt, output })
+    Ok(Stored::Pbkdf2 {
+        algorithm,
+        params,
+        salt,
+        output,
+    })
 }
 
 /// The bounded pool. Cheap to clone; clones share the slots.
@@ -270,7 +336,8 @@ impl Hasher {
         if password.len() > LONGEST_PASSWORD {
             return Ok(WRONG);
         }
-        self.work(move |bounds| bounds.judge(stored.as_ref(), password.as_bytes())).await
+        self.work(move |bounds| bounds.judge(stored.as_ref(), password.as_bytes()))
+            .await
     }
 
     /// Hashes a new password in the kept form.
@@ -288,7 +355,12 @@ impl Hasher {
         &self,
         job: impl FnOnce(&Bounds) -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let place = self.inner.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let place = self
+            .inner
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Busy)?;
         let slot = timeout(PATIENCE, self.inner.slots.clone().acquire_owned())
             .await
             .map_err(|_| Busy)?
@@ -328,10 +400,16 @@ impl Bounds {
         };
         let correct = stored.matches(password);
         if stored.is_kept_form() {
-            return Verdict { correct, upgrade: None };
+            return Verdict {
+                correct,
+                upgrade: None,
+            };
         }
         if correct {
-            return Verdict { correct, upgrade: hash(password) };
+            return Verdict {
+                correct,
+                upgrade: hash(password),
+            };
         }
         self.compute_dummy(password);
         WRONG
@@ -355,139 +433,4 @@ fn hash(password: &[u8]) -> Option<PasswordHash> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password(text: &str) -> Zeroizing<String> {
-        Zeroizing::new(text.to_owned())
-    }
-
-    /// 'password' in scrypt, from passlib's documentation.
-    const SCRYPT: &str =
-        "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E";
-    /// 'passwordPASSWORDpassword' in PBKDF2.
-    const PBKDF2: &str = "$pbkdf2-sha256$i=4096,l=40\
-        $c2FsdFNBTFRzYWx0U0FMVHNhbHRTQUxUc2FsdFNBTFRzYWx0\
-        $NIyJ28vTKy8y2BS4EW6EzysXNH68GAAYHE4qH7jdU+HGNVGMfaxH6Q";
-    /// 'U*U' in bcrypt, from Openwall's test vectors, in its three spellings.
-    const BCRYPT: &str = "$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
-
-    #[tokio::test]
-    async fn every_form_is_checked_and_replaced_by_ours_when_it_is_right() {
-        let hasher = Hasher::new();
-        let mut cases = vec![
-            (SCRYPT.to_owned(), "password"),
-            (PBKDF2.to_owned(), "passwordPASSWORDpassword"),
-        ];
-        for spelling in ["$2a", "$2b", "$2y"] {
-            cases.push((format!("{spelling}{BCRYPT}"), "U*U"));
-        }
-        for (text, right) in cases {
-            let stored = PasswordHash::parse(&text).unwrap();
-            let wrong = hasher.verify(Some(stored.clone()), password("wrong")).await.unwrap();
-            assert_eq!(wrong, WRONG, "{text}");
-            let verdict = hasher.verify(Some(stored), password(right)).await.unwrap();
-            assert!(verdict.correct, "{text}");
-            let upgrade = verdict.upgrade.unwrap();
-            let again = hasher.verify(Some(upgrade), password(right)).await.unwrap();
-            assert_eq!(again, Verdict { correct: true, upgrade: None });
-        }
-    }
-
-    #[tokio::test]
-    async fn argon2id_with_other_parameters_is_replaced() {
-        let weak = Argon2::new(Algorithm::Argon2id, Version::V0x10, Params::new(64, 1, 1, None).unwrap());
-        let weak: phc::PasswordHash = weak.hash_password_with_salt(b"right", b"saltsalt").unwrap();
-        let stored = PasswordHash::parse(&weak.to_string()).unwrap();
-        let verdict = Hasher::new().verify(Some(stored), password("right")).await.unwrap();
-        assert!(verdict.correct && verdict.upgrade.is_some());
-    }
-
-    #[tokio::test]
-    async fn nobody_is_wrong_and_so_is_a_hash_that_cant_be_read() {
-        let hasher = Hasher::new();
-        assert_eq!(hasher.verify(None, password("nobody's password")).await, Ok(WRONG));
-        let broken = Some(PasswordHash(String::from("!")));
-        assert_eq!(hasher.verify(broken, password("")).await, Ok(WRONG));
-    }
-
-    #[tokio::test]
-    async fn an_overlong_password_is_refused_before_any_work() {
-        let hasher = Hasher::with_bounds(1, 0);
-        let _all = hasher.inner.slots.clone().acquire_owned().await.unwrap();
-        let long = "a".repeat(LONGEST_PASSWORD + 1);
-        assert_eq!(hasher.verify(None, password(&long)).await, Ok(WRONG));
-        assert_eq!(hasher.hash(password(&long)).await, Err(HashError::TooLong));
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_turns_away_at_once() {
-        let hasher = Hasher::with_bounds(1, 1);
-        let slot = hasher.inner.slots.clone().acquire_owned().await.unwrap();
-        let waiting = tokio::spawn({
-            let hasher = hasher.clone();
-            async move { hasher.hash(password("one")).await }
-        });
-        let working = hasher.inner.places.clone().acquire_owned().await.unwrap();
-        while hasher.inner.places.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(hasher.verify(None, password("two")).await, Err(Busy));
-        drop((slot, working));
-        assert!(waiting.await.unwrap().is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_caller_that_goes_away_does_not_free_the_slot_early() {
-        let hasher = Hasher::with_bounds(1, 0);
-        let (begin, begun) = std::sync::mpsc::channel::<()>();
-        let (entered, inside) = tokio::sync::oneshot::channel();
-        let job = tokio::spawn({
-            let hasher = hasher.clone();
-            async move {
-                let work = hasher.work(move |_| {
-                    entered.send(()).unwrap();
-                    drop(begun.recv());
-                });
-                work.await
-            }
-        });
-        inside.await.unwrap();
-        job.abort();
-        assert!(job.await.unwrap_err().is_cancelled());
-        assert_eq!(hasher.verify(None, password("two")).await, Err(Busy));
-        drop(begin);
-        let freed = hasher.inner.places.acquire().await;
-        assert!(freed.is_ok());
-    }
-
-    #[test]
-    fn bombs_and_strangers_are_refused() {
-        let salted = |head: &str| format!("{head}$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-        for (text, expected) in [
-            (salted("$argon2id$v=19$m=4194304,t=1,p=1"), InvalidHash::TooCostly),
-            (salted("$argon2id$v=19$m=65536,t=100,p=1"), InvalidHash::TooCostly),
-            (salted("$argon2id$v=7$m=65536,t=1,p=1"), InvalidHash::Parameters),
-            (salted("$argon2i$v=19$m=65536,t=1,p=1"), InvalidHash::Algorithm("argon2i")),
-            (salted("$scrypt$ln=24,r=8,p=1"), InvalidHash::TooCostly),
-            (salted("$scrypt$ln=17,r=8,p=100"), InvalidHash::TooCostly),
-            (salted("$pbkdf2-sha256$i=900000000,l=32"), InvalidHash::TooCostly),
-            (salted("$pbkdf2-sha256$i=10,l=32"), InvalidHash::Parameters),
-            (salted("$pbkdf2-sha256$i=10000,l=31"), InvalidHash::Parameters),
-            (String::from("$argon2id$v=19$m=65536,t=1,p=1"), InvalidHash::Incomplete),
-            (String::from("$2b$31$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"), InvalidHash::TooCostly),
-            (String::from("$2x$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"), InvalidHash::Form),
-            (String::from("secret"), InvalidHash::Form),
-            (String::new(), InvalidHash::Form),
-        ] {
-            assert_eq!(PasswordHash::parse(&text), Err(expected), "{text}");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn reading_a_hash_never_panics(text in "\\$?(2b|argon2id|scrypt|pbkdf2-sha256)?[$=,a-z0-9]{0,60}") {
-            drop(PasswordHash::parse(&text));
-        }
-    }
-}
+mod tests;
