@@ -3,7 +3,11 @@
 //! The rooms of the house, from the outside in, are described in `docs/architecture.md`.
 
 pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod directory;
 pub mod gate;
 pub mod observe;
+pub mod proxy;
+pub mod pages;
 pub mod sessions;

@@ -6,6 +6,7 @@
 //! [`Decision`](decide::Decision). Only this module can make a [`Permit`](decide::Permit).
 
 pub mod activity;
+pub mod arrival;
 pub mod ceremony;
 pub mod cookies;
 pub mod decide;
