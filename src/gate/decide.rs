@@ -273,7 +273,8 @@ fn judge(
         Known::Nobody(stranger) => return sign_in(stranger_reason(*stranger, facts), facts, product),
         Known::Found(found) => found,
     };
-    let Some(presence) = &found.presence else {
+    // One product's backend is never told what is another's, whatever a cache mixed up.
+    let Some(presence) = found.presence.as_ref().filter(|presence| presence.product == product.id) else {
         return sign_in(SignInReason::Ended, facts, product);
     };
     let session = &found.session;
@@ -412,3 +413,6 @@ pub fn found(known: &Known) -> Option<&Found> {
         Known::Nobody(_) | Known::Unavailable => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

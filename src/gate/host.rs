@@ -22,8 +22,9 @@ impl Host {
 
     /// A host in a configuration, without a port; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Host, String> {
-        canonical(text.as_bytes())
-            .ok_or_else(|| format!("{text:?} is not a host name (letters, digits, '-', '_', '.') or an address"))
+        canonical(text.as_bytes()).ok_or_else(|| {
+            format!("{text:?} is not a host name (letters, digits, '-', '_', '.') or an address")
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -72,7 +73,8 @@ fn canonical(name: &[u8]) -> Option<Host> {
     }
     let name = name.strip_suffix('.').unwrap_or(name);
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let fine = |label: &str| (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(allowed);
+    let fine =
+        |label: &str| (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(allowed);
     if name.len() > LONGEST_NAME || !name.split('.').all(fine) {
         return None;
     }
@@ -96,7 +98,9 @@ pub struct DuplicateHost(pub Host);
 
 impl<T> HostTable<T> {
     pub fn new() -> HostTable<T> {
-        HostTable { entries: HashMap::new() }
+        HostTable {
+            entries: HashMap::new(),
+        }
     }
 
     pub fn insert(&mut self, host: Host, value: T) -> Result<(), DuplicateHost> {
@@ -142,7 +146,11 @@ mod tests {
             ("[0:0::0:1]:443", "[::1]"),
             ("[FE80::A]", "[fe80::a]"),
         ] {
-            assert_eq!(Host::parse_authority(raw.as_bytes()).unwrap().as_str(), host, "{raw}");
+            assert_eq!(
+                Host::parse_authority(raw.as_bytes()).unwrap().as_str(),
+                host,
+                "{raw}"
+            );
         }
     }
 
@@ -151,30 +159,89 @@ mod tests {
         let long = format!("{}a", "a.".repeat(127));
         let label = "a".repeat(64);
         for raw in [
-            "", ".", "..", "a..b", ".a", "a..", "a b", " a", "a ", "a,b", "a, b", "a/b", "a\\b", "u@a", "u:p@a",
-            "a:", "a:0", "a:65536", "a:99999", "a:+1", "a:-1", "a:abc", "a:80:80", "a:000080", ":80", "a?b",
-            "a#b", "a%41", "[", "[]", "[::1", "::1", "[::1]x", "[::1]:", "[::1%25lo]", "[127.0.0.1]", "127.1",
-            "1", "256.0.0.1", "0127.0.0.1", "é.example", "a\0", "a\r\n", "a\t", "*", "a;b", long.as_str(),
+            "",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a..",
+            "a b",
+            " a",
+            "a ",
+            "a,b",
+            "a, b",
+            "a/b",
+            "a\\b",
+            "u@a",
+            "u:p@a",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:99999",
+            "a:+1",
+            "a:-1",
+            "a:abc",
+            "a:80:80",
+            "a:000080",
+            ":80",
+            "a?b",
+            "a#b",
+            "a%41",
+            "[",
+            "[]",
+            "[::1",
+            "::1",
+            "[::1]x",
+            "[::1]:",
+            "[::1%25lo]",
+            "[127.0.0.1]",
+            "127.1",
+            "1",
+            "256.0.0.1",
+            "0127.0.0.1",
+            "é.example",
+            "a\0",
+            "a\r\n",
+            "a\t",
+            "*",
+            "a;b",
+            long.as_str(),
             label.as_str(),
         ] {
-            assert_eq!(Host::parse_authority(raw.as_bytes()), Err(Malformed::Host), "{raw:?}");
+            assert_eq!(
+                Host::parse_authority(raw.as_bytes()),
+                Err(Malformed::Host),
+                "{raw:?}"
+            );
         }
         assert!(Host::parse_authority(b"a\xff").is_err());
     }
 
     #[test]
     fn a_configured_host_has_no_port() {
-        assert_eq!(Host::parse("EMR.localhost.").unwrap().as_str(), "emr.localhost");
-        assert!(Host::parse("emr.localhost:8443").unwrap_err().contains("emr.localhost:8443"));
+        assert_eq!(
+            Host::parse("EMR.localhost.").unwrap().as_str(),
+            "emr.localhost"
+        );
+        assert!(
+            Host::parse("emr.localhost:8443")
+                .unwrap_err()
+                .contains("emr.localhost:8443")
+        );
     }
 
     #[test]
     fn the_table_knows_every_spelling_and_takes_none_twice() {
         let mut table = HostTable::new();
-        table.insert(Host::parse("emr.localhost").unwrap(), 1).unwrap();
+        table
+            .insert(Host::parse("emr.localhost").unwrap(), 1)
+            .unwrap();
         let again = Host::parse_authority(b"EMR.localhost.:443").unwrap();
         assert_eq!(table.get(&again), Some(&1));
-        assert_eq!(table.insert(again.clone(), 2), Err(DuplicateHost(again.clone())));
+        assert_eq!(
+            table.insert(again.clone(), 2),
+            Err(DuplicateHost(again.clone()))
+        );
         assert_eq!(table.get(&again), Some(&1));
         assert_eq!(table.get(&Host::parse("billing.localhost").unwrap()), None);
     }

@@ -32,11 +32,22 @@ enum Strictness {
 impl Pattern {
     /// Reads a pattern; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Pattern, String> {
-        let rest = text.strip_prefix('/').ok_or("a path pattern begins with '/'")?;
+        let rest = text
+            .strip_prefix('/')
+            .ok_or("a path pattern begins with '/'")?;
         for (sign, why) in [
-            ('?', "a query is never matched; leave out the '?' and what follows"),
-            ('#', "a fragment never reaches a server; leave out the '#' and what follows"),
-            (';', "path parameters are not matched; leave out the ';' and what follows"),
+            (
+                '?',
+                "a query is never matched; leave out the '?' and what follows",
+            ),
+            (
+                '#',
+                "a fragment never reaches a server; leave out the '#' and what follows",
+            ),
+            (
+                ';',
+                "path parameters are not matched; leave out the ';' and what follows",
+            ),
             ('\\', "a backslash can't stand in a path"),
         ] {
             if text.contains(sign) {
@@ -53,7 +64,10 @@ impl Pattern {
             .enumerate()
             .map(|(place, part)| Segment::parse(part, place == last))
             .collect::<Result<_, _>>()?;
-        Ok(Pattern { text: text.to_owned(), segments })
+        Ok(Pattern {
+            text: text.to_owned(),
+            segments,
+        })
     }
 
     /// As it was written.
@@ -123,7 +137,9 @@ impl Segment {
             return Ok(Segment::Any);
         }
         if part.contains("**") {
-            return Err(format!("'**' must stand alone between slashes, not in {part:?}"));
+            return Err(format!(
+                "'**' must stand alone between slashes, not in {part:?}"
+            ));
         }
         if part.is_empty() {
             return if last {
@@ -133,9 +149,16 @@ impl Segment {
             };
         }
         let upper = part.to_ascii_uppercase();
-        for (escape, what) in [("%2F", "slash"), ("%5C", "backslash"), ("%3B", "semicolon"), ("%2A", "star")] {
+        for (escape, what) in [
+            ("%2F", "slash"),
+            ("%5C", "backslash"),
+            ("%3B", "semicolon"),
+            ("%2A", "star"),
+        ] {
             if upper.contains(escape) {
-                return Err(format!("an encoded {what} ({escape}) can't stand in a pattern"));
+                return Err(format!(
+                    "an encoded {what} ({escape}) can't stand in a pattern"
+                ));
             }
         }
         let canonical = canonical_path(&format!("/{part}"))

@@ -37,7 +37,9 @@ impl Target {
         if raw.first() != Some(&b'/') {
             return Err(Malformed::Target);
         }
-        let (path, rest) = raw.split_at_checked(plain_prefix(raw)).ok_or(Malformed::Target)?;
+        let (path, rest) = raw
+            .split_at_checked(plain_prefix(raw))
+            .ok_or(Malformed::Target)?;
         match rest.first() {
             None | Some(b'?') => {
                 let mut forwarded = String::with_capacity(raw.len());
@@ -45,7 +47,12 @@ impl Target {
                 let path_end = forwarded.len();
                 push_query(&mut forwarded, rest)?;
                 // Plain paths have no segment that begins with a dot.
-                Ok(Target { forwarded, path_end, decoded: None, own: false })
+                Ok(Target {
+                    forwarded,
+                    path_end,
+                    decoded: None,
+                    own: false,
+                })
             }
             Some(_) => parse_slowly(raw),
         }
@@ -58,7 +65,10 @@ impl Target {
             return Err(Malformed::TargetTooLong);
         }
         let rest = after_scheme(raw).ok_or(Malformed::Target)?;
-        let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|b| matches!(b, b'/' | b'?' | b'#'))
+            .unwrap_or(rest.len());
         let (authority, rest) = rest.split_at_checked(end).ok_or(Malformed::Target)?;
         let host = Host::parse_authority(authority)?;
         let target = match rest.first() {
@@ -130,7 +140,18 @@ const fn is_plain(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
-            b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'='
+            b'/' | b':'
+                | b'@'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b'='
         )
 }
 
@@ -158,11 +179,18 @@ fn parse_slowly(raw: &[u8]) -> Result<Target, Malformed> {
         push_text(&mut decoded, segment.name());
     }
     let path_end = forwarded.len();
-    let own = decoded.get(..OWN.len()).is_some_and(|head| head.eq_ignore_ascii_case(OWN))
+    let own = decoded
+        .get(..OWN.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(OWN))
         && matches!(decoded.as_bytes().get(OWN.len()), None | Some(b'/'));
     let decoded = (decoded != forwarded).then(|| decoded.into_boxed_str());
     push_query(&mut forwarded, query)?;
-    Ok(Target { forwarded, path_end, decoded, own })
+    Ok(Target {
+        forwarded,
+        path_end,
+        decoded,
+        own,
+    })
 }
 
 /// One segment, percent-decoded once.
@@ -182,7 +210,10 @@ impl Segment {
         let mut rest = raw.iter();
         while let Some(&byte) = rest.next() {
             let (byte, escaped) = match byte {
-                b'%' => (unescape(rest.next(), rest.next()).ok_or(Malformed::Path)?, true),
+                b'%' => (
+                    unescape(rest.next(), rest.next()).ok_or(Malformed::Path)?,
+                    true,
+                ),
                 byte => (byte, false),
             };
             if byte < b' ' || matches!(byte, 0x7F | b'/' | b'\\') {
@@ -200,7 +231,11 @@ impl Segment {
             bytes.push(byte);
         }
         let name_end = name_end.unwrap_or(bytes.len());
-        Ok(Segment { bytes, name_end, encoded_semicolon })
+        Ok(Segment {
+            bytes,
+            name_end,
+            encoded_semicolon,
+        })
     }
 
     /// The segment without its parameters, which rules don't see.
@@ -215,7 +250,8 @@ impl Segment {
         // Servers that decode first read `%3B` as the start of parameters, others as text
         // (Keycloak CVE-2026-74909). In a file's name it is harmless, in a folder's it isn't.
         let hidden = self.encoded_semicolon && !last;
-        if empty || hidden || is_dots(self.name()) || self.is_double() || has_overlong(&self.bytes) {
+        if empty || hidden || is_dots(self.name()) || self.is_double() || has_overlong(&self.bytes)
+        {
             return Err(Malformed::Path);
         }
         Ok(())
@@ -239,7 +275,9 @@ fn is_dots(name: &[u8]) -> bool {
 
 /// Overlong UTF-8, which lenient decoders take for a dot or a slash (`%C0%AE`, `%E0%80%AF`).
 fn has_overlong(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F]))
+    bytes
+        .windows(2)
+        .any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F]))
 }
 
 fn unescape(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
@@ -248,7 +286,11 @@ fn unescape(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
 }
 
 fn push_escape(out: &mut String, byte: u8) {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase();
+    let digit = |value: u8| {
+        char::from_digit(u32::from(value), 16)
+            .unwrap_or('0')
+            .to_ascii_uppercase()
+    };
     out.push('%');
     out.push(digit(byte >> 4));
     out.push(digit(byte & 0x0F));
@@ -259,23 +301,40 @@ fn push_text(out: &mut String, bytes: &[u8]) {
         for character in chunk.valid().chars() {
             if character == '%' || character.is_control() {
                 let mut buffer = [0; 4];
-                character.encode_utf8(&mut buffer).bytes().for_each(|byte| push_escape(out, byte));
+                character
+                    .encode_utf8(&mut buffer)
+                    .bytes()
+                    .for_each(|byte| push_escape(out, byte));
             } else {
                 out.push(character);
             }
         }
-        chunk.invalid().iter().for_each(|&byte| push_escape(out, byte));
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|&byte| push_escape(out, byte));
     }
 }
 
 /// Appends the query with its question mark. It is the backend's own language: passed as it is,
 /// but for what can't stand in a request line.
 fn push_query(out: &mut String, query: &[u8]) -> Result<(), Malformed> {
-    for &byte in query {
-        match byte {
-            0..=b' ' | 0x7F | b'#' => return Err(Malformed::Target),
-            b'"' | b'<' | b'>' | 0x80.. => push_escape(out, byte),
-            _ => out.push(char::from(byte)),
+    let mut rest = query;
+    while !rest.is_empty() {
+        let plain = rest
+            .iter()
+            .position(|b| !matches!(b, b'!' | b'$'..=b';' | b'=' | b'?'..=b'~'))
+            .unwrap_or(rest.len());
+        let (text, tail) = rest.split_at_checked(plain).ok_or(Malformed::Target)?;
+        out.push_str(std::str::from_utf8(text).map_err(|_| Malformed::Target)?);
+        match tail.split_first() {
+            None => return Ok(()),
+            Some((&byte @ (b'"' | b'<' | b'>' | 0x80..), after)) => {
+                push_escape(out, byte);
+                rest = after;
+            }
+            // Controls, blanks, '#'.
+            Some(_) => return Err(Malformed::Target),
         }
     }
     Ok(())

@@ -46,7 +46,11 @@ fn spellings_of_one_path_are_one_target() {
         ("/%2541", "/%2541", "/%2541"),
         ("/a|b[c]", "/a%7Cb%5Bc%5D", "/a|b[c]"),
         ("/x%C2%85y", "/x%C2%85y", "/x%C2%85y"),
-        ("/shop;jsessionid=1A/cart", "/shop;jsessionid=1A/cart", "/shop/cart"),
+        (
+            "/shop;jsessionid=1A/cart",
+            "/shop;jsessionid=1A/cart",
+            "/shop/cart",
+        ),
         ("/shop;a;b=%2e%2e", "/shop;a;b=..", "/shop"),
         ("/;jsessionid=1A", "/;jsessionid=1A", "/"),
         ("/files/a%3Bb.pdf", "/files/a%3Bb.pdf", "/files/a"),
@@ -61,24 +65,85 @@ fn spellings_of_one_path_are_one_target() {
 #[test]
 fn what_is_no_target_is_refused() {
     for raw in [
-        "", "*", "x", "?x", "admin/x", "http://emr/", " /x", "/a b", "/a\tb", "/a#b", "/a?b#c", "/a?b c",
-        "/a\r\nb", "/a\0", "/a?b\0", "/a?b\x7f", "/a\x7f",
+        "",
+        "*",
+        "x",
+        "?x",
+        "admin/x",
+        "http://emr/",
+        " /x",
+        "/a b",
+        "/a\tb",
+        "/a#b",
+        "/a?b#c",
+        "/a?b c",
+        "/a\r\nb",
+        "/a\0",
+        "/a?b\0",
+        "/a?b\x7f",
+        "/a\x7f",
     ] {
         assert_eq!(refusal(raw), Some(Malformed::Target), "{raw:?}");
     }
-    assert_eq!(refusal("/".repeat(Target::LONGEST + 1)), Some(Malformed::TargetTooLong));
-    assert_eq!(refusal(format!("/{}", "a".repeat(Target::LONGEST - 1))), None);
+    assert_eq!(
+        refusal("/".repeat(Target::LONGEST + 1)),
+        Some(Malformed::TargetTooLong)
+    );
+    assert_eq!(
+        refusal(format!("/{}", "a".repeat(Target::LONGEST - 1))),
+        None
+    );
 }
 
 #[test]
 fn what_servers_read_in_different_ways_is_refused() {
     for raw in [
-        "//", "//evil", "/a//b", "/a//", "/a/;x/b", "/.", "/..", "/./", "/../", "/a/..", "/a/../b",
-        "/a/./b", "/a/%2e%2e/b", "/a/.%2E/b", "/a/%2e", "/a/..;/b", "/a/..;x=1/b", "/a/.;/b",
-        "/a/..%3Bx", "/a/%2e%2e%3b/b", "/admin%3Bx/secret", "/a/%252e%252e/b", "/a/%252e%2e", "/a/.%252e;x/b",
-        "/a%2fb", "/a%2Fb", "/a%5cb", "/a%5Cb", "/a%252fb", "/a%255cb", "/a\\b", "/\\evil", "/a%00",
-        "/a%0d%0ab", "/a%0Ab", "/a%09", "/a%7F", "/a%1f", "/a%", "/a%4", "/a%zz", "/a%u002e", "/a%+1",
-        "/a/%c0%ae%c0%ae/b", "/a%c0%afb", "/a%e0%80%afb",
+        "//",
+        "//evil",
+        "/a//b",
+        "/a//",
+        "/a/;x/b",
+        "/.",
+        "/..",
+        "/./",
+        "/../",
+        "/a/..",
+        "/a/../b",
+        "/a/./b",
+        "/a/%2e%2e/b",
+        "/a/.%2E/b",
+        "/a/%2e",
+        "/a/..;/b",
+        "/a/..;x=1/b",
+        "/a/.;/b",
+        "/a/..%3Bx",
+        "/a/%2e%2e%3b/b",
+        "/admin%3Bx/secret",
+        "/a/%252e%252e/b",
+        "/a/%252e%2e",
+        "/a/.%252e;x/b",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a%5Cb",
+        "/a%252fb",
+        "/a%255cb",
+        "/a\\b",
+        "/\\evil",
+        "/a%00",
+        "/a%0d%0ab",
+        "/a%0Ab",
+        "/a%09",
+        "/a%7F",
+        "/a%1f",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/a%u002e",
+        "/a%+1",
+        "/a/%c0%ae%c0%ae/b",
+        "/a%c0%afb",
+        "/a%e0%80%afb",
     ] {
         assert_eq!(refusal(raw), Some(Malformed::Path), "{raw:?}");
     }
@@ -88,12 +153,26 @@ fn what_servers_read_in_different_ways_is_refused() {
 #[test]
 fn nothing_that_looks_like_ours_reaches_a_backend() {
     for raw in [
-        "/.vestibule", "/.vestibule/", "/.vestibule/session", "/.VESTIBULE/Session", "/%2evestibule/x",
-        "/.vest%69bule", "/.vestibule;x=1/session", "/.vestibule%3Bx", "/.vestibule?x",
+        "/.vestibule",
+        "/.vestibule/",
+        "/.vestibule/session",
+        "/.VESTIBULE/Session",
+        "/%2evestibule/x",
+        "/.vest%69bule",
+        "/.vestibule;x=1/session",
+        "/.vestibule%3Bx",
+        "/.vestibule?x",
     ] {
         assert!(target(raw).is_own(), "{raw}");
     }
-    for raw in ["/", "/.vestibules", "/.vestibule-x/y", "/a/.vestibule/", "/vestibule/", "/?/.vestibule/"] {
+    for raw in [
+        "/",
+        "/.vestibules",
+        "/.vestibule-x/y",
+        "/a/.vestibule/",
+        "/vestibule/",
+        "/?/.vestibule/",
+    ] {
         assert!(!target(raw).is_own(), "{raw}");
     }
 }
@@ -110,8 +189,17 @@ fn absolute_form_becomes_host_and_origin_form() {
         assert_eq!((parsed.as_str(), target.forwarded()), (host, forwarded));
     }
     for raw in [
-        "http:/x", "http:x", "http:///x", "ftp://emr/", "https://a@emr/", "https://emr:x/", "//emr/", "/x",
-        "https://emr\\x/", "https://emr/../x", "https://emr#x",
+        "http:/x",
+        "http:x",
+        "http:///x",
+        "ftp://emr/",
+        "https://a@emr/",
+        "https://emr:x/",
+        "//emr/",
+        "/x",
+        "https://emr\\x/",
+        "https://emr/../x",
+        "https://emr#x",
     ] {
         assert!(Target::parse_absolute(raw.as_bytes()).is_err(), "{raw}");
     }
@@ -123,9 +211,15 @@ fn oracle(raw: &str) -> Option<String> {
     if raw.contains('#') || raw.contains(' ') || path.contains('\\') || !raw.starts_with('/') {
         return None;
     }
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
     let valid_escapes = path.split('%').skip(1).all(|tail| {
-        tail.len() >= 2 && tail.is_char_boundary(2) && tail[..2].bytes().all(|b| b.is_ascii_hexdigit())
+        tail.len() >= 2
+            && tail.is_char_boundary(2)
+            && tail[..2].bytes().all(|b| b.is_ascii_hexdigit())
     });
     let segments: Vec<&str> = path[1..].split('/').collect();
     let bad = segments.iter().enumerate().any(|(place, segment)| {
@@ -140,15 +234,45 @@ fn oracle(raw: &str) -> Option<String> {
             || once.chars().any(|c| c.is_ascii_control())
     });
     (valid_escapes && !bad).then(|| {
-        segments.iter().map(|s| format!("/{}", decode(s).split(';').next().unwrap().replace('%', "%25"))).collect()
+        segments
+            .iter()
+            .map(|s| {
+                format!(
+                    "/{}",
+                    decode(s).split(';').next().unwrap().replace('%', "%25")
+                )
+            })
+            .collect()
     })
 }
 
 fn tricky() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("/"), Just("."), Just(".."), Just(";"), Just("%2e"), Just("%252e"), Just("%2F"), Just("%252f"),
-        Just("%5c"), Just("%3B"), Just("%25"), Just("%41"), Just("%20"), Just("%C3%A9"), Just("é"), Just("a"),
-        Just("B"), Just("?"), Just("="), Just("%"), Just("%0"), Just("%00"), Just("\\"), Just("#"), Just("|"),
+        Just("/"),
+        Just("."),
+        Just(".."),
+        Just(";"),
+        Just("%2e"),
+        Just("%252e"),
+        Just("%2F"),
+        Just("%252f"),
+        Just("%5c"),
+        Just("%3B"),
+        Just("%25"),
+        Just("%41"),
+        Just("%20"),
+        Just("%C3%A9"),
+        Just("é"),
+        Just("a"),
+        Just("B"),
+        Just("?"),
+        Just("="),
+        Just("%"),
+        Just("%0"),
+        Just("%00"),
+        Just("\\"),
+        Just("#"),
+        Just("|"),
         Just(" "),
     ];
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
