@@ -22,6 +22,8 @@ use crate::observe::metrics::Metrics;
 
 /// A buffer goes to the writer when it holds so many bytes.
 const FULL: usize = 32 * 1024;
+/// More than most lines take, in bytes.
+const LONGEST: usize = 4 * 1024;
 /// The longest that a line waits for others.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Full buffers on their way to the writer: 4 MiB at most.
@@ -50,9 +52,36 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Shared {
     shards: [Mutex<Batch>; SHARDS],
+    /// Written buffers, to be filled again: fresh memory costs more than the line.
+    spares: Mutex<Vec<Vec<u8>>>,
     reopen: AtomicBool,
     closing: AtomicBool,
     lost: IntCounter,
+}
+
+impl Shared {
+    fn new(lost: IntCounter) -> Shared {
+        Shared {
+            shards: Default::default(),
+            spares: Mutex::default(),
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            lost,
+        }
+    }
+
+    fn spare(&self) -> Vec<u8> {
+        let spare = lock(&self.spares).pop();
+        spare.unwrap_or_else(|| Vec::with_capacity(FULL + LONGEST))
+    }
+
+    fn keep(&self, mut spare: Vec<u8>) {
+        let mut spares = lock(&self.spares);
+        if spares.len() < SHARDS && spare.capacity() > 0 {
+            spare.clear();
+            spares.push(spare);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -73,12 +102,7 @@ impl AccessLog {
         again: impl Fn() -> io::Result<Box<dyn Write + Send>> + Send + 'static,
         lost: IntCounter,
     ) -> io::Result<AccessLog> {
-        let shared = Arc::new(Shared {
-            shards: Default::default(),
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            lost,
-        });
+        let shared = Arc::new(Shared::new(lost));
         let (queue, batches) = sync_channel(QUEUE);
         let (finished, done) = sync_channel(1);
         let mut writer = Writer {
@@ -109,7 +133,7 @@ impl AccessLog {
         let full = {
             let mut batch = lock(shard);
             if batch.text.capacity() == 0 {
-                batch.text.reserve_exact(FULL + 4 * 1024);
+                batch.text = self.shared.spare();
             }
             line.write(&mut batch.text);
             batch.lines += 1;
@@ -195,12 +219,12 @@ impl Writer {
             let received = batches.recv_timeout(PATIENCE.saturating_sub(swept.elapsed()));
             let closing = self.shared.closing.load(Ordering::Acquire);
             match received {
-                Ok(batch) => self.write(&batch),
+                Ok(batch) => self.write(batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.sweep(),
             }
             if closing {
-                batches.try_iter().for_each(|batch| self.write(&batch));
+                batches.try_iter().for_each(|batch| self.write(batch));
                 return self.sweep();
             }
             if swept.elapsed() >= PATIENCE {
@@ -223,17 +247,21 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         for shard in &shared.shards {
             let batch = std::mem::take(&mut *lock(shard));
-            self.write(&batch);
+            self.write(batch);
         }
         if let Err(error) = self.out.flush() {
             self.complain(&error);
         }
     }
 
-    fn write(&mut self, batch: &Batch) {
-        if batch.lines == 0 {
-            return;
+    fn write(&mut self, batch: Batch) {
+        if batch.lines > 0 {
+            self.put(&batch);
         }
+        self.shared.keep(batch.text);
+    }
+
+    fn put(&mut self, batch: &Batch) {
         let begun = if self.torn {
             self.out.write_all(b"\n")
         } else {
@@ -388,12 +416,7 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let lost = counter();
         let mut writer = Writer {
-            shared: Arc::new(Shared {
-                shards: Default::default(),
-                reopen: AtomicBool::new(false),
-                closing: AtomicBool::new(false),
-                lost: lost.clone(),
-            }),
+            shared: Arc::new(Shared::new(lost.clone())),
             out: Box::new(Full(Arc::clone(&seen), true)),
             torn: false,
             complained: None,
@@ -403,8 +426,8 @@ mod tests {
             lines: 1,
         };
         sample().write(&mut batch.text);
-        writer.write(&batch);
-        writer.write(&batch);
+        writer.put(&batch);
+        writer.put(&batch);
         assert_eq!(lost.get(), 1);
         let seen = String::from_utf8(seen.lock().unwrap().clone()).unwrap();
         let last = seen.lines().last().unwrap();
