@@ -1,6 +1,9 @@
 //! The browser that other tests lean on, proved against the demo's applications, which are proved
 //! in a browser by the way: their scripts run under their own content security policy.
 
+// A failed expectation is how a test reports, in what it is built from too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod support;
 
 use std::time::Duration;
