@@ -5,4 +5,5 @@
 pub mod directory;
 pub mod gate;
 pub mod pages;
+pub mod portal;
 pub mod sessions;
