@@ -19,6 +19,8 @@ pub mod pattern;
 pub mod policy;
 pub mod product;
 pub mod return_to;
+#[cfg(test)]
+mod samples;
 pub mod session;
 pub mod target;
 pub mod throttle;

@@ -307,3 +307,6 @@ pub fn standing(session: &Session, seen: Seen, limits: Limits, now: Moment) -> S
         Standing::Live
     }
 }
+
+#[cfg(test)]
+mod tests;
