@@ -181,9 +181,9 @@ async fn challenged(
     code: &str,
     now: Moment,
 ) -> Result<Proved, Trouble> {
-    let factors = state.directory.factors(person).await?;
-    let mut factors = factors.iter().filter(|factor| factor.kind == FactorMethod::Totp).peekable();
-    if factors.peek().is_none() {
+    let mut factors = state.directory.factors(person).await?;
+    factors.retain(|factor| factor.kind == FactorMethod::Totp);
+    if factors.is_empty() {
         // Reset by a user manager meanwhile: the password leads to a new enrolment.
         return Ok(Proved::Moot("ended"));
     }
