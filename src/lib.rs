@@ -8,6 +8,7 @@ pub mod demo;
 pub mod directory;
 pub mod gate;
 pub mod observe;
-pub mod proxy;
 pub mod pages;
+pub mod portal;
+pub mod proxy;
 pub mod sessions;
