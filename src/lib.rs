@@ -2,7 +2,9 @@
 //!
 //! The rooms of the house, from the outside in, are described in `docs/architecture.md`.
 
+pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod gate;
+pub mod policies;
 pub mod sessions;

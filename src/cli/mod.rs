@@ -1,0 +1,4 @@
+//! Arguments in, exit code out; one file for each verb.
+
+pub mod check;
+pub mod explain;
