@@ -220,6 +220,7 @@ fn session(
         token: nobodys,
         login: Login::parse(person.id.as_str())?,
         entered_at: at,
+        generation: 0,
     };
     Ok(Session {
         id: SessionId::from_bytes([0; 16]),

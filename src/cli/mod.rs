@@ -1,8 +1,6 @@
-//! Arguments in, exit code out: one file per verb.
+//! Arguments in, exit code out: one file for each verb.
 
 pub mod audit;
-pub mod people;
-//! Arguments in, exit code out; one file for each verb.
-
 pub mod check;
 pub mod explain;
+pub mod people;

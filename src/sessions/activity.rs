@@ -198,10 +198,9 @@ pub struct Batch {
 
 impl Batch {
     pub fn of(activity: &Arc<Activity>) -> Batch {
-        let mut batch = Batch::default();
-        batch.stamps = activity.unwritten();
-        batch.whose.resize(batch.stamps.len(), Arc::clone(activity));
-        batch
+        let stamps = activity.unwritten();
+        let whose = vec![Arc::clone(activity); stamps.len()];
+        Batch { stamps, whose }
     }
 
     fn add(&mut self, activity: &Arc<Activity>) {
