@@ -184,7 +184,8 @@ impl WriteBehind {
         batch
     }
 
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
