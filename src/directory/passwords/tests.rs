@@ -1,3 +1,7 @@
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc;
+use argon2::{Algorithm, Argon2, Params, Version};
+
 use super::*;
 
 fn password(text: &str) -> Zeroizing<String> {
