@@ -115,6 +115,12 @@ async fn a_sealed_secret_does_not_open_in_another_row() {
     let raw = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
         .await
         .unwrap();
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT secret FROM factors WHERE id = $1")
+        .bind(&kim.id)
+        .fetch_one(&raw)
+        .await
+        .unwrap();
+    assert!(!stored.windows(5).any(|part| part == b"kim's"));
     let moved =
         "UPDATE factors SET secret = (SELECT secret FROM factors WHERE id = $1) WHERE id = $2";
     sqlx::query(moved)

@@ -171,7 +171,7 @@ pub(crate) async fn two_people_can_swap_accounts_in_one_import(url: String) {
     );
 }
 
-pub(crate) async fn a_link_made_by_hand_outlives_an_import(url: String) {
+pub(crate) async fn what_was_decided_by_hand_outlives_an_import(url: String) {
     let directory = seeded(&url).await;
     let unlinked = r#"{"kind":"account","product":"emr","login":"lee","password":"swordfish"}"#;
     import(&directory, unlinked).await.unwrap();
@@ -179,6 +179,19 @@ pub(crate) async fn a_link_made_by_hand_outlives_an_import(url: String) {
         account(&directory, "emr", "lee").await.person,
         Some(person("lee"))
     );
+
+    // Neither is it the file's who may sign in, and what opens first.
+    let lee = person("lee");
+    assert!(directory.set_disabled(&lee, true).await.unwrap());
+    assert!(
+        directory
+            .set_default_product(&lee, Some(&product("emr")))
+            .await
+            .unwrap()
+    );
+    import(&directory, SEED).await.unwrap();
+    let lee = directory.person(&lee).await.unwrap().unwrap();
+    assert!(lee.disabled && lee.default_product == Some(product("emr")));
 }
 
 pub(crate) async fn a_password_changed_since_outlives_an_import(url: String) {

@@ -69,7 +69,7 @@ suite!(
     imports::an_import_says_whose_sessions_must_end,
     imports::a_wrong_import_changes_nothing_and_lists_every_problem,
     imports::two_people_can_swap_accounts_in_one_import,
-    imports::a_link_made_by_hand_outlives_an_import,
+    imports::what_was_decided_by_hand_outlives_an_import,
     imports::a_password_changed_since_outlives_an_import,
     people::people_are_found_by_company_and_by_search_in_any_case,
     people::a_hash_is_upgraded_once_and_its_age_stays,

@@ -94,6 +94,9 @@ pub(crate) async fn signing_keys_are_shared_and_sealed(url: String) {
         matches!(taken, Err(DirectoryError::Conflict(_))),
         "{taken:?}"
     );
+    assert!(here.remove_signing_key("one").await.unwrap());
+    assert!(!there.remove_signing_key("one").await.unwrap());
+    assert!(there.signing_keys().await.unwrap().is_empty());
 }
 
 pub(crate) async fn two_nodes_start_at_once(url: String) {
