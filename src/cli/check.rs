@@ -11,9 +11,9 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::settings::{Backend, CertificateFiles};
-use crate::config::{self, Place, Problem, Problems, Settings};
+use crate::config::{self, Place, Problem, Problems, ProductIds, Settings};
 use crate::gate::time::Moment;
-use crate::policies::{Base, PolicyFolder};
+use crate::policies::PolicyFolder;
 
 /// Nothing is wrong.
 pub const CLEAN: u8 = 0;
@@ -29,11 +29,15 @@ pub fn check(
     now: Moment,
     out: &mut impl Write,
 ) -> std::io::Result<u8> {
-    let settings = match config::load(file, variables, flags) {
+    let variables: Vec<(String, String)> = variables.collect();
+    let settings = match config::load(file, variables.iter().cloned(), flags) {
         Ok(settings) => settings,
         Err(problems) => {
             writeln!(out, "{problems}")?;
-            // Products are not known, so that policies can't be judged but for their absence.
+            let (dir, products) = config::survey(file, variables.into_iter(), flags);
+            for problem in policies(&dir, products) {
+                writeln!(out, "{problem}")?;
+            }
             return Ok(PROBLEMS);
         }
     };
@@ -56,17 +60,13 @@ pub fn examine(settings: &Settings, now: Moment) -> Vec<Problem> {
     for backend in &settings.backends {
         problems.extend(backend_files(backend, now));
     }
-    problems.extend(policies(settings));
+    let ids = settings.products.iter().map(|product| product.id.clone());
+    problems.extend(policies(&settings.policies_dir, ProductIds::of(ids)));
     problems
 }
 
-fn policies(settings: &Settings) -> Vec<Problem> {
-    let base = Base {
-        session: settings.session,
-        rollout: settings.rollout.clone(),
-        products: settings.products.clone(),
-    };
-    match PolicyFolder::examine(&settings.policies_dir, base) {
+fn policies(dir: &Path, products: ProductIds) -> Vec<Problem> {
+    match PolicyFolder::examine(dir, products) {
         Ok(()) => Vec::new(),
         Err(Problems(problems)) => problems,
     }
@@ -141,5 +141,110 @@ fn about(file: &Path, message: String) -> Problem {
         place: Place::Whole { file: file.into() },
         key: String::new(),
         message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment::from_secs(1_795_000_000);
+
+    fn checked(file: &Path) -> (u8, String) {
+        let mut out = Vec::new();
+        let code = check(file, std::iter::empty(), &[], NOW, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    /// A copy of the repository's configuration, with one thing changed.
+    fn copy(change: impl FnOnce(&Path)) -> (u8, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        for name in [
+            "gateway.toml",
+            "policies/default.toml",
+            "policies/acme-rehab.toml",
+        ] {
+            std::fs::copy(from.join(name), folder.path().join(name)).unwrap();
+        }
+        change(folder.path());
+        let (code, out) = checked(&folder.path().join("gateway.toml"));
+        (
+            code,
+            out.replace(&format!("{}/", folder.path().display()), ""),
+        )
+    }
+
+    fn edit(file: &Path, from: &str, to: &str) {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(from), "{from}");
+        std::fs::write(file, text.replacen(from, to, 1)).unwrap();
+    }
+
+    #[test]
+    fn the_repositorys_configuration_is_clean() {
+        assert_eq!(copy(|_| ()), (CLEAN, String::new()));
+    }
+
+    #[test]
+    fn problems_of_every_file_are_told_together() {
+        let (code, out) = copy(|folder| {
+            edit(&folder.join("gateway.toml"), "needs_grant", "needs_grants");
+            edit(&folder.join("policies/acme-rehab.toml"), "within", "withn");
+            edit(
+                &folder.join("policies/default.toml"),
+                "\"company\"",
+                "\"on\"",
+            );
+        });
+        assert_eq!(code, PROBLEMS);
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(lines.len(), 4, "{out}");
+        assert!(lines[0].starts_with("gateway.toml:"), "{out}");
+        assert!(
+            lines[0].ends_with("unknown key, did you mean 'needs_grant'?"),
+            "{out}"
+        );
+        assert!(
+            out.contains("rules.withn: unknown key, did you mean 'within'?"),
+            "{out}"
+        );
+        assert!(
+            out.contains("policies/default.toml:6:8: mfa.mode: unknown value"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn certificates_are_read_too() {
+        let certificates =
+            "certificates = [{ certificate = \"site.pem\", key = \"site.key\" }]\n[portal]\n";
+        let (code, out) =
+            copy(|folder| edit(&folder.join("gateway.toml"), "[portal]\n", certificates));
+        assert_eq!(code, PROBLEMS);
+        assert!(
+            out.starts_with("site.pem: no certificate can be read: "),
+            "{out}"
+        );
+
+        let generate = || {
+            let made = rcgen::generate_simple_self_signed(vec![String::from("localhost")]).unwrap();
+            (made.cert.pem(), made.signing_key.serialize_pem())
+        };
+        let (certificate, key) = generate();
+        let with = |certificate: &str, key: &str| {
+            copy(|folder| {
+                edit(&folder.join("gateway.toml"), "[portal]\n", certificates);
+                std::fs::write(folder.join("site.pem"), certificate).unwrap();
+                std::fs::write(folder.join("site.key"), key).unwrap();
+            })
+        };
+        assert_eq!(with(&certificate, &key), (CLEAN, String::new()));
+        let (code, out) = with(&certificate, &generate().1);
+        assert_eq!(
+            (code, out.as_str()),
+            (PROBLEMS, "site.key: is not the key of site.pem\n")
+        );
     }
 }

@@ -11,6 +11,7 @@ mod tests;
 pub mod tree;
 pub mod values;
 
-pub use load::{load, read, read_file};
+pub use load::{load, read, read_file, survey};
 pub use problem::{Place, Problem, Problems};
+pub use product::ProductIds;
 pub use settings::Settings;

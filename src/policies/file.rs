@@ -7,8 +7,9 @@ use std::time::Duration;
 use http::Method;
 use jiff::tz::TimeZone;
 
+use crate::config::ProductIds;
 use crate::config::problem::Problems;
-use crate::config::reader::{Field, Fields, Report, hint};
+use crate::config::reader::{Field, Fields, Report};
 use crate::config::tree;
 use crate::config::values::{network, owned, pattern};
 use crate::gate::name::ProductId;
@@ -24,6 +25,12 @@ pub struct Base {
     pub session: SessionLimits,
     pub rollout: Rollout,
     pub products: Products,
+}
+
+impl Base {
+    pub fn product_ids(&self) -> ProductIds {
+        ProductIds::of(self.products.iter().map(|product| product.id.clone()))
+    }
 }
 
 /// A policy file as it stands: what it leaves out is as default.toml says.
@@ -51,7 +58,7 @@ const MODES: [(&str, MfaMode); 3] = [
 ///
 /// # Errors
 /// Everything that is wrong, at once.
-pub fn read_policy(text: &str, file: &Path, products: &Products) -> Result<Draft, Problems> {
+pub fn read_policy(text: &str, file: &Path, products: &ProductIds) -> Result<Draft, Problems> {
     let root = tree::parse(text, file)?;
     let report = Report::default();
     let draft = Field::root(&root, &report).table(|fields| Some(draft(fields, products)));
@@ -109,7 +116,7 @@ impl Draft {
     }
 }
 
-fn draft(fields: &Fields<'_>, products: &Products) -> Draft {
+fn draft(fields: &Fields<'_>, products: &ProductIds) -> Draft {
     let span = |field: &Field<'_>| field.span_above_zero();
     let mut draft = Draft {
         name: fields.optional("name").and_then(|field| owned(&field)),
@@ -172,9 +179,9 @@ fn methods(field: &Field<'_>) -> Option<Vec<FactorMethod>> {
     }
 }
 
-fn product_idle(field: &Field<'_>, products: &Products) -> Option<BTreeMap<ProductId, Duration>> {
+fn product_idle(field: &Field<'_>, products: &ProductIds) -> Option<BTreeMap<ProductId, Duration>> {
     let read = field.map(|key, field| {
-        let id = product_id(key, products);
+        let id = products.parse(key);
         if let Err(message) = &id {
             field.wrong::<()>(message.clone());
         }
@@ -189,18 +196,7 @@ fn product_idle(field: &Field<'_>, products: &Products) -> Option<BTreeMap<Produ
     )
 }
 
-fn product_id(text: &str, products: &Products) -> Result<ProductId, String> {
-    let known: Vec<&str> = products.iter().map(|product| product.id.as_str()).collect();
-    match products.by_id(text) {
-        Some(product) => Ok(product.id.clone()),
-        None => Err(format!(
-            "gateway.toml has no product {text:?}{}",
-            hint(text, &known)
-        )),
-    }
-}
-
-fn rules(field: &Field<'_>, products: &Products) -> Option<Vec<Rule>> {
+fn rules(field: &Field<'_>, products: &ProductIds) -> Option<Vec<Rule>> {
     let mut rules = field.list(|field| field.table(|fields| rule(fields, products)))?;
     for (index, rule) in rules.iter_mut().enumerate() {
         if rule.name.is_empty() {
@@ -210,7 +206,7 @@ fn rules(field: &Field<'_>, products: &Products) -> Option<Vec<Rule>> {
     Some(rules)
 }
 
-fn rule(fields: &Fields<'_>, products: &Products) -> Option<Rule> {
+fn rule(fields: &Fields<'_>, products: &ProductIds) -> Option<Rule> {
     #[derive(Clone, Copy, PartialEq)]
     enum Word {
         Allow,
@@ -252,9 +248,8 @@ fn rule(fields: &Fields<'_>, products: &Products) -> Option<Rule> {
     })
 }
 
-fn conditions(fields: &Fields<'_>, products: &Products) -> Conditions {
-    let product =
-        |field: &Field<'_>| field.parsed("a product's id", |text| product_id(text, products));
+fn conditions(fields: &Fields<'_>, products: &ProductIds) -> Conditions {
+    let product = |field: &Field<'_>| field.parsed("a product's id", |text| products.parse(text));
     Conditions {
         products: fields
             .optional("products")

@@ -11,9 +11,11 @@ use arc_swap::ArcSwap;
 
 use super::file::{Base, Draft, read_policy};
 use crate::config::problem::{Place, Problem, Problems};
-use crate::config::read_file;
+use crate::config::{ProductIds, read_file};
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{Action, CompanyPolicy, Conditions, Policies, Rule};
+use crate::gate::policy::{
+    Action, CompanyPolicy, Conditions, Policies, Rollout, Rule, SessionLimits,
+};
 
 const DEFAULT_FILE: &str = "default.toml";
 
@@ -32,7 +34,9 @@ struct Shared {
 }
 
 struct Files {
-    base: Base,
+    session: SessionLimits,
+    rollout: Rollout,
+    products: ProductIds,
     default: Watched,
     companies: HashMap<CompanyId, Watched>,
     /// Files whose name is no company's id, and what is wrong with the folder itself.
@@ -92,7 +96,8 @@ impl PolicyFolder {
         let file = dir.join(DEFAULT_FILE);
         let metadata =
             std::fs::metadata(&file).map_err(|error| Problems::unreadable(&file, &error))?;
-        default.read(&file, &metadata, &base);
+        let products = base.product_ids();
+        default.read(&file, &metadata, &products);
         if let Some(rejected) = default.rejected {
             return Err(rejected.problems);
         }
@@ -106,7 +111,9 @@ impl PolicyFolder {
             factor_switched_on: HashSet::new(),
         };
         let files = Files {
-            base,
+            session: base.session,
+            rollout: base.rollout,
+            products,
             default,
             companies: HashMap::new(),
             strays: Vec::new(),
@@ -127,9 +134,16 @@ impl PolicyFolder {
     ///
     /// # Errors
     /// What is wrong with any of them.
-    pub fn examine(dir: &Path, base: Base) -> Result<(), Problems> {
+    pub fn examine(dir: &Path, products: ProductIds) -> Result<(), Problems> {
+        // Nothing is ever decided by these limits.
+        let session = SessionLimits {
+            maximum: Duration::ZERO,
+            idle: Duration::ZERO,
+        };
         let mut files = Files {
-            base,
+            session,
+            rollout: Rollout::default(),
+            products,
             default: Watched::default(),
             companies: HashMap::new(),
             strays: Vec::new(),
@@ -172,7 +186,9 @@ impl PolicyFolder {
     /// After gateway.toml changed: everything is read again against it.
     pub fn set_base(&self, base: Base) -> Reload {
         let mut files = locked(&self.shared.files);
-        files.base = base;
+        files.products = base.product_ids();
+        files.session = base.session;
+        files.rollout = base.rollout;
         files.default.stamp = None;
         files
             .companies
@@ -249,7 +265,7 @@ impl Files {
             seen.insert(company.clone());
             let watched = self.companies.entry(company.clone()).or_default();
             watched.gone = false;
-            watched.look(&file, &self.base);
+            watched.look(&file, &self.products);
             changed += usize::from(watched.resolve(company.as_str(), self.default.policy.as_ref()));
         }
         let before = self.companies.len();
@@ -262,14 +278,14 @@ impl Files {
     }
 
     fn refresh_default(&mut self, dir: &Path) -> bool {
-        self.default.look(&dir.join(DEFAULT_FILE), &self.base);
+        self.default.look(&dir.join(DEFAULT_FILE), &self.products);
         let policy = self.default.good.clone().unwrap_or_default().complete();
         self.default.replace(policy)
     }
 
     fn fill(&self, policies: &mut Policies) {
-        policies.session = self.base.session;
-        policies.rollout = self.base.rollout.clone();
+        policies.session = self.session;
+        policies.rollout = self.rollout.clone();
         if let Some(default) = &self.default.policy {
             policies.default = Arc::clone(default);
         }
@@ -293,7 +309,7 @@ impl Files {
 
 impl Watched {
     /// Reads the file if it is another than before.
-    fn look(&mut self, file: &Path, base: &Base) {
+    fn look(&mut self, file: &Path, products: &ProductIds) {
         match std::fs::metadata(file) {
             Ok(metadata) => {
                 let same = self
@@ -301,7 +317,7 @@ impl Watched {
                     .as_ref()
                     .is_some_and(|stamp| stamp.still(&metadata));
                 if !same {
-                    self.read(file, &metadata, base);
+                    self.read(file, &metadata, products);
                 }
             }
             Err(error) => {
@@ -311,10 +327,10 @@ impl Watched {
         }
     }
 
-    fn read(&mut self, file: &Path, metadata: &Metadata, base: &Base) {
+    fn read(&mut self, file: &Path, metadata: &Metadata, products: &ProductIds) {
         // Taken before reading: a change in between is seen at the next look.
         self.stamp = Some(Stamp::of(metadata));
-        match read_file(file).and_then(|text| read_policy(&text, file, &base.products)) {
+        match read_file(file).and_then(|text| read_policy(&text, file, products)) {
             Ok(draft) => {
                 self.good = Some(draft);
                 self.rejected = None;
