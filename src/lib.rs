@@ -11,4 +11,5 @@ pub mod observe;
 pub mod pages;
 pub mod portal;
 pub mod proxy;
+pub mod policies;
 pub mod sessions;

@@ -6,6 +6,8 @@ pub mod problem;
 mod product;
 pub mod reader;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 pub mod values;
 
