@@ -1,4 +1,14 @@
-//! gateway.toml: read as it stands, then made into [`Settings`](settings::Settings).
+//! gateway.toml: read as it stands, then made into [`Settings`].
 
+mod load;
+mod operation;
 pub mod problem;
+mod product;
+pub mod reader;
 pub mod settings;
+pub mod tree;
+pub mod values;
+
+pub use load::{load, read, read_file};
+pub use problem::{Place, Problem, Problems};
+pub use settings::Settings;

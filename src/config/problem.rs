@@ -1,7 +1,8 @@
 //! What is wrong with a file, where it stands, and how it is told.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +18,12 @@ pub struct Problem {
 pub enum Place {
     /// Line and column count from 1; the column counts characters.
     File {
-        file: PathBuf,
+        file: Arc<Path>,
         line: usize,
         column: usize,
     },
     /// A file as a whole.
-    Whole { file: PathBuf },
+    Whole { file: Arc<Path> },
     /// An environment variable, by its name.
     Variable(String),
     /// A command-line flag, by the key that it sets.
@@ -32,6 +33,49 @@ pub enum Place {
 /// All that is wrong, in the order in which it stands. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
+
+impl Place {
+    /// What relative paths are relative to: the folder of the file they stand in, and where the
+    /// program was started for what stands in no file.
+    pub fn folder(&self) -> &Path {
+        match self {
+            Place::File { file, .. } | Place::Whole { file } => {
+                file.parent().unwrap_or(Path::new(""))
+            }
+            Place::Variable(_) | Place::Flag(_) => Path::new(""),
+        }
+    }
+
+    fn order(&self) -> (u8, &Path, usize, usize, &str) {
+        match self {
+            Place::Whole { file } => (0, file, 0, 0, ""),
+            Place::File { file, line, column } => (0, file, *line, *column, ""),
+            Place::Variable(name) => (1, Path::new(""), 0, 0, name),
+            Place::Flag(key) => (2, Path::new(""), 0, 0, key),
+        }
+    }
+}
+
+impl Problems {
+    /// In the order in which they stand; `Err` when there are any.
+    pub fn none_of(mut problems: Vec<Problem>) -> Result<(), Problems> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        problems.sort_by(|a, b| a.place.order().cmp(&b.place.order()));
+        problems.dedup();
+        Err(Problems(problems))
+    }
+
+    /// A file that can't be read at all.
+    pub fn unreadable(file: &Path, error: &std::io::Error) -> Problems {
+        Problems(vec![Problem {
+            place: Place::Whole { file: file.into() },
+            key: String::new(),
+            message: format!("can't be read: {error}"),
+        }])
+    }
+}
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

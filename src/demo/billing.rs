@@ -26,9 +26,9 @@ use super::visitor::Visitor;
 const PAYMENTS: usize = 500;
 
 const NEWS: [&str; 3] = [
-    "Clearing house: 12 claims accepted",
-    "Clearing house: 1 claim needs a modifier",
-    "Remittance advice received",
+    "12 claims accepted",
+    "1 claim needs a modifier",
+    "remittance advice received",
 ];
 
 struct Billing {

@@ -48,7 +48,7 @@ impl Reception {
         let inside = rooms
             .merge(files)
             .route("/archive/visits.csv", get(files::archive))
-            .layer(from_fn_with_state(self.clone(), admit));
+            .route_layer(from_fn_with_state(self.clone(), admit));
         Router::new()
             .route("/login", get(sign_in_page).post(sign_in))
             .route("/logout", post(sign_out))
@@ -66,23 +66,24 @@ impl Reception {
             .layer(from_fn(careful))
     }
 
-    fn sign_in_answer(&self, status: StatusCode, login: &str) -> Response {
-        let token = self
-            .form_token
-            .and_then(|name| Some((name, door::token()?)));
+    fn sign_in_answer(&self, status: StatusCode, headers: &HeaderMap, login: &str) -> Response {
+        let token = self.form_token.and_then(|name| {
+            // A second tab must not make the first one's form worthless.
+            let known = door::cookie(headers, name).filter(|text| door::is_token(text));
+            Some((name, known.map(str::to_owned).or_else(door::token)?))
+        });
         let csrf = token.as_ref().map(|(_, token)| token.as_str());
+        let wrong = status != StatusCode::OK;
         let page = SignInPage {
             house: &self.house,
             login,
-            wrong: status != StatusCode::OK,
+            wrong,
             csrf,
         };
         let answer = self.house.page_with(status, "Sign in", None, &page);
         let cookie = token.and_then(|(name, token)| {
-            HeaderValue::from_str(&format!(
-                "{name}={token}; Path=/login; HttpOnly; SameSite=Lax"
-            ))
-            .ok()
+            let cookie = format!("{name}={token}; Path=/login; HttpOnly; SameSite=Lax");
+            HeaderValue::from_str(&cookie).ok()
         });
         (cookie.map(|cookie| [(header::SET_COOKIE, cookie)]), answer).into_response()
     }
@@ -128,8 +129,8 @@ async fn admit(
     }
 }
 
-async fn sign_in_page(State(reception): State<Arc<Reception>>) -> Response {
-    reception.sign_in_answer(StatusCode::OK, "")
+async fn sign_in_page(State(reception): State<Arc<Reception>>, headers: HeaderMap) -> Response {
+    reception.sign_in_answer(StatusCode::OK, &headers, "")
 }
 
 async fn sign_in(
@@ -147,7 +148,7 @@ async fn sign_in(
     let visitor = reception.door.check(&given.user, &given.pass);
     match visitor.and_then(|visitor| reception.door.open(visitor)) {
         Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
-        None => reception.sign_in_answer(StatusCode::UNAUTHORIZED, &given.user),
+        None => reception.sign_in_answer(StatusCode::UNAUTHORIZED, &headers, &given.user),
     }
 }
 

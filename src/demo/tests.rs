@@ -145,7 +145,11 @@ async fn everyone_answers_the_health_check_and_sends_strangers_to_the_own_sign_i
                 "{app:?} {path}"
             );
         }
-        for path in ["/poll/x", "/events"] {
+        assert_eq!(
+            running.get("/favicon.ico", &[]).await.status(),
+            StatusCode::NOT_FOUND
+        );
+        for path in ["/events", "/live"] {
             assert_eq!(
                 running.get(path, &[]).await.status(),
                 StatusCode::UNAUTHORIZED,
@@ -318,6 +322,9 @@ async fn billing_takes_its_own_form_only_with_the_hidden_field_of_this_browser()
         .post("/login", &[("Cookie", &cookie)], &form[..2])
         .await;
     assert_eq!(without_field.status(), StatusCode::FORBIDDEN);
+
+    let second_tab = billing.get("/login", &[("Cookie", &cookie)]).await;
+    assert_eq!(set_cookie(&second_tab), cookie);
 
     let right = billing.post("/login", &[("Cookie", &cookie)], &form).await;
     assert_eq!(location(&right), "/");

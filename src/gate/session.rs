@@ -178,6 +178,9 @@ pub struct Entry {
     /// When the person last proved themselves for this product: its idle counts from here at the
     /// earliest.
     pub entered_at: Moment,
+    /// Rises when the cookie is renewed: the token is derived from it (see `sessions::tokens`).
+    #[serde(default)]
+    pub generation: u32,
 }
 
 /// One browser's sign-in, as stores keep it. When somebody was last seen is kept apart

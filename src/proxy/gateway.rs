@@ -17,7 +17,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
 use super::record::{Books, Record, RequestId};
-use super::refuse::{self, Answer, Manner};
+use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
 use super::{forward, service};
 use crate::gate::cookies::SESSION_COOKIE;
@@ -25,8 +25,8 @@ use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::policy::Policies;
 use crate::gate::product::Product;
+use crate::gate::handover;
 use crate::gate::session::{Secret, Token};
-use crate::pages::links;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -43,6 +43,8 @@ pub struct Gateway {
     pub body_limits: Vec<Option<u64>>,
     pub portal: Router,
     pub own: Router,
+    /// The portal's title, on every page.
+    pub title: String,
     pub books: Books,
     pub clock: Clock,
     pub random: Random,
@@ -134,11 +136,11 @@ impl ProxyHttp for Gateway {
             Decision::SignIn(sign_in) => self.ask_to_sign_in(session, passage, &asked, sign_in).await,
             Decision::Deny(denial) => {
                 let name = asked.product_name();
-                let problem = refuse::denied(&denial, name, &passage.record.request_id);
+                let problem = self.teller(&passage.record).denied(&denial, name);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
             }
             Decision::Unavailable(absence) => {
-                let problem = refuse::unavailable(absence, &passage.record.request_id);
+                let problem = self.teller(&passage.record).unavailable(absence);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
             }
         }
@@ -254,9 +256,9 @@ impl ProxyHttp for Gateway {
         );
         let name = product.map_or("The application", |product| product.name.as_str());
         let problem = if status == 400 {
-            refuse::malformed(Malformed::Framing, &passage.record.request_id)
+            self.teller(&passage.record).malformed(Malformed::Framing)
         } else {
-            refuse::backend_failed(status, name, &passage.record.request_id)
+            self.teller(&passage.record).backend_failed(status, name)
         };
         // The body may be half read: the connection can't be used again.
         session.set_keepalive(None);
@@ -294,6 +296,10 @@ impl Asked {
 }
 
 impl Gateway {
+    fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+        Teller { site: &self.title, request_id: &record.request_id }
+    }
+
     async fn answer(&self, session: &mut Session, passage: &mut Passage, answer: Answer) -> Result<bool> {
         passage.record.status = answer.status;
         answer.write(session, &passage.record.request_id).await?;
@@ -307,7 +313,7 @@ impl Gateway {
         why: Malformed,
     ) -> Result<bool> {
         passage.record.refused(why, session.req_header());
-        let problem = refuse::malformed(why, &passage.record.request_id);
+        let problem = self.teller(&passage.record).malformed(why);
         let reads_html = session
             .req_header()
             .headers
@@ -390,13 +396,12 @@ impl Gateway {
             }
         };
         let bind = secret.hash().to_text();
-        let within = sign_in.within.map(|within| within.as_secs());
-        let login = links::login_url(&self.reader.portal_origin, &wanted, Some(&bind), within);
+        let login = handover::login_url(&self.reader.portal_origin, &wanted, Some(&bind), sign_in.within);
         let answer = if sign_in.redirect {
             Answer::redirect(&login, cookie)
         } else {
             // A program keeps no cookie: its person signs in by opening the address.
-            let login = links::login_url(&self.reader.portal_origin, &wanted, None, within);
+            let login = handover::login_url(&self.reader.portal_origin, &wanted, None, sign_in.within);
             refuse::unauthorized(sign_in.reason, &login)
         };
         self.answer(session, passage, answer).await

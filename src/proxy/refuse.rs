@@ -2,7 +2,10 @@
 //! failure, looks like to a person and to a program.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -46,9 +49,7 @@ impl Answer {
             body: Bytes::from(body),
         };
         if manner == Manner::Page {
-            for (name, value) in crate::pages::security_headers() {
-                answer.headers.push((name, value));
-            }
+            answer.headers.extend(page_headers());
         }
         if matches!(problem.status, 429 | 503) {
             answer.set(RETRY_AFTER, HeaderValue::from(RETRY_SECS));
@@ -111,72 +112,81 @@ pub fn unauthorized(reason: SignInReason, login_url: &str) -> Answer {
     }
 }
 
-pub fn denied(denial: &Denial, product: &str, request_id: &RequestId) -> Problem {
-    let (what, remedy) = match denial.reason {
-        DenialReason::Rule => (
-            format!("Your company's rules don't allow this in {product}."),
-            "If you need it for your work, ask your company's administrator.",
-        ),
-        DenialReason::NotGranted => (
-            format!("You don't have access to {product}."),
-            "A user manager of your company can grant it to you.",
-        ),
-        DenialReason::Upgrade => (
-            format!("{product} does not accept live connections from here."),
-            "Open the page again from its own address.",
-        ),
-    };
-    Problem::new(403, denial.reason.as_str(), "Not allowed", what, remedy, request_id.as_str())
-        .with_rule(denial.rule.as_deref())
+/// Makes the pages: the site's title and the request's id stand on each.
+#[derive(Clone, Copy)]
+pub struct Teller<'a> {
+    pub site: &'a str,
+    pub request_id: &'a RequestId,
 }
 
-pub fn unavailable(absence: Absence, request_id: &RequestId) -> Problem {
-    let what = match absence {
-        Absence::Store => "Sign-ins can't be checked at the moment.",
-        Absence::GraceReadsOnly => "At the moment pages can be read, but nothing can be saved.",
-    };
-    Problem::new(
-        503,
-        absence.as_str(),
-        "Please try again in a moment",
-        what,
-        "Nothing was lost or changed. Try again in a few seconds.",
-        request_id.as_str(),
-    )
+impl Teller<'_> {
+    fn problem(self, status: u16, reason: &str) -> Problem {
+        Problem::of(status, reason, self.site, self.request_id.as_str())
+    }
+
+    pub fn denied(self, denial: &Denial, product: &str) -> Problem {
+        let (what, remedy) = match (denial.reason, &denial.rule) {
+            (DenialReason::Rule, Some(rule)) => (
+                format!("Your company's rule \"{rule}\" does not allow this in {product}."),
+                "If you need it for your work, ask your company's administrator.",
+            ),
+            (DenialReason::Rule, None) => (
+                format!("Your company's rules do not allow this in {product}."),
+                "If you need it for your work, ask your company's administrator.",
+            ),
+            (DenialReason::NotGranted, _) => (
+                format!("You do not have access to {product}."),
+                "A user manager of your company can grant it to you.",
+            ),
+            (DenialReason::Upgrade, _) => (
+                format!("{product} does not accept live connections from here."),
+                "Open the page again from its own address.",
+            ),
+        };
+        self.problem(403, denial.reason.as_str()).saying("Access denied", what, remedy)
+    }
+
+    pub fn unavailable(self, absence: Absence) -> Problem {
+        let what = match absence {
+            Absence::Store => "Sign-ins can't be checked at the moment.",
+            Absence::GraceReadsOnly => "At the moment pages can be read, but nothing can be saved.",
+        };
+        self.problem(503, absence.as_str()).saying(
+            "Not available right now",
+            what,
+            "Nothing was changed. Try again in a few seconds.",
+        )
+    }
+
+    pub fn malformed(self, why: Malformed) -> Problem {
+        self.problem(why.status(), why.as_str())
+    }
+
+    /// A backend that can't be reached (503), answers nonsense (502) or too late (504).
+    pub fn backend_failed(self, status: u16, product: &str) -> Problem {
+        let reason = match status {
+            413 => "body_too_large",
+            503 => "backend_unreachable",
+            504 => "backend_timeout",
+            _ => "backend_error",
+        };
+        let problem = self.problem(status, reason);
+        match status {
+            503 => problem.saying(
+                &format!("{product} can't be reached"),
+                format!("{product} is not answering at the moment."),
+                "You are still signed in. Try again in a moment.",
+            ),
+            _ => problem,
+        }
+    }
 }
 
-pub fn malformed(why: Malformed, request_id: &RequestId) -> Problem {
-    let (title, what) = match why {
-        Malformed::Misdirected => ("Wrong address", "This gateway does not serve that address."),
-        Malformed::BodyTooLarge => ("Too large", "What you sent is larger than this application accepts."),
-        Malformed::Method => ("Not possible", "That method is not accepted here."),
-        _ => ("Bad request", "The request was not understood, so it was not passed on."),
-    };
-    Problem::new(
-        why.status(),
-        why.as_str(),
-        title,
-        what,
-        "Check the address, or go back and try again.",
-        request_id.as_str(),
-    )
-}
-
-/// A backend that can't be reached (503), answers nonsense (502) or too late (504).
-pub fn backend_failed(status: u16, product: &str, request_id: &RequestId) -> Problem {
-    let (reason, what) = match status {
-        503 => ("backend_unreachable", format!("{product} can't be reached at the moment.")),
-        504 => ("backend_timeout", format!("{product} took too long to answer.")),
-        413 => ("body_too_large", format!("What you sent is larger than {product} accepts.")),
-        _ => ("backend_error", format!("{product} gave an answer that could not be used.")),
-    };
-    let title = if status == 413 { "Too large" } else { "Something is wrong on our side" };
-    Problem::new(
-        status,
-        reason,
-        title,
-        what,
-        "You are still signed in. Try again in a moment; if it goes on, tell your support the number below.",
-        request_id.as_str(),
-    )
+/// The headers of a page that stands alone: its style is inside, and nothing else is allowed.
+fn page_headers() -> [(http::HeaderName, HeaderValue); 3] {
+    [
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(crate::pages::problem_policy())),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ]
 }

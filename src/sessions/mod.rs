@@ -1,26 +1,91 @@
-//! Sign-ins that are remembered.
+//! Sign-ins that are remembered: the facade, and behind it the cache of this node and the store of
+//! all nodes.
 
-pub mod store;
+pub mod activity;
+pub mod assertions;
+pub mod cache;
+pub mod embedded;
 pub mod leash;
+mod look_up;
+pub mod redis;
+pub mod store;
+pub mod tokens;
+mod upkeep;
+mod watched;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use tokio::sync::broadcast;
+
 use crate::gate::facts::{Presented, Site};
-use crate::gate::name::{CompanyId, Login, PersonId, SessionId};
+use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::{Product, Products};
-use crate::gate::session::{Known, Method, Profile, Session, Token};
+use crate::gate::session::{Entry, Known, Method, Profile, Session, Token};
 use crate::gate::time::Moment;
+
+use activity::{Batch, WriteBehind};
+use assertions::Assertions;
+use cache::Cache;
 use leash::Leash;
-use store::{Store, StoreError};
+use store::{Event, Stamp, Store, StoreError};
+use tokens::{Random, TokenKey};
+use watched::Watched;
 
 /// Reads the time. Only the outermost code holds one; tests hand in their own.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 
+/// How long after the maximum a record stays in the store, so that a late request is told why it
+/// has to sign in. Also covers clocks of store and gateway that differ.
+const SLACK: Duration = Duration::from_secs(600);
+
+/// How often a change is tried again when somebody else was first. Each round somebody gets
+/// through, so this many must change one session at once for the last to fail.
+const ROUNDS: u32 = 64;
+
 /// The sign-ins of this gateway: the store behind, the cache before it.
 pub struct Sessions {
-    _private: (),
+    parts: Parts,
+    store: Arc<dyn Store>,
+    cache: Cache,
+    behind: WriteBehind,
+    /// From before the first look-up, so that no announcement is missed.
+    events: Mutex<Option<broadcast::Receiver<Event>>>,
+    upkeep: upkeep::State,
+}
+
+/// What sessions are made of.
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub products: Products,
+    pub settings: Settings,
+    /// The same on every node: derived from the master key.
+    pub token_key: TokenKey,
+    pub assertions: Arc<Assertions>,
+    pub policies: Arc<ArcSwap<Policies>>,
+    pub clock: Clock,
+    pub random: Random,
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Who is told what happened; takes values, is never asked.
+pub trait Observer: Send + Sync {
+    /// `source` is `cache` or `store`.
+    fn looked_up(&self, source: &'static str);
+    fn store_call(&self, operation: &'static str, took: Duration);
+    /// `product`: when access to that product alone ended.
+    fn ended(&self, product: Option<&ProductId>, cause: EndCause);
+}
+
+/// Tells nobody.
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn looked_up(&self, _: &'static str) {}
+    fn store_call(&self, _: &'static str, _: Duration) {}
+    fn ended(&self, _: Option<&ProductId>, _: EndCause) {}
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +113,21 @@ pub enum EndCause {
     PasswordChanged,
 }
 
+impl EndCause {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            EndCause::SignedOut => "signed_out",
+            EndCause::Maximum => "maximum",
+            EndCause::Idle => "idle",
+            EndCause::ProductIdle => "product_idle",
+            EndCause::Revoked => "revoked",
+            EndCause::PersonDisabled => "person_disabled",
+            EndCause::FactorReset => "factor_reset",
+            EndCause::PasswordChanged => "password_changed",
+        }
+    }
+}
+
 /// What a cookie led to, and the leash on requests made with it.
 pub struct LookedUp {
     pub known: Known,
@@ -68,78 +148,289 @@ pub struct NewSession {
 }
 
 impl Sessions {
+    pub fn new(parts: Parts) -> Arc<Sessions> {
+        let store: Arc<dyn Store> =
+            Arc::new(Watched::new(Arc::clone(&parts.store), Arc::clone(&parts.observer)));
+        Arc::new(Sessions {
+            events: Mutex::new(Some(store.events())),
+            store,
+            cache: Cache::new(),
+            behind: WriteBehind::default(),
+            upkeep: upkeep::State::default(),
+            parts,
+        })
+    }
+
     /// On the fast path: for a session that is cached and awake this never waits.
     pub async fn look_up(
         &self,
-        _presented: &Presented,
-        _site: &Site,
-        _policies: &Policies,
-        _now: Moment,
+        presented: &Presented,
+        site: &Site,
+        policies: &Policies,
+        now: Moment,
     ) -> LookedUp {
-        todo!()
+        self.find(presented, site, policies, now).await
     }
 
-    /// Notes that the person did something in this product.
-    pub async fn stamp(&self, _session: &Session, _product: &Product, _now: Moment) {
-        todo!()
+    /// Notes that the person did something in this product. Waits for the store only when another
+    /// node could otherwise take the session for idle (see [`activity`]).
+    pub async fn stamp(&self, session: &Session, product: &Product, now: Moment) {
+        let known = self.cache.known(session.id);
+        let known = known.as_ref().map(|cached| &cached.record);
+        let Some((record, entry)) =
+            known.and_then(|record| Some((record, record.entry(&product.id)?)))
+        else {
+            let stamp = Stamp { session: session.id, product: Some(product.id.clone()), at: now };
+            if let Err(error) = self.store.touch(&[stamp]).await {
+                tracing::warn!(%error, "activity could not be written");
+            }
+            return;
+        };
+        record.activity.see(&entry.mark, now);
+        self.behind.list(&record.activity);
+        let limits = self.parts.policies.load().limits(&session.company, product);
+        if record.activity.is_urgent(&entry.mark, limits, record.awake_at, entry.entered_at) {
+            self.write(Batch::of(&record.activity)).await;
+        }
     }
 
     /// Begins a session; the token is the portal's cookie.
-    pub async fn begin(&self, _new: NewSession, _now: Moment) -> Result<(Arc<Session>, Token), StoreError> {
-        todo!()
+    pub async fn begin(&self, new: NewSession, now: Moment) -> Result<(Arc<Session>, Token), StoreError> {
+        let random = &self.parts.random;
+        let secret = tokens::fresh_secret(random);
+        let session = Session {
+            id: tokens::fresh_id(random),
+            version: 1,
+            person: new.person,
+            company: new.company,
+            companies: new.companies,
+            started_at: now,
+            password_at: now,
+            factor_at: new.factor_at,
+            methods: new.methods,
+            portal: secret.hash(),
+            seed: tokens::fresh_secret(random).hash(),
+            entries: std::collections::BTreeMap::new(),
+            address: new.address,
+            user_agent: new.user_agent,
+        };
+        let life = self.parts.policies.load().session.maximum + SLACK;
+        self.store.create(&session, now, life).await?;
+        let token = Token::Session { id: session.id, secret };
+        Ok((Arc::new(session), token))
     }
 
     /// The person proved themselves again in this session: `methods` are added, the password's and
     /// factor's moments move, the portal's cookie is renewed. `None` when the session has ended.
     pub async fn renew(
         &self,
-        _id: SessionId,
-        _methods: &[Method],
-        _now: Moment,
+        id: SessionId,
+        methods: &[Method],
+        now: Moment,
     ) -> Result<Option<(Arc<Session>, Token)>, StoreError> {
-        todo!()
+        let secret = tokens::fresh_secret(&self.parts.random);
+        let renewed = self
+            .change(id, now, |session| {
+                for method in methods {
+                    if *method == Method::Pwd {
+                        session.password_at = session.password_at.max(now);
+                    } else {
+                        session.factor_at = session.factor_at.max(Some(now));
+                    }
+                    if !session.methods.contains(method) {
+                        session.methods.push(*method);
+                    }
+                }
+                session.portal = secret.hash();
+                true
+            })
+            .await?;
+        Ok(renewed.map(|session| (session, Token::Session { id, secret })))
     }
 
     /// The cookie for a product's host. The same for every tab until `again` renews it, which also
     /// starts the product's idle anew. `None` when the session has ended.
     pub async fn enter(
         &self,
-        _id: SessionId,
-        _product: &Product,
-        _login: Login,
-        _again: bool,
-        _now: Moment,
+        id: SessionId,
+        product: &Product,
+        login: Login,
+        again: bool,
+        now: Moment,
     ) -> Result<Option<Token>, StoreError> {
-        todo!()
+        let mut first_seen = None;
+        let entered = self
+            .change(id, now, |session| {
+                let entry = session.entries.get(&product.id);
+                let generation = entry.map(|entry| entry.generation);
+                let before = *first_seen.get_or_insert(generation);
+                // Of many tabs that enter again at once one renews, and all get its cookie: the
+                // browser keeps whichever answer comes last.
+                let again = again && generation == before;
+                let next = generation.map_or(0, |generation| generation.saturating_add(1));
+                if let Some(entry) = entry {
+                    let token = self.product_token(session, &product.id, entry.generation);
+                    if !again && entry.login == login && entry.token.matches(&token) {
+                        return false;
+                    }
+                }
+                let token = self.product_token(session, &product.id, next).hash();
+                let entry = Entry { token, login: login.clone(), entered_at: now, generation: next };
+                session.entries.insert(product.id.clone(), entry);
+                true
+            })
+            .await?;
+        Ok(entered.and_then(|session| {
+            let generation = session.entries.get(&product.id)?.generation;
+            let secret = self.product_token(&session, &product.id, generation);
+            Some(Token::Session { id, secret })
+        }))
     }
 
-    pub async fn end(&self, _id: SessionId, _cause: EndCause) -> Result<bool, StoreError> {
-        todo!()
+    fn product_token(
+        &self,
+        session: &Session,
+        product: &ProductId,
+        generation: u32,
+    ) -> crate::gate::session::Secret {
+        self.parts.token_key.product(session.id, product, generation, &session.seed)
+    }
+
+    /// Makes another of the session's companies the current one. `None` when the session has ended
+    /// or the company is not one of its.
+    pub async fn switch_company(
+        &self,
+        id: SessionId,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let session = self
+            .change(id, now, |session| {
+                let may = session.company != *company && session.companies.contains(company);
+                if may {
+                    session.company = company.clone();
+                }
+                may
+            })
+            .await?;
+        Ok(session.filter(|session| session.company == *company))
+    }
+
+    /// Reads, edits and writes until nobody else was in between. `edit` says whether there is
+    /// something to write. `None` when the session has ended.
+    async fn change(
+        &self,
+        id: SessionId,
+        now: Moment,
+        mut edit: impl FnMut(&mut Session) -> bool,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        for _ in 0..ROUNDS {
+            let Some((mut session, _)) = self.store.load(id, now).await? else {
+                return Ok(None);
+            };
+            if !edit(&mut session) {
+                return Ok(Some(Arc::new(session)));
+            }
+            session.version += 1;
+            let replaced = self.store.replace(&session, now).await;
+            // Also when it is not known whether it was written.
+            self.hear_change(id);
+            if replaced? {
+                return Ok(Some(Arc::new(session)));
+            }
+        }
+        Err(StoreError::Unavailable(String::from("too many changes of one session at once")))
+    }
+
+    /// Ends a session, everywhere; false when it had ended before.
+    pub async fn end(&self, id: SessionId, cause: EndCause) -> Result<bool, StoreError> {
+        let ended = self.store.end(id).await?;
+        self.cache.forget(id);
+        if ended {
+            self.parts.observer.ended(None, cause);
+        }
+        Ok(ended)
     }
 
     /// Returns how many ended.
-    pub async fn end_person(&self, _person: &PersonId, _cause: EndCause) -> Result<usize, StoreError> {
-        todo!()
+    pub async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
+        let now = (self.parts.clock)();
+        let ids = self.store.of_person(person, now).await?;
+        self.end_all(&ids, cause).await
     }
 
-    pub async fn end_company(&self, _company: &CompanyId, _cause: EndCause) -> Result<usize, StoreError> {
-        todo!()
+    /// Ends the sessions whose current company this is; returns how many ended.
+    pub async fn end_company(&self, company: &CompanyId, cause: EndCause) -> Result<usize, StoreError> {
+        let now = (self.parts.clock)();
+        let ids = self.store.of_company(company, now).await?;
+        self.end_all(&ids, cause).await
     }
 
-    pub async fn of_person(&self, _person: &PersonId) -> Result<Vec<Arc<Session>>, StoreError> {
-        todo!()
+    async fn end_all(&self, ids: &[SessionId], cause: EndCause) -> Result<usize, StoreError> {
+        let mut count = 0;
+        for id in ids {
+            count += usize::from(self.end(*id, cause).await?);
+        }
+        Ok(count)
     }
 
-    pub async fn of_company(&self, _company: &CompanyId) -> Result<Vec<Arc<Session>>, StoreError> {
-        todo!()
+    /// Oldest first.
+    pub async fn of_person(&self, person: &PersonId) -> Result<Vec<Arc<Session>>, StoreError> {
+        let now = (self.parts.clock)();
+        let ids = self.store.of_person(person, now).await?;
+        let mut sessions = self.load_all(&ids, now).await?;
+        sessions.retain(|session| session.person.id == *person);
+        Ok(sessions)
+    }
+
+    /// Oldest first.
+    pub async fn of_company(&self, company: &CompanyId) -> Result<Vec<Arc<Session>>, StoreError> {
+        let now = (self.parts.clock)();
+        let ids = self.store.of_company(company, now).await?;
+        let mut sessions = self.load_all(&ids, now).await?;
+        sessions.retain(|session| session.company == *company);
+        Ok(sessions)
+    }
+
+    async fn load_all(&self, ids: &[SessionId], now: Moment) -> Result<Vec<Arc<Session>>, StoreError> {
+        let mut sessions = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some((session, _)) = self.store.load(*id, now).await? {
+                sessions.push(Arc::new(session));
+            }
+        }
+        sessions.sort_by_key(|session| (session.started_at, session.id));
+        Ok(sessions)
     }
 
     /// Small states that must change exactly once: tickets, attempts, throttles.
     pub fn store(&self) -> &Arc<dyn Store> {
-        todo!()
+        &self.store
     }
 
     pub fn products(&self) -> &Products {
-        todo!()
+        &self.parts.products
+    }
+
+    pub fn assertions(&self) -> &Arc<Assertions> {
+        &self.parts.assertions
+    }
+
+    async fn write(&self, batch: Batch) {
+        if batch.stamps.is_empty() {
+            return;
+        }
+        match self.store.touch(&batch.stamps).await {
+            Ok(()) => batch.written(),
+            Err(error) => {
+                tracing::warn!(%error, sessions = batch.stamps.len(), "activity could not be written");
+                batch.failed(&self.behind);
+            }
+        }
+    }
+
+    fn take_events(&self) -> broadcast::Receiver<Event> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.take().unwrap_or_else(|| self.store.events())
     }
 }

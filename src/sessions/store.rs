@@ -78,5 +78,11 @@ pub trait Store: Send + Sync + 'static {
 
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Lets go of what is past its time. For stores that don't do so by themselves; nothing that
+    /// expired is ever returned, purged or not.
+    async fn purge(&self, _now: Moment) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn events(&self) -> tokio::sync::broadcast::Receiver<Event>;
 }

@@ -1,0 +1,410 @@
+//! Sessions that this node has asked for, before the store.
+//!
+//! A miss puts a placeholder in the map before it asks; the reply is published only if the same
+//! placeholder is still there, and an announcement takes away whatever it finds. So no reply can
+//! overtake its invalidation: a client-side cache that inserts replies afterwards serves revoked
+//! sessions for minutes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use papaya::{Compute, Operation};
+use tokio::sync::OnceCell;
+
+use crate::gate::name::{ProductId, SessionId};
+use crate::gate::product::Product;
+use crate::gate::session::{LastSeen, Presence, Seen, SecretHash, Session};
+use crate::gate::time::Moment;
+
+use super::activity::{Activity, Mark};
+use super::leash::Leash;
+
+/// What holds the open requests made with one product cookie. It stays the same when the record
+/// changes elsewhere, so that entering another product cuts nobody.
+#[derive(Debug, Default)]
+pub struct Place {
+    leash: ArcSwap<Leash>,
+    told_idle: AtomicBool,
+}
+
+impl Place {
+    pub fn leash(&self) -> Arc<Leash> {
+        self.leash.load_full()
+    }
+
+    /// Ends what is open; nothing can be made with this place any more.
+    pub fn close(&self) {
+        self.leash.load().pull();
+    }
+
+    /// Ends what is open; a later look-up may find the session awake again.
+    pub fn cut(&self) {
+        self.leash.swap(Arc::default()).pull();
+    }
+
+    pub fn is_live(&self) -> bool {
+        Arc::strong_count(&self.leash.load_full()) > 2
+    }
+
+    /// True for the first who says that this product fell idle.
+    pub fn tell_idle(&self) -> bool {
+        !self.told_idle.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// A session's presence in one product, with what is ready to be sent to its backend.
+#[derive(Debug)]
+pub struct CachedEntry {
+    pub product: ProductId,
+    pub token: SecretHash,
+    pub entered_at: Moment,
+    pub place: Arc<Place>,
+    pub mark: Arc<Mark>,
+    pub signed: ArcSwapOption<Signed>,
+    /// Since the assertion was signed: nobody signs for those who are not there.
+    pub used: AtomicBool,
+}
+
+#[derive(Debug)]
+pub struct Signed {
+    pub product: Arc<Product>,
+    pub presence: Arc<Presence>,
+}
+
+/// One version of a session's record, and what this node keeps beside it.
+#[derive(Debug)]
+pub struct Record {
+    pub session: Arc<Session>,
+    pub activity: Arc<Activity>,
+    pub entries: Vec<CachedEntry>,
+    /// Activity that the record itself is proof of.
+    pub awake_at: Moment,
+}
+
+impl Record {
+    /// Takes over from the record before what still holds, and ends what does not.
+    fn read(session: Session, last_seen: &LastSeen, before: Option<&Arc<Record>>) -> Arc<Record> {
+        let activity = before.map_or_else(
+            || Arc::new(Activity::new(session.id)),
+            |before| Arc::clone(&before.activity),
+        );
+        activity.adopt(last_seen);
+        if let Some(before) = before {
+            if before.session.version == session.version {
+                return Arc::clone(before);
+            }
+            before.close_renewed(&session);
+        }
+        let entries = session
+            .entries
+            .iter()
+            .map(|(product, entry)| CachedEntry {
+                product: product.clone(),
+                token: entry.token,
+                entered_at: entry.entered_at,
+                place: before
+                    .and_then(|before| before.entry(product))
+                    .filter(|before| before.token == entry.token)
+                    .map_or_else(Arc::default, |before| Arc::clone(&before.place)),
+                mark: activity.place(product),
+                signed: ArcSwapOption::empty(),
+                used: AtomicBool::new(false),
+            })
+            .collect();
+        let awake_at = session
+            .entries
+            .values()
+            .map(|entry| entry.entered_at)
+            .fold(session.started_at.max(session.password_at), Moment::max);
+        Arc::new(Record { session: Arc::new(session), activity, entries, awake_at })
+    }
+
+    fn close_renewed(&self, session: &Session) {
+        for entry in &self.entries {
+            let same = session.entries.get(&entry.product).is_some_and(|now| now.token == entry.token);
+            if !same {
+                entry.place.close();
+            }
+        }
+    }
+
+    pub fn entry(&self, product: &ProductId) -> Option<&CachedEntry> {
+        self.entries.iter().find(|entry| entry.product == *product)
+    }
+
+    /// `entry`: `None` on the portal, where 'here' is anywhere.
+    pub fn seen(&self, entry: Option<&CachedEntry>) -> Seen {
+        let anywhere = self.awake_at.max(self.activity.anywhere());
+        let here = entry.map_or(anywhere, |entry| entry.entered_at.max(entry.mark.seen()));
+        Seen { anywhere, here }
+    }
+
+    pub fn is_live(&self) -> bool {
+        // Pairs with the fence in `Cached::leash`.
+        fence(Ordering::SeqCst);
+        self.entries.iter().any(|entry| entry.place.is_live())
+    }
+
+    pub fn close(&self) {
+        for entry in &self.entries {
+            entry.place.close();
+        }
+    }
+
+    pub fn cut(&self) {
+        for entry in &self.entries {
+            entry.place.cut();
+        }
+    }
+}
+
+/// A record as the store confirmed it.
+#[derive(Debug)]
+pub struct Cached {
+    pub record: Arc<Record>,
+    pub checked_at: Moment,
+    pub epoch: u64,
+    /// Announced as changed: kept for its leashes and marks, never to be answered from.
+    changed: AtomicBool,
+}
+
+impl Cached {
+    pub fn is_changed(&self) -> bool {
+        self.changed.load(Ordering::Acquire)
+    }
+
+    /// The leash for one request more. `None` when the record was announced as changed or let go
+    /// of meanwhile: either this sees the mark, or who set the mark sees the leash held, so that
+    /// no request is on a leash that nobody can find.
+    pub fn leash(&self, entry: &CachedEntry) -> Option<Arc<Leash>> {
+        let leash = entry.place.leash();
+        fence(Ordering::SeqCst);
+        (!self.is_changed()).then_some(leash)
+    }
+}
+
+/// One question to the store, however many wait for its answer.
+#[derive(Debug)]
+pub struct Flight {
+    epoch: u64,
+    before: Option<Arc<Cached>>,
+    pub outcome: OnceCell<Outcome>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    Found(Arc<Cached>),
+    Gone,
+    Away,
+}
+
+impl Flight {
+    /// The store's answer; `asked_at` is when the question was sent.
+    pub fn landed(&self, session: Session, last_seen: &LastSeen, asked_at: Moment) -> Outcome {
+        let before = self.before.as_ref().map(|before| &before.record);
+        Outcome::Found(Arc::new(Cached {
+            record: Record::read(session, last_seen, before),
+            checked_at: asked_at,
+            epoch: self.epoch,
+            changed: AtomicBool::new(false),
+        }))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Slot {
+    Loading(Arc<Flight>),
+    Ready(Arc<Cached>),
+}
+
+impl Slot {
+    fn cached(&self) -> Option<&Arc<Cached>> {
+        match self {
+            Slot::Loading(flight) => flight.before.as_ref(),
+            Slot::Ready(cached) => Some(cached),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Cache {
+    slots: papaya::HashMap<SessionId, Slot, foldhash::fast::RandomState>,
+    /// Rises whenever announcements may have been missed: what was confirmed before counts no more.
+    epoch: AtomicU64,
+    listening: AtomicBool,
+}
+
+impl Cache {
+    pub fn new() -> Cache {
+        Cache {
+            slots: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            epoch: AtomicU64::new(0),
+            listening: AtomicBool::new(true),
+        }
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
+    }
+
+    pub fn lost(&self) {
+        self.listening.store(false, Ordering::Release);
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn connected(&self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.listening.store(true, Ordering::Release);
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether a cached record may be answered from at `now`.
+    pub fn is_fresh(&self, cached: &Cached, now: Moment, bound: Duration) -> bool {
+        !cached.is_changed()
+            && self.is_listening()
+            && cached.epoch == self.epoch()
+            && now.since(cached.checked_at) <= bound
+    }
+
+    pub fn fresh(&self, id: SessionId, now: Moment, bound: Duration) -> Option<Arc<Cached>> {
+        match self.slots.pin().get(&id)? {
+            Slot::Ready(cached) if self.is_fresh(cached, now, bound) => Some(Arc::clone(cached)),
+            Slot::Ready(_) | Slot::Loading(_) => None,
+        }
+    }
+
+    /// What is known here, trusted or not.
+    pub fn known(&self, id: SessionId) -> Option<Arc<Cached>> {
+        self.slots.pin().get(&id)?.cached().map(Arc::clone)
+    }
+
+    /// Joins the question that is under way, or puts a placeholder for a new one.
+    pub fn flight(&self, id: SessionId) -> Arc<Flight> {
+        let slots = self.slots.pin();
+        let placed = slots.compute(id, |slot| {
+            let before = match slot {
+                Some((_, Slot::Loading(flight))) => return Operation::Abort(Arc::clone(flight)),
+                Some((_, Slot::Ready(cached))) => Some(Arc::clone(cached)),
+                None => None,
+            };
+            let flight = Flight { epoch: self.epoch(), before, outcome: OnceCell::new() };
+            Operation::Insert(Slot::Loading(Arc::new(flight)))
+        });
+        let slot = match placed {
+            Compute::Aborted(flight) => return flight,
+            Compute::Inserted(_, slot) | Compute::Updated { new: (_, slot), .. } => slot,
+            Compute::Removed(_, slot) => slot,
+        };
+        match slot {
+            Slot::Loading(flight) => Arc::clone(flight),
+            // Not reached: this call inserts placeholders only. A flight of its own is never
+            // published, which is safe.
+            Slot::Ready(cached) => Arc::new(Flight {
+                epoch: cached.epoch,
+                before: Some(Arc::clone(cached)),
+                outcome: OnceCell::new(),
+            }),
+        }
+    }
+
+    /// Publishes what a flight brought, if its placeholder is still there.
+    pub fn publish(&self, id: SessionId, flight: &Arc<Flight>, cached: &Arc<Cached>) -> bool {
+        let slots = self.slots.pin();
+        let done = slots.compute(id, |slot| match slot {
+            Some((_, Slot::Loading(there))) if Arc::ptr_eq(there, flight) => {
+                Operation::Insert(Slot::Ready(Arc::clone(cached)))
+            }
+            Some((_, Slot::Ready(there))) if Arc::ptr_eq(there, cached) => Operation::Abort(true),
+            _ => Operation::Abort(false),
+        });
+        match done {
+            Compute::Aborted(published) => published,
+            Compute::Inserted(..) | Compute::Updated { .. } | Compute::Removed(..) => true,
+        }
+    }
+
+    /// Takes back the placeholder of a flight that brought nothing.
+    pub fn abandon(&self, id: SessionId, flight: &Arc<Flight>) {
+        let slots = self.slots.pin();
+        slots.compute(id, |slot| match slot {
+            Some((_, Slot::Loading(there))) if Arc::ptr_eq(there, flight) => restore(flight),
+            _ => Operation::Abort(()),
+        });
+    }
+
+    /// The record changed or ended: what is here is not answered from any more, and what is on its
+    /// way is not published. Returns what was known.
+    pub fn changed(&self, id: SessionId) -> Option<Arc<Cached>> {
+        let slots = self.slots.pin();
+        slots.compute(id, |slot| match slot {
+            Some((_, Slot::Loading(flight))) => {
+                if let Some(before) = &flight.before {
+                    before.changed.store(true, Ordering::Release);
+                }
+                restore(flight)
+            }
+            Some((_, Slot::Ready(cached))) => {
+                // In place of removing it: its leashes must stay findable. Whoever puts a
+                // placeholder from here on asks after the change.
+                cached.changed.store(true, Ordering::Release);
+                Operation::Abort(())
+            }
+            None => Operation::Abort(()),
+        });
+        slots.get(&id)?.cached().map(Arc::clone)
+    }
+
+    /// The session is over: its open requests end now.
+    pub fn forget(&self, id: SessionId) {
+        if let Some(slot) = self.slots.pin().remove(&id)
+            && let Some(cached) = slot.cached()
+        {
+            cached.changed.store(true, Ordering::Release);
+            cached.record.close();
+        }
+    }
+
+    /// Everything that is ready, trusted or not.
+    pub fn all(&self) -> Vec<(SessionId, Arc<Cached>)> {
+        self.slots
+            .pin()
+            .iter()
+            .filter_map(|(id, slot)| slot.cached().map(|cached| (*id, Arc::clone(cached))))
+            .collect()
+    }
+
+    /// Lets go of a record that nobody uses. One with open requests or unwritten activity stays:
+    /// it must stay findable.
+    pub fn evict(&self, id: SessionId, cached: &Arc<Cached>) {
+        let kept = || cached.record.is_live() || cached.record.activity.is_listed();
+        if kept() {
+            return;
+        }
+        // Marked, then looked at again: see `Cached::leash`.
+        cached.changed.store(true, Ordering::Release);
+        if kept() {
+            return;
+        }
+        let slots = self.slots.pin();
+        slots.compute(id, |slot| match slot {
+            Some((_, Slot::Ready(there))) if Arc::ptr_eq(there, cached) => Operation::Remove,
+            _ => Operation::Abort(()),
+        });
+    }
+}
+
+fn restore(flight: &Flight) -> Operation<Slot, ()> {
+    match &flight.before {
+        Some(before) => Operation::Insert(Slot::Ready(Arc::clone(before))),
+        None => Operation::Remove,
+    }
+}

@@ -1,0 +1,259 @@
+//! What goes on beside the requests: announcements, writing behind, and a look at everything once
+//! a second.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::gate::name::SessionId;
+use crate::gate::session::{Standing, standing};
+use crate::gate::time::Moment;
+
+use super::Sessions;
+use super::activity::Batch;
+use super::cache::{Cached, CachedEntry, Outcome};
+use super::store::Event;
+
+const TICK: Duration = Duration::from_secs(1);
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// Assertions with so much left are signed anew, before anybody waits for it.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+/// The most assertions signed in one second: a minute is enough for 60,000 sessions, and a request
+/// never waits behind more than a few.
+const SIGNED_A_TICK: usize = 1_000;
+/// Records that nobody asked for in so long are let go of.
+const UNUSED: Duration = Duration::from_secs(900);
+/// Questions to the store at the same time.
+const ASKED_AT_ONCE: usize = 32;
+
+/// What the upkeep remembers from one second to the next.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// The last moment when the store answered while announcements were heard, and the epoch: all
+    /// that was cached in it was true then.
+    answered: Mutex<Option<(Moment, u64)>>,
+    purged_at: AtomicI64,
+}
+
+impl State {
+    pub(super) fn confirmed_at(&self, cached: &Cached) -> Moment {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        match *answered {
+            Some((at, epoch)) if epoch == cached.epoch => at.max(cached.checked_at),
+            Some(_) | None => cached.checked_at,
+        }
+    }
+}
+
+impl Sessions {
+    /// Keeps everything current until told to shut down; writes what is unwritten at the end.
+    pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
+        let listening = Arc::clone(&self).listen(shutdown.clone());
+        let ticking = async {
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut stopped = shutdown.clone();
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => self.tick((self.parts.clock)()).await,
+                    () = told(&mut stopped) => break,
+                }
+            }
+            self.write(self.behind.take()).await;
+        };
+        tokio::join!(listening, ticking);
+    }
+
+    /// The part of [`run`](Sessions::run) that hears announcements: a session that ends anywhere
+    /// ends here as soon as its announcement comes.
+    pub async fn listen(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
+        let mut events = self.take_events();
+        let mut reloads = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = told(&mut shutdown) => break,
+                event = events.recv() => match event {
+                    Ok(event) => reloads.extend(self.hear(event).map(|id| self.reload(id))),
+                    Err(RecvError::Lagged(_)) => {
+                        self.hear(Event::Lost);
+                        self.hear(Event::Connected);
+                    }
+                    Err(RecvError::Closed) => {
+                        self.hear(Event::Lost);
+                        break;
+                    }
+                },
+                Some(()) = reloads.next() => {}
+            }
+        }
+    }
+
+    /// Returns the session that must be asked for again at once, since requests of it are open.
+    fn hear(&self, event: Event) -> Option<SessionId> {
+        match event {
+            Event::Changed(id) => self.hear_change(id).then_some(id),
+            Event::Lost => {
+                self.cache.lost();
+                None
+            }
+            Event::Connected => {
+                self.cache.connected();
+                None
+            }
+        }
+    }
+
+    /// Whether requests of the session are open.
+    pub(super) fn hear_change(&self, id: SessionId) -> bool {
+        self.cache.changed(id).is_some_and(|cached| cached.record.is_live())
+    }
+
+    /// The record that comes back ends what is over; `Away` is tried again by the next tick.
+    async fn reload(&self, id: SessionId) {
+        let _: Outcome = self.load(id, (self.parts.clock)()).await;
+    }
+
+    /// Once a second. Everything in it depends on `now` alone.
+    pub async fn tick(&self, now: Moment) {
+        self.write(self.behind.take()).await;
+        self.confirm(now).await;
+        let all = self.cache.all();
+        stream::iter(all.iter().filter(|(_, cached)| cached.record.is_live()))
+            .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| self.watch_over(*id, cached, now))
+            .await;
+        self.sign_again(&all, now).await;
+        self.evict(all, now);
+        self.purge(now).await;
+    }
+
+    async fn confirm(&self, now: Moment) {
+        let epoch = self.cache.epoch();
+        let listening = self.cache.is_listening();
+        if self.parts.settings.grace.is_none() && listening {
+            return;
+        }
+        // Where announcements are not heard, asking also brings the connection back.
+        if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
+            let mut answered = self.upkeep.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            *answered = Some((now, epoch));
+        }
+    }
+
+    /// A session with open requests: nobody else would notice that it is over.
+    async fn watch_over(&self, id: SessionId, cached: &Arc<Cached>, now: Moment) {
+        let bound = self.parts.settings.recheck;
+        let cached = if self.cache.is_fresh(cached, now, bound) {
+            Arc::clone(cached)
+        } else {
+            match self.load(id, now).await {
+                Outcome::Found(cached) => cached,
+                Outcome::Gone => {
+                    cached.record.close();
+                    return;
+                }
+                Outcome::Away => {
+                    let bound = bound + self.parts.settings.grace.unwrap_or_default();
+                    if now.since(self.upkeep.confirmed_at(cached)) > bound {
+                        cached.record.cut();
+                    }
+                    return;
+                }
+            }
+        };
+        self.cut_what_is_over(id, &cached, now).await;
+    }
+
+    async fn cut_what_is_over(&self, id: SessionId, cached: &Cached, now: Moment) {
+        let record = &cached.record;
+        let mut asked = false;
+        for entry in record.entries.iter().filter(|entry| entry.place.is_live()) {
+            let mut worth = self.standing_of(cached, entry, now);
+            if matches!(worth, Standing::OverIdle | Standing::OverProductIdle) && !asked {
+                match self.store.last_seen(id).await {
+                    Ok(Some(last_seen)) => record.activity.adopt(&last_seen),
+                    Ok(None) => return self.cache.forget(id),
+                    Err(_) => return,
+                }
+                asked = true;
+                worth = self.standing_of(cached, entry, now);
+            }
+            match worth {
+                Standing::Live => {}
+                // The next request ends it in the store, and is told why.
+                Standing::OverMaximum | Standing::OverIdle => return record.cut(),
+                Standing::OverProductIdle => self.product_fell_idle(entry),
+            }
+        }
+    }
+
+    fn standing_of(&self, cached: &Cached, entry: &CachedEntry, now: Moment) -> Standing {
+        let session = &cached.record.session;
+        let policies = self.parts.policies.load();
+        let limits = match self.parts.products.by_id(entry.product.as_str()) {
+            Some(product) => policies.limits(&session.company, product),
+            None => policies.session_limits(&session.company),
+        };
+        standing(session, cached.record.seen(Some(entry)), limits, now)
+    }
+
+    async fn sign_again(&self, all: &[(SessionId, Arc<Cached>)], now: Moment) {
+        let mut left = SIGNED_A_TICK;
+        let entries = all
+            .iter()
+            .flat_map(|(_, cached)| cached.record.entries.iter().map(move |entry| (cached, entry)));
+        for (cached, entry) in entries {
+            let Some(signed) = entry.signed.load_full() else { continue };
+            if left == 0 || signed.presence.assertion_expires_at > now.plus(RENEW_BEFORE) {
+                continue;
+            }
+            if entry.used.swap(false, Ordering::Relaxed) {
+                left -= 1;
+                self.sign(&cached.record, entry, &signed.product, now);
+                // Requests come first.
+                tokio::task::yield_now().await;
+            } else if signed.presence.assertion_expires_at <= now {
+                entry.signed.store(None);
+            }
+        }
+    }
+
+    fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
+        all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
+        let mut excess = self.cache.len().saturating_sub(self.parts.settings.cache_capacity);
+        for (id, cached) in &all {
+            let unused = cached.is_changed() || now.since(cached.checked_at) > UNUSED;
+            if excess > 0 || unused {
+                self.cache.evict(*id, cached);
+                excess = excess.saturating_sub(1);
+            }
+        }
+    }
+
+    async fn purge(&self, now: Moment) {
+        let last = Moment::from_millis(self.upkeep.purged_at.load(Ordering::Relaxed));
+        if now.since(last) < PURGE_EVERY {
+            return;
+        }
+        self.upkeep.purged_at.store(now.millis(), Ordering::Relaxed);
+        if let Err(error) = self.store.purge(now).await {
+            tracing::warn!(%error, "the session store could not be tidied");
+        }
+    }
+
+    /// Writes what this node knows and the store does not yet.
+    pub async fn flush(&self) {
+        let batch: Batch = self.behind.take();
+        self.write(batch).await;
+    }
+}
+
+/// Ends when told to shut down, or when nobody is left to tell.
+async fn told(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
