@@ -16,7 +16,9 @@ use super::{Result, child};
 pub const PAGE: usize = 2048;
 
 pub fn run() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         child::say_ready(listener.local_addr()?);
@@ -28,11 +30,15 @@ pub fn run() -> Result<()> {
             tokio::spawn(async move {
                 let service = service_fn(|_| {
                     let mut response = Response::new(Full::new(page.clone()));
-                    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+                    response
+                        .headers_mut()
+                        .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
                     async { Ok::<_, Infallible>(response) }
                 });
                 // The proxy hung up: that is how connections end.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     })

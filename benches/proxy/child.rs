@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use super::Result;
 use super::load::Certificate;
 use super::options::Role;
 use super::redis::Redis;
-use super::Result;
 
 /// The longest that a candidate takes to open its door.
 const STARTING: Duration = Duration::from_secs(20);
@@ -42,17 +42,33 @@ impl Drop for Running {
 
 pub struct Candidate {
     pub name: &'static str,
+    pub role: Role,
     running: Running,
     pub address: SocketAddr,
 }
 
 impl Candidate {
-    pub fn start(name: &'static str, role: Role, setup: &Setup<'_>, more: &[&str]) -> Result<Candidate> {
+    pub fn start(
+        name: &'static str,
+        role: Role,
+        setup: &Setup<'_>,
+        more: &[&str],
+    ) -> Result<Candidate> {
         let mut command = command(role)?;
         command.arg("--backend").arg(setup.backend.to_string());
-        command.arg("--folder").arg(setup.folder).arg("--redis").arg(setup.redis.url()).args(more);
+        command
+            .arg("--folder")
+            .arg(setup.folder)
+            .arg("--redis")
+            .arg(setup.redis.url())
+            .args(more);
         let running = start(command)?;
-        Ok(Candidate { name, address: running.address, running })
+        Ok(Candidate {
+            name,
+            role,
+            address: running.address,
+            running,
+        })
     }
 
     /// CPU time of all threads so far.
@@ -64,7 +80,10 @@ impl Candidate {
     /// MiB of memory in use.
     pub fn resident(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.running.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib / 1024.0)
     }
@@ -88,7 +107,12 @@ fn threads_cpu(id: u32) -> Result<Duration> {
 /// From the process's line, in hundredths of a second.
 fn process_cpu(id: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().ok_or("no stat")?.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .ok_or("no stat")?
+        .split_whitespace()
+        .collect();
     let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     Ok(Duration::from_millis(ticks * 10))
 }
@@ -104,19 +128,30 @@ fn command(role: Role) -> Result<Command> {
 }
 
 fn start(mut command: Command) -> Result<Running> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
     let stdout = child.stdout.take().ok_or("no output")?;
     let (said, heard) = channel();
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(std::result::Result::ok) {
+        for line in BufReader::new(stdout)
+            .lines()
+            .map_while(std::result::Result::ok)
+        {
             if let Some(address) = line.strip_prefix(READY) {
                 let _ = said.send(address.to_owned());
             }
         }
     });
     // From here on dropping ends the process.
-    let mut running = Running { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
-    let address = heard.recv_timeout(STARTING).map_err(|_| "a candidate did not open its door")?;
+    let mut running = Running {
+        child,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    };
+    let address = heard
+        .recv_timeout(STARTING)
+        .map_err(|_| "a candidate did not open its door")?;
     running.address = address.parse()?;
     Ok(running)
 }

@@ -30,7 +30,9 @@ pub fn make_certificate(folder: &Path, hosts: &[&str]) -> Result<Certificate> {
     let pem = made.cert.pem();
     fs::write(folder.join("site.pem"), &pem)?;
     fs::write(folder.join("site.key"), made.signing_key.serialize_pem())?;
-    Ok(Certificate { der: CertificateDer::from_pem_slice(pem.as_bytes())? })
+    Ok(Certificate {
+        der: CertificateDer::from_pem_slice(pem.as_bytes())?,
+    })
 }
 
 pub struct Load {
@@ -42,8 +44,13 @@ impl Load {
     pub fn new(certificate: &Certificate, connections: usize) -> Result<Load> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der.clone())?;
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Ok(Load { tls: TlsConnector::from(Arc::new(config)), connections })
+        let config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Load {
+            tls: TlsConnector::from(Arc::new(config)),
+            connections,
+        })
     }
 
     /// Opens the connections; `cookies` are dealt out among them.
@@ -57,8 +64,16 @@ impl Load {
             }
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            let stream = self.tls.connect(ServerName::try_from(HOST)?, stream).await?;
-            lanes.push(Lane { stream, requests, next: 0, buffer: vec![0; 16 * 1024] });
+            let stream = self
+                .tls
+                .connect(ServerName::try_from(HOST)?, stream)
+                .await?;
+            lanes.push(Lane {
+                stream,
+                requests,
+                next: 0,
+                buffer: vec![0; 16 * 1024],
+            });
         }
         Ok(Lanes { lanes })
     }
@@ -109,7 +124,9 @@ impl Lanes {
             }
             Ok::<_, String>(lanes)
         };
-        self.lanes = timeout(limit, lanes).await.map_err(|_| "a round took too long")??;
+        self.lanes = timeout(limit, lanes)
+            .await
+            .map_err(|_| "a round took too long")??;
         Ok(begun.elapsed())
     }
 }
@@ -125,7 +142,10 @@ impl Lane {
     async fn visit(&mut self) -> std::result::Result<(), String> {
         let request = &self.requests[self.next % self.requests.len()];
         self.next += 1;
-        self.stream.write_all(request).await.map_err(|error| error.to_string())?;
+        self.stream
+            .write_all(request)
+            .await
+            .map_err(|error| error.to_string())?;
         let mut filled = 0;
         let mut wanted = None;
         while wanted.is_none_or(|wanted| filled < wanted) {
@@ -144,11 +164,14 @@ impl Lane {
 
 /// The length of the whole answer, once its head is there.
 fn length(answer: &[u8]) -> std::result::Result<Option<usize>, String> {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return Ok(None);
+    };
     let head = String::from_utf8_lossy(&answer[..end]);
     let body = head.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     });
     if !head.starts_with("HTTP/1.1 200") || body != Some(PAGE) {
         return Err(format!("not the page:\n{head}"));

@@ -39,6 +39,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Name in the certificate, in SNI and in `Host`.
 const HOST: &str = "emr.localhost";
 
+/// The word of `--only`, the name, the role, and its arguments.
+const CANDIDATES: [(&str, &str, Role, &[&str]); 4] = [
+    ("stock", "pingora as it comes", Role::Stock, &[]),
+    ("bare", report::MEASURE, Role::Bare, &[]),
+    (
+        "cached",
+        "gateway, session cached",
+        Role::Gateway,
+        &["--recheck", "60s"],
+    ),
+    (
+        "asking",
+        "gateway, asking Redis",
+        Role::Gateway,
+        &["--recheck", "0s"],
+    ),
+];
+
 fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
@@ -48,7 +66,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nobody was first");
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nobody was first");
     let done = match options.role {
         None => runtime(2).block_on(measure(&options)),
         Some(Role::Backend) => backend::run(),
@@ -78,14 +98,19 @@ async fn measure(options: &Options) -> Result<()> {
     let certificate = load::make_certificate(folder.path(), &[HOST, "login.localhost"])?;
     let redis = Redis::start(folder.path()).await?;
     let backend = child::start_backend()?;
-    let setup = child::Setup { folder: folder.path(), certificate: &certificate, backend: backend.address, redis: &redis };
+    let setup = child::Setup {
+        folder: folder.path(),
+        certificate: &certificate,
+        backend: backend.address,
+        redis: &redis,
+    };
     let visits = gateway::prepare(&setup, options.sessions).await?;
-    let candidates = [
-        Candidate::start("pingora as it comes", Role::Stock, &setup, &[])?,
-        Candidate::start("bare pingora, own loop", Role::Bare, &setup, &[])?,
-        Candidate::start("gateway, session cached", Role::Gateway, &setup, &["--recheck", "default"])?,
-        Candidate::start("gateway, asking Redis", Role::Gateway, &setup, &["--recheck", "0s"])?,
-    ];
+    let mut candidates = Vec::new();
+    for (word, name, role, more) in CANDIDATES {
+        if options.wants(word) {
+            candidates.push(Candidate::start(name, role, &setup, more)?);
+        }
+    }
     let load = Load::new(&certificate, options.connections)?;
     println!(
         "{} rounds of {} requests over {} TLS connections, {} people in use",
@@ -112,7 +137,10 @@ async fn measure(options: &Options) -> Result<()> {
         }
     }
     println!("\n{report}");
-    for candidate in &candidates[2..] {
+    for candidate in candidates
+        .iter()
+        .filter(|candidate| candidate.role == Role::Gateway)
+    {
         let before = candidate.resident()?;
         let mut lanes = load.connect(candidate.address, visits.all()).await?;
         lanes.run(visits.all().len(), limit).await?;

@@ -10,6 +10,7 @@ cargo bench --bench proxy [-- OPTIONS]
   --requests N        requests of a round (20000)
   --connections N     keep-alive TLS connections (32)
   --busy N            people whose sessions the rounds use (200)
+  --only A,B          of stock, bare, cached, asking
   --sessions N        live sessions when memory is read (10000)";
 
 /// What this process plays.
@@ -43,6 +44,8 @@ pub struct Options {
     pub connections: usize,
     pub busy: usize,
     pub sessions: usize,
+    /// Candidates to measure; empty: all.
+    pub only: Vec<String>,
     /// Of a role: where things are.
     pub backend: Option<SocketAddr>,
     pub folder: PathBuf,
@@ -61,6 +64,7 @@ impl Options {
             connections: 32,
             busy: 200,
             sessions: 10_000,
+            only: Vec::new(),
             backend: None,
             folder: PathBuf::new(),
             redis: String::new(),
@@ -85,6 +89,7 @@ impl Options {
                 "--connections" => options.connections = count(&value()?, 200)?,
                 "--busy" => options.busy = count(&value()?, 1_000_000)?,
                 "--sessions" => options.sessions = count(&value()?, 1_000_000)?,
+                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--role" => {
                     let name = value()?;
                     let role = Role::ALL.into_iter().find(|role| role.as_str() == name);
@@ -98,6 +103,10 @@ impl Options {
             }
         }
         Ok(Some(options))
+    }
+
+    pub fn wants(&self, candidate: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == candidate)
     }
 
     pub fn backend(&self) -> SocketAddr {

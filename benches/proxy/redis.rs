@@ -26,7 +26,16 @@ impl Redis {
     pub async fn start(folder: &Path) -> Result<Redis> {
         let port = child::free_address()?.port();
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .arg("--dir")
             .arg(folder)
             .stdout(Stdio::null())
@@ -60,13 +69,17 @@ impl Redis {
 
     async fn ask(&self, command: &str) -> Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-        stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await?;
         let mut answer = Vec::new();
         loop {
             stream.read_buf(&mut answer).await?;
             let text = String::from_utf8_lossy(&answer);
             // A bulk string: its length, a line feed, itself.
-            if let Some((length, rest)) = text.strip_prefix('$').and_then(|text| text.split_once("\r\n"))
+            if let Some((length, rest)) = text
+                .strip_prefix('$')
+                .and_then(|text| text.split_once("\r\n"))
                 && rest.len() >= length.parse::<usize>()? + 2
             {
                 return Ok(rest.to_owned());

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The candidate that the others are compared with.
-const MEASURE: usize = 1;
+pub const MEASURE: &str = "bare pingora, own loop";
 
 pub struct Round {
     pub number: usize,
@@ -28,8 +28,15 @@ impl Round {
     }
 
     pub fn line(&self, name: &str) -> String {
-        let (number, rate, cpu, commands) = (self.number, self.per_second(), self.cpu_micros(), self.commands());
-        format!("{number:>3}  {name:<26} {rate:>9.0} req/s {cpu:>8.1} CPU µs {commands:>8.3} Redis commands")
+        let (number, rate, cpu, commands) = (
+            self.number,
+            self.per_second(),
+            self.cpu_micros(),
+            self.commands(),
+        );
+        format!(
+            "{number:>3}  {name:<26} {rate:>9.0} req/s {cpu:>8.1} CPU µs {commands:>8.3} Redis commands"
+        )
     }
 }
 
@@ -39,7 +46,9 @@ pub struct Report {
 
 impl Report {
     pub fn new(names: impl Iterator<Item = &'static str>) -> Report {
-        Report { candidates: names.map(|name| (name, Vec::new())).collect() }
+        Report {
+            candidates: names.map(|name| (name, Vec::new())).collect(),
+        }
     }
 
     pub fn add(&mut self, candidate: usize, round: Round) {
@@ -49,12 +58,18 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "medians (least–most); ratios are of CPU per request, round by round, to '{}'", self.candidates[MEASURE].0)?;
-        let measure = &self.candidates[MEASURE].1;
+        writeln!(
+            f,
+            "medians (least–most); ratios are of CPU per request, round by round, to '{MEASURE}'"
+        )?;
+        let measure = self.candidates.iter().find(|(name, _)| *name == MEASURE);
         for (name, rounds) in &self.candidates {
             let rate = Spread::of(rounds.iter().map(Round::per_second));
             let cpu = Spread::of(rounds.iter().map(Round::cpu_micros));
-            let pairs = rounds.iter().zip(measure);
+            // Not measured: against itself.
+            let pairs = rounds
+                .iter()
+                .zip(measure.map_or(rounds, |(_, measure)| measure));
             let ratio = Spread::of(pairs.map(|(own, bare)| own.cpu_micros() / bare.cpu_micros()));
             let commands = Spread::of(rounds.iter().map(Round::commands));
             writeln!(
@@ -77,13 +92,21 @@ impl Spread {
     fn of(values: impl Iterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
-        Spread { median: values[values.len() / 2], least: values[0], most: values[values.len() - 1] }
+        Spread {
+            median: values[values.len() / 2],
+            least: values[0],
+            most: values[values.len() - 1],
+        }
     }
 }
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = f.precision().unwrap_or(1);
-        write!(f, "{:.digits$} ({:.digits$}–{:.digits$})", self.median, self.least, self.most)
+        write!(
+            f,
+            "{:.digits$} ({:.digits$}–{:.digits$})",
+            self.median, self.least, self.most
+        )
     }
 }

@@ -39,7 +39,9 @@ pub fn conf(options: &Options) -> ServerConf {
 pub fn run(options: &Options) -> Result<()> {
     let mut server = Server::new_with_opt_and_conf(None, conf(options));
     server.bootstrap();
-    let plain = Plain { peer: HttpPeer::new(options.backend(), false, String::new()) };
+    let plain = Plain {
+        peer: HttpPeer::new(options.backend(), false, String::new()),
+    };
     let mut service = http_proxy_service(&server.configuration, plain);
     let address = child::free_address()?;
     let file = |name: &str| options.folder.join(name).display().to_string();
