@@ -111,7 +111,9 @@ impl Sessions {
 
     /// Whether requests of the session are open.
     pub(super) fn hear_change(&self, id: SessionId) -> bool {
-        self.cache.changed(id).is_some_and(|cached| cached.record.is_live())
+        self.cache
+            .changed(id)
+            .is_some_and(|cached| cached.record.is_live())
     }
 
     /// The record that comes back ends what is over; `Away` is tried again by the next tick.
@@ -125,7 +127,9 @@ impl Sessions {
         self.confirm(now).await;
         let all = self.cache.all();
         stream::iter(all.iter().filter(|(_, cached)| cached.record.is_live()))
-            .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| self.watch_over(*id, cached, now))
+            .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| {
+                self.watch_over(*id, cached, now)
+            })
             .await;
         self.sign_again(&all, now).await;
         self.evict(all, now);
@@ -140,7 +144,11 @@ impl Sessions {
         }
         // Where announcements are not heard, asking also brings the connection back.
         if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
-            let mut answered = self.upkeep.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answered = self
+                .upkeep
+                .answered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *answered = Some((now, epoch));
         }
     }
@@ -204,11 +212,17 @@ impl Sessions {
 
     async fn sign_again(&self, all: &[(SessionId, Arc<Cached>)], now: Moment) {
         let mut left = SIGNED_A_TICK;
-        let entries = all
-            .iter()
-            .flat_map(|(_, cached)| cached.record.entries.iter().map(move |entry| (cached, entry)));
+        let entries = all.iter().flat_map(|(_, cached)| {
+            cached
+                .record
+                .entries
+                .iter()
+                .map(move |entry| (cached, entry))
+        });
         for (cached, entry) in entries {
-            let Some(signed) = entry.signed.load_full() else { continue };
+            let Some(signed) = entry.signed.load_full() else {
+                continue;
+            };
             if left == 0 || signed.presence.assertion_expires_at > now.plus(RENEW_BEFORE) {
                 continue;
             }
@@ -225,7 +239,10 @@ impl Sessions {
 
     fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
         all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
-        let mut excess = self.cache.len().saturating_sub(self.parts.settings.cache_capacity);
+        let mut excess = self
+            .cache
+            .len()
+            .saturating_sub(self.parts.settings.cache_capacity);
         for (id, cached) in &all {
             let unused = cached.is_changed() || now.since(cached.checked_at) > UNUSED;
             if excess > 0 || unused {
