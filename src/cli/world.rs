@@ -11,7 +11,7 @@ use tokio::io::BufReader;
 use super::Failure;
 use super::explain::{ExplainArgs, explain as explain_question};
 use super::people::{EndSessions, Means, People};
-use super::sessions::SessionsArgs;
+use super::sessions::{SessionsArgs, run as run_sessions};
 use crate::app::{self, World};
 use crate::config::Settings;
 use crate::directory::Directory;
@@ -94,7 +94,9 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
 
 pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8, Failure> {
     let store = app::open_store(settings).await.map_err(Failure::not_so)?;
-    print(&sessions.run(store.as_ref(), now()).await.map_err(Failure::not_so)?)
+    let done = run_sessions(sessions, store.as_ref(), now(), &mut std::io::stdout()).await;
+    let found = done.map_err(Failure::not_so)?;
+    Ok(if found { 0 } else { super::NOT_SO })
 }
 
 pub async fn explain(settings: &Settings, question: &ExplainArgs, json: bool) -> Result<u8, Failure> {
