@@ -317,9 +317,7 @@ fn sessions(field: &Field<'_>) -> Option<SessionStore> {
             }
             _ => field.wrong("must be redis+sentinel://host1,host2/name"),
         },
-        Some(("redis+cluster", rest)) if rest.is_empty() => {
-            field.wrong("must be redis+cluster://host1,host2")
-        }
+        Some(("redis+cluster", "")) => field.wrong("must be redis+cluster://host1,host2"),
         Some(("redis+cluster", _)) => Some(SessionStore::Redis(url)),
         _ => field.wrong(WANTED),
     }

@@ -234,6 +234,15 @@ fn what_is_no_toml_is_told_with_its_place() {
 }
 
 #[test]
+fn a_product_with_a_wrong_name_is_one_problem() {
+    assert_eq!(
+        complaints(&SMALL.replace("products.emr", "products.EMR")),
+        "gateway.toml:7:11: products.EMR: \"EMR\" is not a product's id: 1 to 64 of a-z, 0-9, '-', '_' and '.', \
+         beginning with a letter or a digit"
+    );
+}
+
+#[test]
 fn a_missing_file_is_a_problem_like_any_other() {
     let problems = load(Path::new("/nowhere/gateway.toml"), std::iter::empty(), &[]).unwrap_err();
     assert!(
