@@ -2,4 +2,5 @@
 
 pub mod check;
 pub mod explain;
+pub mod policy_diff;
 pub mod policy_test;

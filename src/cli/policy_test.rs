@@ -130,7 +130,7 @@ fn case(fields: &Fields<'_>) -> Option<Case> {
         grants: list_of(fields, "grants", owned),
         factor_age: text("factor_age"),
     };
-    (company?, product?);
+    company.and(product)?;
     let name = name.unwrap_or_else(|| format!("{} {} {}", args.product, args.method, args.path));
     Some(Case {
         name,

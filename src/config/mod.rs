@@ -6,6 +6,7 @@ pub mod problem;
 mod product;
 pub mod reader;
 pub mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod tree;
