@@ -125,7 +125,7 @@ fn case(fields: &Fields<'_>) -> Option<Case> {
         method: text("method").unwrap_or_else(|| String::from("GET")),
         path: text("path").unwrap_or_else(|| String::from("/")),
         at: text("at"),
-        ip: ip.unwrap_or(Some(std::net::Ipv4Addr::LOCALHOST.into()))?,
+        ip: ip.flatten().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
         roles: list_of(fields, "roles", owned),
         grants: list_of(fields, "grants", owned),
         factor_age: text("factor_age"),

@@ -163,6 +163,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
     let count = all.iter().filter(|product| product.primary).count();
     let products = match (Products::new(all.clone()), count) {
         (Some(products), _) => Some(products),
+        (None, 0) if products.is_wrong_below() => None,
         (None, 0) => products.wrong("no product is primary; people sign in with exactly one"),
         (None, _) => {
             let primaries: Vec<&str> = all

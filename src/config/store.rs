@@ -73,8 +73,9 @@ fn directory(field: &Field<'_>) -> Option<SecretText> {
     let url = secret(field)?;
     let text = url.expose();
     if let Some(path) = text.strip_prefix("sqlite:") {
-        return match path.trim_start_matches("//") {
+        return match path.strip_prefix("//").unwrap_or(path) {
             "" => field.wrong("must be sqlite:PATH"),
+            ":memory:" => Some(url),
             path => Some(sqlite(field.node.place.folder(), path)),
         };
     }

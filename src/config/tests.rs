@@ -390,6 +390,39 @@ sign_on = { kind = "form", page = "/login", username_field = "user", password_fi
 }
 
 #[test]
+fn sqlite_paths_are_relative_to_the_file_too() {
+    for (written, meant) in [
+        ("sqlite:a.db", "sqlite:/etc/vestibule/a.db"),
+        ("sqlite://a.db", "sqlite:/etc/vestibule/a.db"),
+        ("sqlite:/var/a.db", "sqlite:/var/a.db"),
+        ("sqlite:///var/a.db", "sqlite:/var/a.db"),
+        ("sqlite::memory:", "sqlite::memory:"),
+        ("postgres://u:p@db/vestibule", "postgres://u:p@db/vestibule"),
+    ] {
+        let text = format!("{SMALL}[store]\ndirectory = \"{written}\"\n");
+        let file = Path::new("/etc/vestibule/gateway.toml");
+        let settings = read(&text, file, std::iter::empty(), &[]).unwrap();
+        assert_eq!(settings.store.directory.expose(), meant);
+    }
+}
+
+/// A key that ends the reading of its table early would make the keys after it unknown.
+#[test]
+fn one_wrong_value_makes_no_other_key_unknown() {
+    let text = std::fs::read_to_string(sample()).unwrap();
+    for line in text
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+    {
+        let (key, _) = line.split_once(" = ").unwrap();
+        let broken = text.replacen(line, &format!("{key} = 1979-05-27"), 1);
+        let told = complaints(&broken);
+        assert!(!told.contains("unknown key"), "{key}: {told}");
+        assert_eq!(told.lines().count(), 1, "{key}: {told}");
+    }
+}
+
+#[test]
 fn relative_paths_are_relative_to_the_file() {
     let text =
         format!("policies_dir = \"rules\"\n{SMALL}[store]\nwhen_unavailable = \"grace:30s\"\n");
