@@ -47,6 +47,15 @@ pub fn load(
     read(&read_file(file)?, file, variables, flags)
 }
 
+/// The environment's variables, without those that are not UTF-8: `std::env::vars` would panic at
+/// any of them, also at one that is not ours.
+pub fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text)
+}
+
 /// The text of a configuration or policy file, if it has the size of one.
 pub fn read_file(file: &Path) -> Result<String, Problems> {
     let read = || {

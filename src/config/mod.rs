@@ -12,7 +12,7 @@ mod tests;
 pub mod tree;
 pub mod values;
 
-pub use load::{load, read, read_file, survey};
+pub use load::{load, read, read_file, survey, variables};
 pub use problem::{Place, Problem, Problems};
 pub use product::ProductIds;
 pub use settings::Settings;
