@@ -1,4 +1,6 @@
-//! Arguments in, exit code out: one file per verb.
+//! Arguments in, exit code out: one file for each verb.
 
 pub mod audit;
+pub mod check;
+pub mod explain;
 pub mod people;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::operation::{limits, log, messages, rollout, telemetry};
 use super::problem::{Place, Problem, Problems};
-use super::product;
+use super::product::{self, ProductIds};
 use super::reader::{Field, Fields, Report};
 use super::settings::{
     Backend, Listen, Portal, SessionStore, Settings, SignOn, StoreSettings, Tls, TlsMinimum,
@@ -16,6 +16,7 @@ use super::settings::{
 use super::tree::{self, Node};
 use super::values::{certificate_files, list_of, network, origin, owned, secret, socket};
 use crate::gate::host::Host;
+use crate::gate::name::ProductId;
 use crate::gate::policy::SessionLimits;
 use crate::gate::product::Products;
 use crate::gate::time::parse_span;
@@ -85,6 +86,31 @@ pub fn read(
             message: String::from("sets nothing: there is no such key"),
         }));
     Ok(settings)
+}
+
+/// Where the policies are and which products they may name, as far as a configuration with problems
+/// can still tell: `check` goes on with the policies all the same.
+pub fn survey(
+    file: &Path,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> (PathBuf, ProductIds) {
+    let beside = file.parent().unwrap_or(Path::new("")).join("policies");
+    let Ok(mut root) = read_file(file).and_then(|text| tree::parse(&text, file)) else {
+        return (beside, ProductIds::any());
+    };
+    tree::overlay_variables(&mut root, variables, &["policies_dir"]);
+    tree::overlay_flags(&mut root, flags);
+    let report = Report::default();
+    let found = Field::root(&root, &report).table(|fields| {
+        let dir = fields.or("policies_dir", beside.clone(), |field| field.file_path());
+        let ids = fields.optional("products").and_then(|field| {
+            let ids = field.map(|key, _| Some(ProductId::parse(key).ok()))?;
+            Some(ProductIds::of(ids.into_iter().flatten()))
+        });
+        Some((dir, ids.unwrap_or_else(ProductIds::any)))
+    });
+    found.unwrap_or_else(|| (beside, ProductIds::any()))
 }
 
 /// Nothing was said and nothing was made: a mistake in here, which must not pass as a success.

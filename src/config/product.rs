@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
-use super::reader::{Field, Fields};
+use super::reader::{Field, Fields, hint};
 use super::settings::{Backend, BackendAddress, BackendTls, Health, SignOn, SignOnForm, Timeouts};
 use super::values::{certificate_files, list_of, origin, owned, pattern};
 use crate::gate::identity::ValueTemplate;
@@ -19,6 +19,37 @@ use crate::gate::product::{
 pub struct Read {
     pub product: Product,
     pub backend: Backend,
+}
+
+/// The products that a policy may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProductIds(Option<Vec<ProductId>>);
+
+impl ProductIds {
+    pub fn of(ids: impl IntoIterator<Item = ProductId>) -> ProductIds {
+        ProductIds(Some(ids.into_iter().collect()))
+    }
+
+    /// While nobody can tell: for looking at policies, never for serving by them.
+    pub fn any() -> ProductIds {
+        ProductIds(None)
+    }
+
+    /// # Errors
+    /// Says that there is no such product, and which one may be meant.
+    pub fn parse(&self, text: &str) -> Result<ProductId, String> {
+        let id = ProductId::parse(text).map_err(|error| error.to_string())?;
+        match &self.0 {
+            Some(ids) if !ids.contains(&id) => {
+                let known: Vec<&str> = ids.iter().map(ProductId::as_str).collect();
+                Err(format!(
+                    "gateway.toml has no product {text:?}{}",
+                    hint(text, &known)
+                ))
+            }
+            Some(_) | None => Ok(id),
+        }
+    }
 }
 
 const OPEN_ACCESS: [(&str, OpenAccess); 3] = [

@@ -53,6 +53,16 @@ impl Directory {
             .map(drop)
     }
 
+    /// Takes a key out of use on every gateway; false when it is gone already. What it signed must
+    /// have expired.
+    pub async fn remove_signing_key(&self, id: &str) -> Result<bool, DirectoryError> {
+        let removed = self
+            .pool()
+            .write(sql::SIGNING_KEY_REMOVE, &[Value::Text(id)])
+            .await?;
+        Ok(removed == 1)
+    }
+
     fn open_key(&self, row: &Row) -> Result<SigningKey, DirectoryError> {
         let id: String = row.value("id")?;
         let sealed: Vec<u8> = row.value("pkcs8")?;

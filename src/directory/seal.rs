@@ -215,7 +215,11 @@ impl fmt::Debug for Seal {
 /// Written beside and then linked: nobody ever reads half a key, and of two makers one wins.
 fn make(path: &Path, key: &MasterKey) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        let mut folders = fs::DirBuilder::new();
+        folders.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
+        folders.create(folder)?;
     }
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     drop(fs::remove_file(&draft));

@@ -303,13 +303,13 @@ mod tests {
 
     fn events() -> impl Strategy<Value = (Event, u64)> {
         let event = prop_oneof![
-            Just(right(Need::Nothing)),
-            Just(right(Need::Challenge)),
-            Just(right(Need::Enrolment)),
-            Just(Event::PasswordWrong),
+            1 => Just(right(Need::Nothing)),
+            1 => Just(right(Need::Challenge)),
+            1 => Just(right(Need::Enrolment)),
+            1 => Just(Event::PasswordWrong),
             3 => Just(Event::CodeRight),
             3 => Just(Event::CodeWrong),
-            Just(Event::Nothing),
+            1 => Just(Event::Nothing),
         ];
         (event, 0_u64..400)
     }

@@ -310,6 +310,3 @@ pub fn standing(session: &Session, seen: Seen, limits: Limits, now: Moment) -> S
         Standing::Live
     }
 }
-
-#[cfg(test)]
-mod tests;

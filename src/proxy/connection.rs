@@ -109,7 +109,7 @@ impl Connection {
         facts: ConnectionFacts,
         deadlines: Deadlines,
     ) -> Connection {
-        let inspector = (!facts.http2).then(SharedInspector::default);
+        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
         Connection {
             proxy,
             facts: Arc::new(facts),

@@ -25,7 +25,7 @@ use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::policy::Policies;
 use crate::gate::product::Product;
-use crate::gate::handover;
+use crate::gate::handover::Handover;
 use crate::gate::session::{Secret, Token};
 use crate::sessions::{Clock, Sessions};
 
@@ -396,12 +396,16 @@ impl Gateway {
             }
         };
         let bind = secret.hash().to_text();
-        let login = handover::login_url(&self.reader.portal_origin, &wanted, Some(&bind), sign_in.within);
+        let handover = Handover {
+            wanted: &wanted,
+            bind: sign_in.redirect.then_some(bind.as_str()),
+            reason: Some(sign_in.reason),
+            within: sign_in.within,
+        };
+        let login = handover.login_url(&self.reader.portal_origin);
         let answer = if sign_in.redirect {
             Answer::redirect(&login, cookie)
         } else {
-            // A program keeps no cookie: its person signs in by opening the address.
-            let login = handover::login_url(&self.reader.portal_origin, &wanted, None, sign_in.within);
             refuse::unauthorized(sign_in.reason, &login)
         };
         self.answer(session, passage, answer).await

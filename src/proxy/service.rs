@@ -119,14 +119,14 @@ impl Upload {
         }
         if let Some(chunks) = &self.chunks {
             if self.waiting.is_some() {
-                match chunks.reserve().await {
-                    Ok(room) => {
-                        if let Some(chunk) = self.waiting.take() {
-                            room.send(Ok(chunk));
-                        }
-                    }
+                let Ok(room) = chunks.reserve().await else {
                     // The handler does not want the rest: pingora drains or closes.
-                    Err(_) => self.chunks = None,
+                    self.waiting = None;
+                    self.chunks = None;
+                    return Ok(());
+                };
+                if let Some(chunk) = self.waiting.take() {
+                    room.send(Ok(chunk));
                 }
                 return Ok(());
             }

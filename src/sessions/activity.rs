@@ -184,7 +184,8 @@ impl WriteBehind {
         batch
     }
 
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
@@ -198,10 +199,9 @@ pub struct Batch {
 
 impl Batch {
     pub fn of(activity: &Arc<Activity>) -> Batch {
-        let mut batch = Batch::default();
-        batch.stamps = activity.unwritten();
-        batch.whose.resize(batch.stamps.len(), Arc::clone(activity));
-        batch
+        let stamps = activity.unwritten();
+        let whose = vec![Arc::clone(activity); stamps.len()];
+        Batch { stamps, whose }
     }
 
     fn add(&mut self, activity: &Arc<Activity>) {

@@ -408,3 +408,122 @@ fn restore(flight: &Flight) -> Operation<Slot, ()> {
         None => Operation::Remove,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::gate::name::{CompanyId, Login, PersonId};
+    use crate::gate::session::{Entry, Profile, Secret};
+
+    const ID: SessionId = SessionId::from_bytes([1; 16]);
+    const BOUND: Duration = Duration::from_secs(30);
+
+    fn session(version: u64, generations: &[(&str, u8)]) -> Session {
+        let entries: BTreeMap<ProductId, Entry> = generations
+            .iter()
+            .map(|(product, token)| {
+                let entry = Entry {
+                    token: Secret::from_bytes([*token; 32]).hash(),
+                    login: Login::parse("kim").unwrap(),
+                    entered_at: Moment::from_secs(0),
+                    generation: 0,
+                };
+                (ProductId::parse(product).unwrap(), entry)
+            })
+            .collect();
+        Session {
+            id: ID,
+            version,
+            person: Profile {
+                id: PersonId::parse("kim").unwrap(),
+                name: String::from("Kim"),
+                email: String::new(),
+                roles: vec![],
+                grants: vec![],
+            },
+            company: CompanyId::parse("acme").unwrap(),
+            companies: vec![],
+            started_at: Moment::from_secs(0),
+            password_at: Moment::from_secs(0),
+            factor_at: None,
+            methods: vec![],
+            portal: Secret::from_bytes([8; 32]).hash(),
+            seed: Secret::from_bytes([9; 32]).hash(),
+            entries,
+            address: String::new(),
+            user_agent: String::new(),
+        }
+    }
+
+    fn land(cache: &Cache, session: Session) -> (Arc<Flight>, Arc<Cached>) {
+        let flight = cache.flight(ID);
+        let Outcome::Found(cached) =
+            flight.landed(session, &LastSeen::default(), Moment::from_secs(0))
+        else {
+            unreachable!("a record lands as found");
+        };
+        (flight, cached)
+    }
+
+    fn place<'c>(cached: &'c Cached, product: &str) -> &'c Place {
+        &cached.record.entry(&ProductId::parse(product).unwrap()).unwrap().place
+    }
+
+    #[test]
+    fn a_reply_that_was_overtaken_by_its_invalidation_is_not_published() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(1, &[]));
+        cache.changed(ID);
+        assert!(!cache.publish(ID, &flight, &cached));
+        assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
+
+        let (flight, cached) = land(&cache, session(1, &[]));
+        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.fresh(ID, Moment::from_secs(30), BOUND).is_some());
+        assert!(cache.fresh(ID, Moment::from_secs(31), BOUND).is_none(), "past the bound");
+    }
+
+    #[test]
+    fn nothing_confirmed_before_a_lost_connection_counts_after_it() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(1, &[]));
+        cache.lost();
+        cache.connected();
+        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
+    }
+
+    #[test]
+    fn a_change_elsewhere_keeps_the_leashes_of_what_stays_the_same() {
+        let cache = Cache::new();
+        let (flight, first) = land(&cache, session(1, &[("emr", 1), ("billing", 2)]));
+        assert!(cache.publish(ID, &flight, &first));
+        let (emr, billing) = (place(&first, "emr").leash(), place(&first, "billing").leash());
+        cache.changed(ID);
+        let (flight, second) =
+            land(&cache, session(2, &[("analytics", 4), ("emr", 1), ("billing", 3)]));
+        assert!(cache.publish(ID, &flight, &second));
+        assert!(!emr.is_pulled());
+        assert!(billing.is_pulled(), "its cookie was renewed");
+        assert!(Arc::ptr_eq(&emr, &place(&second, "emr").leash()));
+        cache.forget(ID);
+        assert!(emr.is_pulled());
+    }
+
+    #[test]
+    fn what_has_open_requests_is_not_let_go_of() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(1, &[("emr", 1)]));
+        assert!(cache.publish(ID, &flight, &cached));
+        let emr = cached.record.entry(&ProductId::parse("emr").unwrap()).unwrap();
+        let leash = cached.leash(emr).unwrap();
+        cache.evict(ID, &cached);
+        assert_eq!(cache.len(), 1);
+        drop(leash);
+        cache.evict(ID, &cached);
+        assert_eq!(cache.len(), 0);
+        assert!(cached.leash(emr).is_none(), "nobody would find it any more");
+    }
+}

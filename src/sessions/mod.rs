@@ -1,9 +1,9 @@
 //! Sign-ins that are remembered: the facade, and behind it the cache of this node and the store of
 //! all nodes.
 
-pub mod activity;
+mod activity;
 pub mod assertions;
-pub mod cache;
+mod cache;
 pub mod embedded;
 pub mod leash;
 mod look_up;
@@ -173,7 +173,7 @@ impl Sessions {
     }
 
     /// Notes that the person did something in this product. Waits for the store only when another
-    /// node could otherwise take the session for idle (see [`activity`]).
+    /// node could otherwise take the session for idle (see `sessions::activity`).
     pub async fn stamp(&self, session: &Session, product: &Product, now: Moment) {
         let known = self.cache.known(session.id);
         let known = known.as_ref().map(|cached| &cached.record);

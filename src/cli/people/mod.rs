@@ -1,20 +1,23 @@
 //! `vestibule people …`: what a user manager can do, for scripts.
 
+mod answers;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncReadExt, BufReader};
 use zeroize::Zeroizing;
 
-use crate::directory::import::{Change, ImportError, Imported, Problem};
+use crate::directory::import::{Change, ImportError, Problem};
 use crate::directory::passwords::{HashError, Hasher, LONGEST_PASSWORD};
-use crate::directory::{Account, Directory, DirectoryError, Factor, Person};
+use crate::directory::{Directory, DirectoryError};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::time::Moment;
 use crate::sessions::store::StoreError;
 use crate::sessions::{EndCause, Sessions};
+use answers::{import_told, line, people_told, person_told, problems_told};
 
 /// People, companies and accounts
 #[derive(Debug, Args)]
@@ -113,7 +116,7 @@ pub struct Means<'a> {
 pub enum PeopleError {
     #[error("{0}")]
     NotSo(String),
-    #[error("{} and nothing was imported", lines(file, .problems))]
+    #[error("{} and nothing was imported", problems_told(file, .problems))]
     Problems {
         file: String,
         problems: Vec<Problem>,
@@ -202,41 +205,12 @@ async fn import(
         }
     }
     match failure {
-        None => Ok(told(&imported, ended, json)),
+        None => Ok(import_told(&imported, ended, json)),
         Some((person, error)) => {
             let done = format!("the import is made (changed: {person} and perhaps others)");
             Err(PeopleError::Sessions { done, error })
         }
     }
-}
-
-fn told(imported: &Imported, ended: usize, json: bool) -> String {
-    let kinds = [
-        ("companies", imported.companies),
-        ("people", imported.people),
-        ("accounts", imported.accounts),
-    ];
-    if json {
-        let mut answer = json!({ "sessions_ended": ended });
-        for (kind, tally) in kinds {
-            if let Some(slot) = answer.as_object_mut() {
-                let (added, changed) = (tally.added, tally.changed);
-                let tally =
-                    json!({"added": added, "changed": changed, "unchanged": tally.unchanged});
-                slot.insert(kind.to_owned(), tally);
-            }
-        }
-        return format!("{answer}\n");
-    }
-    let mut text = String::new();
-    for (kind, tally) in kinds {
-        let (added, changed, unchanged) = (tally.added, tally.changed, tally.unchanged);
-        text.push_str(&format!(
-            "{kind}: {added} added, {changed} changed, {unchanged} unchanged\n"
-        ));
-    }
-    text.push_str(&format!("sessions: {ended} ended\n"));
-    text
 }
 
 async fn list(
@@ -249,74 +223,18 @@ async fn list(
     loop {
         let offset = u64::try_from(people.len()).unwrap_or(u64::MAX);
         let page = directory.people(company, search, PAGE, offset).await?;
-        let last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        people.extend(page);
-        if last {
-            break;
+        if page.is_empty() {
+            return Ok(people_told(&people, json));
         }
+        people.extend(page);
     }
-    if json {
-        let people: Vec<Value> = people.iter().map(person_json).collect();
-        return Ok(format!("{}\n", Value::Array(people)));
-    }
-    Ok(people
-        .iter()
-        .map(|person| {
-            let disabled = if person.disabled { "\tdisabled" } else { "" };
-            format!(
-                "{}\t{}\t{}\t{}{disabled}\n",
-                person.id, person.company, person.name, person.email
-            )
-        })
-        .collect())
 }
 
 async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String, PeopleError> {
     let person = directory.person(id).await?.ok_or_else(|| nobody(id))?;
     let accounts = directory.accounts_of(id).await?;
     let factors = directory.factors(id).await?;
-    if json {
-        let mut answer = person_json(&person);
-        if let Some(answer) = answer.as_object_mut() {
-            answer.insert(
-                String::from("accounts"),
-                accounts.iter().map(account_json).collect(),
-            );
-            answer.insert(
-                String::from("factors"),
-                factors.iter().map(factor_json).collect(),
-            );
-        }
-        return Ok(format!("{answer}\n"));
-    }
-    let mut text = format!(
-        "{}\nname: {}\ncompany: {}\nemail: {}\nphone: {}\nroles: {}\ngrants: {}\ndisabled: {}\n",
-        person.id,
-        person.name,
-        person.company,
-        person.email,
-        person.phone.as_deref().unwrap_or("-"),
-        person.roles.join(", "),
-        person
-            .grants
-            .iter()
-            .map(ProductId::as_str)
-            .collect::<Vec<_>>()
-            .join(", "),
-        if person.disabled { "yes" } else { "no" },
-    );
-    for account in &accounts {
-        let (product, login) = (&account.product, &account.login);
-        let set_at = account.password_set_at.to_rfc3339();
-        text.push_str(&format!(
-            "account: {product} {login}, password of {set_at}\n"
-        ));
-    }
-    for factor in &factors {
-        let (kind, since) = (factor.kind.as_str(), factor.created_at.to_rfc3339());
-        text.push_str(&format!("factor: {kind} since {since}\n"));
-    }
-    Ok(text)
+    Ok(person_told(&person, &accounts, &factors, json))
 }
 
 async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String, PeopleError> {
@@ -329,7 +247,7 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
     Ok(if json {
-        answer(json!({"person": id, "factors_removed": removed, "sessions_ended": ended}))
+        line(&json!({"person": id, "factors_removed": removed, "sessions_ended": ended}))
     } else {
         format!("{done}, {ended} sessions ended\n")
     })
@@ -351,7 +269,7 @@ async fn disable(
         0
     };
     Ok(if json {
-        answer(json!({"person": id, "disabled": disabled, "sessions_ended": ended}))
+        line(&json!({"person": id, "disabled": disabled, "sessions_ended": ended}))
     } else {
         format!("{done}, {ended} sessions ended\n")
     })
@@ -390,7 +308,7 @@ async fn set_password(
     let done = format!("{id}: password of {product} set");
     let ended = end(means, id, EndCause::PasswordChanged, &done).await?;
     Ok(if json {
-        answer(json!({"person": id, "product": product, "sessions_ended": ended}))
+        line(&json!({"person": id, "product": product, "sessions_ended": ended}))
     } else {
         format!("{done}, {ended} sessions ended\n")
     })
@@ -439,60 +357,6 @@ async fn end(
 
 fn nobody(id: &PersonId) -> PeopleError {
     PeopleError::NotSo(format!("there is no person \"{id}\""))
-}
-
-fn answer(value: Value) -> String {
-    format!("{value}\n")
-}
-
-/// `FILE:LINE[:COLUMN]: what`, as editors understand it.
-fn lines(file: &str, problems: &[Problem]) -> String {
-    let mut text = String::new();
-    for Problem {
-        line,
-        column,
-        text: what,
-    } in problems
-    {
-        let column = column
-            .map(|column| format!(":{column}"))
-            .unwrap_or_default();
-        text.push_str(&format!("{file}:{line}{column}: {what}\n"));
-    }
-    text.push_str(&format!("{} problems", problems.len()));
-    text
-}
-
-fn person_json(person: &Person) -> Value {
-    json!({
-        "id": person.id,
-        "company": person.company,
-        "name": person.name,
-        "email": person.email,
-        "phone": person.phone,
-        "roles": person.roles,
-        "grants": person.grants,
-        "disabled": person.disabled,
-        "default_product": person.default_product,
-    })
-}
-
-fn account_json(account: &Account) -> Value {
-    json!({
-        "product": account.product,
-        "login": account.login,
-        "password_set_at": account.password_set_at.to_rfc3339(),
-        "companies": account.companies,
-        "default_company": account.default_company,
-    })
-}
-
-fn factor_json(factor: &Factor) -> Value {
-    json!({
-        "kind": factor.kind.as_str(),
-        "created_at": factor.created_at.to_rfc3339(),
-        "last_used_at": factor.last_used_at.map(Moment::to_rfc3339),
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,61 @@
+//! One suite over both stores, and the story of sessions on one node and on several.
+
+#[path = "support/nodes.rs"]
+mod nodes;
+#[path = "support/redis.rs"]
+mod redis_server;
+#[path = "sessions/model.rs"]
+mod model;
+#[path = "sessions/outage.rs"]
+mod outage;
+#[path = "sessions/stores.rs"]
+mod stores;
+#[path = "sessions/story.rs"]
+mod story;
+
+macro_rules! over_both_stores {
+    ($($suite:ident :: $claim:ident),* $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                crate::$suite::$claim(crate::nodes::Home::embedded()).await;
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                crate::$suite::$claim(crate::nodes::Home::redis()).await;
+            })*
+        }
+    };
+}
+
+over_both_stores! {
+    stores::a_session_is_read_as_it_was_written,
+    stores::an_end_is_an_end_everywhere,
+    stores::of_twenty_who_replace_one_wins,
+    stores::of_twenty_who_swap_one_wins,
+    stores::of_twenty_who_take_one_gets_it,
+    stores::states_expire_by_the_gateways_clock,
+    stores::last_seen_moves_forward_and_revives_nobody,
+    stores::indexes_follow_the_company,
+    stores::every_node_hears_of_a_change,
+    story::a_cached_session_costs_no_call,
+    story::a_cookie_opens_its_own_host_only,
+    story::ten_tabs_get_the_same_cookie,
+    story::entering_again_makes_the_old_cookie_worthless,
+    story::entering_another_product_cuts_nobody,
+    story::renewing_moves_what_was_proved,
+    story::idle_is_exact_on_one_node,
+    story::idle_is_exact_across_nodes,
+    story::never_early_whenever_the_person_was_last_active,
+    story::the_maximum_ends_what_is_active,
+    story::open_requests_end_within_a_tick_of_their_limit,
+    story::a_revocation_reaches_the_open_requests_of_other_nodes,
+    story::no_reply_overtakes_its_invalidation,
+    story::sessions_survive_a_restart,
+    story::assertions_are_signed_anew_before_they_end,
+    story::the_store_holds_nothing_that_is_a_cookie,
+    story::unused_records_are_let_go_of,
+    model::stores_do_what_the_model_does,
+}

@@ -1,0 +1,119 @@
+//! Redis goes away and comes back.
+
+use std::time::Duration;
+
+use vestibule::sessions::redis::RedisStore;
+use vestibule::sessions::store::StoreError;
+
+use crate::nodes::{HOUR, Home, MILLI, Node, SECOND, TestClock, within_a_second};
+use crate::redis_server::Redis;
+
+const GRACE: Duration = Duration::from_secs(30);
+
+fn server(home: &Home) -> std::sync::MutexGuard<'_, Redis> {
+    match home {
+        Home::Redis(redis) => redis.lock().unwrap(),
+        Home::Folder(_) => panic!("these are about Redis"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_missing_at_the_start_is_said_so() {
+    let mut redis = Redis::start();
+    redis.stop();
+    let error = RedisStore::connect(&redis.url(), "x:").await.err().unwrap();
+    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("redis://127.0.0.1")), "{error}");
+    let error = RedisStore::connect("http://127.0.0.1", "x:").await.err().unwrap();
+    assert!(error.to_string().contains("redis+sentinel://"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_refused_and_recovered_from() {
+    let home = Home::redis();
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let portal = node.sign_in().await;
+    let emr = node.enter(&portal, "emr").await;
+    assert_eq!(node.act(&emr, "emr").await, "live");
+
+    server(&home).stop();
+    within_a_second("the loss is noticed", async || node.worth(&emr, "emr").await == "unavailable").await;
+    clock.pass(20 * SECOND);
+    assert_eq!(node.worth(&emr, "emr").await, "unavailable", "nothing cached is used unconfirmed");
+    node.tick().await;
+
+    server(&home).restart();
+    within_a_second("recovery", async || node.worth(&emr, "emr").await == "live").await;
+    // What could not be written during the outage is written now, and announcements are heard.
+    clock.pass(SECOND);
+    node.tick().await;
+    let leash = node.look_up(&emr, "emr").await.leash.unwrap();
+    let other = home.node(&clock).await;
+    let id = crate::nodes::id_of(&emr);
+    assert!(other.sessions.end(id, vestibule::sessions::EndCause::Revoked).await.unwrap());
+    tokio::time::timeout(SECOND, leash.pulled()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grace_is_for_what_was_confirmed_a_moment_ago() {
+    let home = Home::redis();
+    let clock = TestClock::new();
+    let node = Node::new(home.open().await, &clock, Some(GRACE));
+    let portal = node.sign_in().await;
+    let (emr, billing) = (node.enter(&portal, "emr").await, node.enter(&portal, "billing").await);
+    tokio::time::sleep(20 * MILLI).await;
+    assert_eq!(node.act(&emr, "emr").await, "live");
+    assert_eq!(node.act(&billing, "billing").await, "live");
+    clock.pass(10 * SECOND);
+    node.tick().await;
+    let unknown = node.sign_in().await;
+
+    server(&home).stop();
+    within_a_second("the loss is noticed", async || node.worth(&emr, "emr").await == "grace").await;
+    assert_eq!(node.worth(&unknown, "portal").await, "unavailable", "never looked up here");
+    clock.pass(GRACE);
+    assert_eq!(node.worth(&emr, "emr").await, "grace");
+    clock.pass(MILLI);
+    assert_eq!(node.worth(&emr, "emr").await, "unavailable");
+
+    server(&home).restart();
+    within_a_second("recovery", async || node.worth(&emr, "emr").await == "live").await;
+    clock.pass(2 * HOUR);
+    server(&home).stop();
+    within_a_second("the loss", async || node.worth(&billing, "billing").await == "unavailable").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_requests_end_when_nobody_can_confirm_them() {
+    let home = Home::redis();
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let portal = node.sign_in().await;
+    let emr = node.enter(&portal, "emr").await;
+    let leash = node.look_up(&emr, "emr").await.leash.unwrap();
+    server(&home).stop();
+    clock.pass(30 * SECOND);
+    node.tick().await;
+    assert!(!leash.is_pulled());
+    clock.pass(SECOND);
+    node.tick().await;
+    assert!(leash.is_pulled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_killed_is_made_anew() {
+    let home = Home::redis();
+    let store = home.open().await;
+    let mut events = store.events();
+    let url = server(&home).url();
+    let client = redis::Client::open(url).unwrap();
+    let mut line = client.get_multiplexed_async_connection().await.unwrap();
+    for kind in ["normal", "pubsub"] {
+        let _: i64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).query_async(&mut line).await.unwrap();
+    }
+    for expected in ["Lost", "Connected"] {
+        let event = tokio::time::timeout(SECOND, events.recv()).await.unwrap().unwrap();
+        assert_eq!(format!("{event:?}"), expected);
+    }
+    store.ping().await.unwrap();
+}
