@@ -21,7 +21,9 @@ pub async fn run(options: &Options) -> Result<()> {
         certificate: options.folder.join("site.pem"),
         key: options.folder.join("site.key"),
     }])?;
-    let plain = Plain { peer: HttpPeer::new(options.backend(), false, String::new()) };
+    let plain = Plain {
+        peer: HttpPeer::new(options.backend(), false, String::new()),
+    };
     let door = Door {
         proxy: Arc::new(http_proxy(&Arc::new(stock::conf(options)), plain)),
         tls: certificates.server_config(TlsMinimum::V1_2)?,

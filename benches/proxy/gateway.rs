@@ -28,7 +28,9 @@ pub struct Visits {
 impl Visits {
     /// Nobody in particular, for candidates that ask nobody.
     pub fn anybody() -> Visits {
-        Visits { cookies: vec![format!("{SESSION_COOKIE}={}", ".".repeat(66))] }
+        Visits {
+            cookies: vec![format!("{SESSION_COOKIE}={}", ".".repeat(66))],
+        }
     }
 
     pub fn all(&self) -> &[String] {
@@ -43,14 +45,28 @@ impl Visits {
 /// Signs people in, as the portal would once their password was proved. Every gateway of this run
 /// has the same master key and the same Redis, and takes them for its own.
 pub async fn prepare(setup: &Setup<'_>, people: usize) -> Result<Visits> {
-    let running = start(setup.folder, "prepare", &setup.backend.to_string(), &setup.redis.url(), "60s", Sockets::default()).await?;
+    let running = start(
+        setup.folder,
+        "prepare",
+        &setup.backend.to_string(),
+        &setup.redis.url(),
+        "60s",
+        Sockets::default(),
+    )
+    .await?;
     let product = running.sessions.products().primary().clone();
     let mut cookies = Vec::with_capacity(people);
     for number in 0..people {
         let (session, _) = running.sessions.begin(person(number)?, now()).await?;
         let login = Login::parse(&format!("person-{number}"))?;
-        let token = running.sessions.enter(session.id, &product, login, false, now()).await?;
-        cookies.push(format!("{SESSION_COOKIE}={}", token.ok_or("a session ended at once")?.expose()));
+        let token = running
+            .sessions
+            .enter(session.id, &product, login, false, now())
+            .await?;
+        cookies.push(format!(
+            "{SESSION_COOKIE}={}",
+            token.ok_or("a session ended at once")?.expose()
+        ));
     }
     running.stop().await;
     Ok(Visits { cookies })
@@ -78,10 +94,21 @@ fn person(number: usize) -> Result<NewSession> {
 pub async fn run(options: &Options) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let sockets = Sockets { https: vec![listener], ..Sockets::default() };
+    let sockets = Sockets {
+        https: vec![listener],
+        ..Sockets::default()
+    };
     let name = format!("gateway-{}", options.recheck);
     let backend = options.backend().to_string();
-    let _running = start(&options.folder, &name, &backend, &options.redis, &options.recheck, sockets).await?;
+    let _running = start(
+        &options.folder,
+        &name,
+        &backend,
+        &options.redis,
+        &options.recheck,
+        sockets,
+    )
+    .await?;
     child::say_ready(address);
     // Until the bench ends this process.
     std::future::pending::<()>().await;
@@ -135,6 +162,8 @@ primary = true
 }
 
 fn now() -> Moment {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("after 1970");
     Moment::from_millis(i64::try_from(since.as_millis()).expect("before the end of time"))
 }

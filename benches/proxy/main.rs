@@ -105,7 +105,11 @@ async fn measure(options: &Options) -> Result<()> {
         redis: &redis,
     };
     let anybody = !options.wants("cached") && !options.wants("asking");
-    let visits = if anybody { Visits::anybody() } else { gateway::prepare(&setup, options.sessions).await? };
+    let visits = if anybody {
+        Visits::anybody()
+    } else {
+        gateway::prepare(&setup, options.sessions).await?
+    };
     let mut candidates = Vec::new();
     for (word, name, role, more) in CANDIDATES {
         if options.wants(word) {
@@ -121,7 +125,9 @@ async fn measure(options: &Options) -> Result<()> {
     let limit = Duration::from_secs(60);
     for round in 0..options.rounds {
         for (index, candidate) in candidates.iter().enumerate() {
-            let mut lanes = load.connect(candidate.address, visits.some(options.busy)).await?;
+            let mut lanes = load
+                .connect(candidate.address, visits.some(options.busy))
+                .await?;
             lanes.run(options.warm_up, limit).await?;
             let (commands, cpu) = (redis.commands().await?, candidate.cpu()?);
             let took = lanes.run(options.requests, limit).await?;
