@@ -13,7 +13,7 @@ use vestibule::config;
 use vestibule::gate::cookies::SESSION_COOKIE;
 use vestibule::gate::name::{CompanyId, Login, PersonId};
 use vestibule::gate::session::{Method, Profile};
-use vestibule::gate::time::Moment;
+use vestibule::gate::time::{Moment, parse_span};
 use vestibule::sessions::NewSession;
 
 use super::child::{self, Setup};
@@ -128,6 +128,9 @@ async fn start(
     let file = own.join("gateway.toml");
     let text = format!(
         r#"
+[listen]
+https = ["127.0.0.1:0"]
+
 [tls]
 certificates = [{{ certificate = "../site.pem", key = "../site.key" }}]
 
@@ -139,7 +142,6 @@ sessions = "{redis}"
 directory = "sqlite:vestibule.db"
 data_dir = "data"
 master_key = {{ file = "../master.key" }}
-recheck = "{recheck}"
 
 [log]
 access_file = "access.jsonl"
@@ -153,7 +155,9 @@ primary = true
     );
     fs::write(&file, &text)?;
     fs::write(own.join("policies/default.toml"), "name = \"Everybody\"\n")?;
-    let settings = config::read(&text, &file, std::iter::empty(), &[])?;
+    let mut settings = config::read(&text, &file, std::iter::empty(), &[])?;
+    // No operator may switch the cache off; here it shows what the cache is worth.
+    settings.store.recheck = parse_span(recheck).ok_or("no span of time")?;
     let world = World {
         clock: Arc::new(now),
         random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes).expect("the system has randomness")),
