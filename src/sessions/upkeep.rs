@@ -115,7 +115,9 @@ impl Sessions {
 
     /// Whether requests of the session are open.
     pub(super) fn hear_change(&self, id: SessionId) -> bool {
-        self.cache.changed(id).is_some_and(|cached| cached.record.is_live())
+        self.cache
+            .changed(id)
+            .is_some_and(|cached| cached.record.is_live())
     }
 
     /// The record that comes back ends what is over; `Away` is tried again by the next tick.
@@ -148,7 +150,11 @@ impl Sessions {
         }
         // Where announcements are not heard, asking also brings the connection back.
         if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
-            let mut answered = self.upkeep.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answered = self
+                .upkeep
+                .answered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *answered = Some((now, epoch));
         }
     }
@@ -232,7 +238,10 @@ impl Sessions {
 
     fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
         all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
-        let mut excess = self.cache.len().saturating_sub(self.parts.settings.cache_capacity);
+        let mut excess = self
+            .cache
+            .len()
+            .saturating_sub(self.parts.settings.cache_capacity);
         for (id, cached) in &all {
             let unused = cached.is_changed() || now.since(cached.checked_at) > UNUSED;
             if excess > 0 || unused {
