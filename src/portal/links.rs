@@ -20,7 +20,10 @@ pub fn login_url(portal_origin: &str, rd: &str, bind: &str, reason: Option<&str>
 /// now when that isn't known.
 pub fn step_up_url(portal_origin: &str, rd: &str, bind: &str, within: Option<Duration>) -> String {
     let mut query = Serializer::new(String::new());
-    query.append_pair("rd", rd).append_pair("bind", bind).append_pair("need", "factor");
+    query
+        .append_pair("rd", rd)
+        .append_pair("bind", bind)
+        .append_pair("need", "factor");
     if let Some(within) = within {
         query.append_pair("within", &within.as_secs().to_string());
     }
@@ -30,6 +33,8 @@ pub fn step_up_url(portal_origin: &str, rd: &str, bind: &str, within: Option<Dur
 /// For programs, in a 401: without a bind, since a program can't follow; the product's host adds
 /// one when a person comes back from there.
 pub fn login_url_for_programs(portal_origin: &str, rd: &str) -> String {
-    let query = Serializer::new(String::new()).append_pair("rd", rd).finish();
+    let query = Serializer::new(String::new())
+        .append_pair("rd", rd)
+        .finish();
     format!("{portal_origin}/login?{query}")
 }
