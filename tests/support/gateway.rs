@@ -1,0 +1,255 @@
+//! A whole gateway in the test's process: real sockets, real TLS, real stores, a clock that is set,
+//! and backends of the test's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use vestibule::app::{self, Running, Sockets, World};
+use vestibule::config;
+use vestibule::gate::name::ProductId;
+use vestibule::gate::time::Moment;
+
+/// A Saturday afternoon.
+pub const START: Moment = Moment::from_secs(1_795_269_900);
+
+/// A clock that goes on only when told to. Shared by gateways of one story.
+#[derive(Clone)]
+pub struct TestClock(Arc<AtomicI64>);
+
+impl TestClock {
+    pub fn new() -> TestClock {
+        TestClock(Arc::new(AtomicI64::new(START.millis())))
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    pub fn pass(&self, span: Duration) {
+        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+/// How a gateway is set up; what is not said is the sample: EMR, Billing with two hours, Analytics
+/// by grant.
+pub struct Setup {
+    pub clock: TestClock,
+    /// `[store] sessions`.
+    pub sessions: String,
+    /// `[store] directory`.
+    pub directory: String,
+    /// Put under `[products.emr]`, `[products.billing]`, `[products.analytics]`.
+    pub emr: String,
+    pub billing: String,
+    pub analytics: String,
+    /// Each product's `backends`.
+    pub backends: [Vec<String>; 3],
+    /// Whole tables more, such as `[limits]`.
+    pub more: String,
+    /// Keys more under `[store]`.
+    pub store: String,
+    /// Keys more under `[listen]`.
+    pub listen: String,
+    /// File name and text.
+    pub policies: Vec<(String, String)>,
+    /// JSON lines.
+    pub people: String,
+    /// Where data is kept; a second gateway may share it.
+    pub folder: Option<Arc<TempDir>>,
+    /// A socket that is bound already: the second gateway of a story stands behind the same name.
+    pub port: Option<u16>,
+}
+
+impl Setup {
+    pub fn new(backend: &str) -> Setup {
+        let backend = || vec![backend.to_owned()];
+        Setup {
+            clock: TestClock::new(),
+            sessions: String::from("embedded"),
+            directory: String::from("sqlite:people.db"),
+            emr: String::new(),
+            billing: String::from("idle = \"2h\""),
+            analytics: String::from("needs_grant = true\naccounts = \"primary\""),
+            backends: [backend(), backend(), backend()],
+            more: String::new(),
+            store: String::new(),
+            listen: String::new(),
+            policies: vec![(
+                String::from("default.toml"),
+                String::from("name = \"Default\"\n[mfa]\nmode = \"company\"\nmethods = [\"totp\"]\n"),
+            )],
+            people: people(),
+            folder: None,
+            port: None,
+        }
+    }
+
+    pub fn policy(mut self, file: &str, text: &str) -> Setup {
+        self.policies.push((file.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> Gateway {
+        Gateway::start(self).await
+    }
+}
+
+/// Kim has everything, Sam no Billing link and no grant; Lee works where a factor is required.
+pub fn people() -> String {
+    let mut lines = String::new();
+    for (id, name) in [("acme-rehab", "Acme Rehab"), ("northside", "Northside")] {
+        lines += &format!("{}\n", serde_json::json!({"kind": "company", "id": id, "name": name}));
+    }
+    for (id, company, roles, grants) in [
+        ("kim", "acme-rehab", vec!["company_admin", "user_manager"], vec!["analytics"]),
+        ("sam", "acme-rehab", vec!["therapist"], vec![]),
+        ("lee", "northside", vec!["therapist"], vec![]),
+    ] {
+        lines += &format!(
+            "{}\n",
+            serde_json::json!({"kind": "person", "id": id, "company": company, "name": format!("{id} Doe"),
+                "email": format!("{id}@clinic.example"), "roles": roles, "grants": grants})
+        );
+        let accounts: &[&str] = if id == "sam" { &["emr"] } else { &["emr", "billing"] };
+        for product in accounts {
+            let login = if *product == "emr" { id.to_owned() } else { format!("{id}-{product}") };
+            lines += &format!(
+                "{}\n",
+                serde_json::json!({"kind": "account", "product": product, "login": login, "person": id,
+                    "password": password(id), "companies": [company], "default_company": company})
+            );
+        }
+    }
+    lines
+}
+
+pub fn password(login: &str) -> String {
+    format!("{login}-likes-long-walks")
+}
+
+pub struct Gateway {
+    pub clock: TestClock,
+    pub address: SocketAddr,
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+    pub folder: Arc<TempDir>,
+    pub running: Running,
+}
+
+impl Gateway {
+    pub async fn start(setup: Setup) -> Gateway {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = setup.folder.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let https = TcpListener::bind(("127.0.0.1", setup.port.unwrap_or(0))).await.unwrap();
+        let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = https.local_addr().unwrap();
+        let (http_address, admin_address) = (http.local_addr().unwrap(), admin.local_addr().unwrap());
+
+        let policies = folder.path().join("policies");
+        std::fs::create_dir_all(&policies).unwrap();
+        for (name, text) in &setup.policies {
+            std::fs::write(policies.join(name), text).unwrap();
+        }
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, text(&setup, address.port())).unwrap();
+        let settings = config::load(&file, std::iter::empty(), &[])
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let products: Vec<ProductId> = settings.products.iter().map(|p| p.id.clone()).collect();
+        let clock = setup.clock.clone();
+        let told = clock.clone();
+        let world = World {
+            clock: Arc::new(move || told.now()),
+            random: Arc::new(|bytes| aws_lc_rs::rand::fill(bytes).unwrap()),
+        };
+        let sockets = Sockets { https: vec![https], http: vec![http], admin: Some(admin) };
+        let running = app::start(settings, world, sockets).await.unwrap();
+        if !setup.people.is_empty() {
+            running
+                .directory
+                .import(&running.hasher, setup.people.as_bytes(), &products, clock.now())
+                .await
+                .unwrap();
+        }
+        Gateway { clock, address, http: http_address, admin: admin_address, folder, running }
+    }
+
+    pub fn url(&self, product: &str) -> String {
+        format!("https://{product}.test:{}", self.address.port())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The access log so far; the gateway writes it in batches.
+    pub async fn metrics(&self) -> String {
+        reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
+    }
+
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+fn text(setup: &Setup, port: u16) -> String {
+    let list = |backends: &[String]| {
+        backends.iter().map(|b| format!("\"{b}\"")).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        r#"
+[listen]
+https = ["127.0.0.1:{port}"]
+http = ["127.0.0.1:0"]
+admin = "127.0.0.1:0"
+{listen}
+[portal]
+url = "https://login.test:{port}"
+title = "Test sign-in"
+[store]
+sessions = "{sessions}"
+directory = "{directory}"
+data_dir = "data"
+master_key = {{ file = "master.key" }}
+{store}
+[session]
+maximum = "12h"
+idle = "8h"
+[log]
+access_file = "access.jsonl"
+[products.emr]
+name = "EMR"
+url = "https://emr.test:{port}"
+backends = [{emr_backends}]
+primary = true
+{emr}
+[products.billing]
+name = "Billing"
+url = "https://billing.test:{port}"
+backends = [{billing_backends}]
+{billing}
+[products.analytics]
+name = "Analytics"
+url = "https://analytics.test:{port}"
+backends = [{analytics_backends}]
+{analytics}
+{more}
+"#,
+        listen = setup.listen,
+        sessions = setup.sessions,
+        directory = setup.directory,
+        store = setup.store,
+        emr = setup.emr,
+        billing = setup.billing,
+        analytics = setup.analytics,
+        emr_backends = list(&setup.backends[0]),
+        billing_backends = list(&setup.backends[1]),
+        analytics_backends = list(&setup.backends[2]),
+        more = setup.more,
+    )
+}
