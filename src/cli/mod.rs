@@ -110,7 +110,7 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.verb {
         Verb::Run => run::run(file),
         Verb::Demo(demo) => demo::demo(demo),
-        Verb::Check => check::check(file, std::env::vars(), &[], world::now(), &mut std::io::stdout())
+        Verb::Check => check::check(file, config::variables(), &[], world::now(), &mut std::io::stdout())
             .map_err(Failure::not_so),
         Verb::Policy(PolicyVerb::Explain { question, json }) => {
             let settings = settings(file)?;
@@ -132,7 +132,7 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
 }
 
 fn settings(file: &Path) -> Result<Settings, Failure> {
-    Ok(config::load(file, std::env::vars(), &[])?)
+    Ok(config::load(file, config::variables(), &[])?)
 }
 
 /// Runs one command of the command line to its end.
