@@ -1,3 +1,7 @@
-//! The verbs of the command line.
+//! Arguments in, exit code out: one file for each verb.
 
+pub mod audit;
+pub mod check;
+pub mod explain;
+pub mod people;
 pub mod sessions;

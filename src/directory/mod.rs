@@ -1,13 +1,27 @@
 //! People, companies, accounts, links, factors: SQLite and PostgreSQL.
 
+pub mod import;
+pub mod passwords;
 pub mod seal;
 
-use std::collections::HashSet;
+mod accounts;
+mod factors;
+mod keys;
+mod people;
+mod pool;
+mod settings;
+mod sql;
 
-use zeroize::Zeroizing;
+use std::fmt;
+use std::sync::Arc;
 
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
+use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
+use pool::Pool;
+use seal::{MasterKey, Seal, SealError};
+
+pub use keys::SigningKey;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -15,12 +29,25 @@ pub enum DirectoryError {
     Unavailable(String),
     #[error("the directory holds a value that can't be read: {0}")]
     Corrupt(String),
+    /// `store.directory` is wrong, or names a database that this version can't use.
+    #[error("the directory can't be opened: {0}")]
+    Address(String),
+    #[error("the directory does not know {0}")]
+    Unknown(String),
+    /// Somebody else wrote the same thing first.
+    #[error("the directory holds another entry already: {0}")]
+    Conflict(String),
 }
 
 /// The one handle on the directory, whichever database is behind it. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
-    _private: (),
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    seal: Seal,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +56,7 @@ pub struct Company {
     pub name: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Person {
     pub id: PersonId,
     pub company: CompanyId,
@@ -40,6 +67,19 @@ pub struct Person {
     pub grants: Vec<ProductId>,
     pub disabled: bool,
     pub default_product: Option<ProductId>,
+}
+
+/// Without the name, the address and the number: they are personal and a log line keeps them.
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person")
+            .field("id", &self.id)
+            .field("company", &self.company)
+            .field("roles", &self.roles)
+            .field("grants", &self.grants)
+            .field("disabled", &self.disabled)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +98,8 @@ pub struct Account {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
-impl std::fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")
     }
 }
@@ -68,88 +108,56 @@ impl std::fmt::Debug for PasswordHash {
 pub struct Factor {
     pub id: String,
     pub person: PersonId,
-    pub kind: crate::gate::policy::FactorMethod,
+    pub kind: FactorMethod,
     pub created_at: Moment,
     pub last_used_at: Option<Moment>,
 }
 
 impl Directory {
-    pub async fn account(&self, _product: &ProductId, _login: &Login) -> Result<Option<Account>, DirectoryError> {
-        todo!()
+    /// Opens `sqlite:PATH` (relative to the working directory) or `postgres://…` and brings its
+    /// tables up to date. Nodes that start together wait for each other.
+    ///
+    /// # Errors
+    /// `Address` when the URL is not one of the two or the database is newer than this program;
+    /// `Unavailable`, within seconds, when nobody answers there.
+    pub async fn open(url: &str, master: &MasterKey) -> Result<Directory, DirectoryError> {
+        let seal = Seal::under(master)?;
+        let pool = Pool::open(url).await?;
+        Ok(Directory {
+            inner: Arc::new(Inner { pool, seal }),
+        })
     }
 
-    pub async fn accounts_of(&self, _person: &PersonId) -> Result<Vec<Account>, DirectoryError> {
-        todo!()
-    }
-
-    pub async fn person(&self, _id: &PersonId) -> Result<Option<Person>, DirectoryError> {
-        todo!()
-    }
-
-    pub async fn company(&self, _id: &CompanyId) -> Result<Option<Company>, DirectoryError> {
-        todo!()
-    }
-
-    /// Replaces `old` by `new`; false when somebody else was first. The age is not touched.
-    pub async fn upgrade_hash(
-        &self,
-        _account: &Account,
-        _new: &PasswordHash,
-    ) -> Result<bool, DirectoryError> {
-        todo!()
-    }
-
-    pub async fn factors(&self, _person: &PersonId) -> Result<Vec<Factor>, DirectoryError> {
-        todo!()
-    }
-
-    pub async fn factor_secret(&self, _factor: &str) -> Result<Option<Zeroizing<Vec<u8>>>, DirectoryError> {
-        todo!()
-    }
-
-    /// Adds a proven authenticator; `step` is the time step of the code that proved it.
-    /// `None` when the person has one already (two tabs enrolled at once).
-    pub async fn add_totp(
-        &self,
-        _person: &PersonId,
-        _secret: &[u8],
-        _step: i64,
-        _now: Moment,
-    ) -> Result<Option<Factor>, DirectoryError> {
-        todo!()
-    }
-
-    /// Spends a time step: true for exactly one caller, and never for a step that is not later
-    /// than the last one spent (RFC 6238, 5.2).
-    pub async fn spend_totp_step(&self, _factor: &str, _step: i64, _now: Moment) -> Result<bool, DirectoryError> {
-        todo!()
-    }
-
-    /// Removes every factor of a person; returns how many there were.
-    pub async fn remove_factors(&self, _person: &PersonId) -> Result<u64, DirectoryError> {
-        todo!()
-    }
-
-    /// Companies whose admin switched multi-factor authentication on.
-    pub async fn factor_switched_on(&self) -> Result<HashSet<CompanyId>, DirectoryError> {
-        todo!()
-    }
-
-    pub async fn switch_factor(
-        &self,
-        _company: &CompanyId,
-        _on: bool,
-        _by: &PersonId,
-        _now: Moment,
-    ) -> Result<(), DirectoryError> {
-        todo!()
-    }
-
-    pub async fn set_disabled(&self, _person: &PersonId, _disabled: bool) -> Result<bool, DirectoryError> {
-        todo!()
-    }
-
+    /// Asks the database for a sign of life; answers within 3 s.
     pub async fn ping(&self) -> Result<(), DirectoryError> {
-        todo!()
+        self.pool().ping().await
+    }
+
+    /// Gives the connections back. Everything asked later is `Unavailable`.
+    pub async fn close(&self) {
+        self.pool().close().await;
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    fn seal(&self) -> &Seal {
+        &self.inner.seal
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.pool() {
+            Pool::Sqlite { .. } => "Directory(SQLite)",
+            Pool::Postgres(_) => "Directory(PostgreSQL)",
+        })
+    }
+}
+
+impl From<SealError> for DirectoryError {
+    fn from(error: SealError) -> DirectoryError {
+        DirectoryError::Corrupt(error.to_string())
     }
 }

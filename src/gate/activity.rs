@@ -22,3 +22,6 @@ pub fn counts(facts: &Facts, product: &Product) -> bool {
     }
     facts.asks == Asks::Navigation || !facts.method.is_safe()
 }
+
+#[cfg(test)]
+mod tests;

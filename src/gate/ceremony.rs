@@ -1,1 +1,349 @@
-//! Ceremony.
+//! Signing in, step by step. What a step means is decided here; that each event was true (the hash
+//! matched, the code was spent for the first time) is established outside and handed in.
+//!
+//! The kinds of failure this shape prevents: a step passed because it was *submitted* instead of
+//! proved (authentik CVE-2026-54730), by an empty form (authentik CVE-2026-49443), or by going to
+//! the next page's address (Tinyauth CVE-2026-32246). Only [`advance`] makes a [`Proof`], and
+//! sessions are begun with nothing else.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::name::{PersonId, SessionId};
+use super::policy::{CompanyPolicy, FactorMethod};
+use super::session::Method;
+use super::time::Moment;
+
+/// How long a sign-in may stay unfinished.
+pub const LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// So many wrong codes end the attempt: whoever guesses needs the password again for each five.
+pub const CODES_PER_ATTEMPT: u8 = 5;
+
+/// What is asked next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    Password,
+    /// A code of the authenticator that the person has.
+    Challenge(Pending),
+    /// The person has no factor yet: a first code proves the new one.
+    Enrol(Pending),
+}
+
+/// What stands when the factor is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    person: PersonId,
+    ground: Ground,
+    wrong_codes: u8,
+    since: Moment,
+}
+
+/// What the factor is added to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ground {
+    /// The password was proved in this attempt.
+    Password,
+    /// A session that is alive; only its factor is missing or stale.
+    Session(SessionId),
+}
+
+/// What is needed besides the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    Challenge,
+    Enrolment,
+}
+
+/// Something that happened and was established by the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    PasswordRight { person: PersonId, need: Need },
+    PasswordWrong,
+    /// The code was right, and nobody used it before.
+    CodeRight,
+    CodeWrong,
+    /// Nothing was proved: a page was opened, a form came empty.
+    Nothing,
+}
+
+/// Why the form is shown again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remark {
+    WrongPassword,
+    WrongCode,
+    TooManyCodes,
+    TooLate,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    Ask(Step, Option<Remark>),
+    Done(Proof),
+}
+
+/// That somebody has proved who they are. Made by [`advance`] alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Proof {
+    person: PersonId,
+    ground: Ground,
+    factor: bool,
+    at: Moment,
+}
+
+impl Proof {
+    pub fn person(&self) -> &PersonId {
+        &self.person
+    }
+
+    pub fn ground(&self) -> Ground {
+        self.ground
+    }
+
+    /// What was proved in this attempt.
+    pub fn methods(&self) -> Vec<Method> {
+        let password = matches!(self.ground, Ground::Password).then_some(Method::Pwd);
+        password.into_iter().chain(self.factor.then_some(Method::Otp)).collect()
+    }
+
+    pub fn factor_at(&self) -> Option<Moment> {
+        self.factor.then_some(self.at)
+    }
+
+    pub fn at(&self) -> Moment {
+        self.at
+    }
+}
+
+impl Pending {
+    pub fn person(&self) -> &PersonId {
+        &self.person
+    }
+
+    pub fn ground(&self) -> Ground {
+        self.ground
+    }
+
+    fn new(person: PersonId, ground: Ground, now: Moment) -> Pending {
+        Pending { person, ground, wrong_codes: 0, since: now }
+    }
+}
+
+impl Step {
+    pub fn pending(&self) -> Option<&Pending> {
+        match self {
+            Step::Password => None,
+            Step::Challenge(pending) | Step::Enrol(pending) => Some(pending),
+        }
+    }
+}
+
+/// What is needed besides the password, for a person who has or hasn't a factor.
+pub fn need(wanted: bool, enrolled: bool) -> Need {
+    match (wanted, enrolled) {
+        (false, _) => Need::Nothing,
+        (true, true) => Need::Challenge,
+        (true, false) => Need::Enrolment,
+    }
+}
+
+/// Asks a live session for its factor alone. A session without one can't add the first: that
+/// needs the password again, or a stolen session would choose its own factor.
+pub fn from_session(person: PersonId, session: SessionId, enrolled: bool, now: Moment) -> Step {
+    if enrolled {
+        Step::Challenge(Pending::new(person, Ground::Session(session), now))
+    } else {
+        Step::Password
+    }
+}
+
+/// Which of the company's methods can be used, in its order. A list of which nothing is built
+/// neither opens the door nor locks everybody out: the authenticator remains.
+pub fn offered(policy: &CompanyPolicy) -> Vec<FactorMethod> {
+    const BUILT: [FactorMethod; 1] = [FactorMethod::Totp];
+    let offered: Vec<FactorMethod> =
+        policy.mfa.methods.iter().copied().filter(|method| BUILT.contains(method)).collect();
+    if offered.is_empty() { BUILT.to_vec() } else { offered }
+}
+
+/// The next step.
+pub fn advance(step: Step, event: Event, now: Moment) -> Next {
+    let step = match step.pending() {
+        Some(pending) if now.since(pending.since) > LIFE => {
+            // A right password begins anew, whatever lay there before.
+            match event {
+                Event::PasswordRight { .. } => Step::Password,
+                _ => return Next::Ask(Step::Password, Some(Remark::TooLate)),
+            }
+        }
+        _ => step,
+    };
+    match (step, event) {
+        (_, Event::PasswordRight { person, need }) => password_right(person, need, now),
+        (Step::Password, Event::PasswordWrong) => {
+            Next::Ask(Step::Password, Some(Remark::WrongPassword))
+        }
+        (Step::Password, Event::CodeRight | Event::CodeWrong | Event::Nothing) => {
+            Next::Ask(Step::Password, None)
+        }
+        (Step::Challenge(pending) | Step::Enrol(pending), Event::CodeRight) => {
+            Next::Done(Proof {
+                person: pending.person,
+                ground: pending.ground,
+                factor: true,
+                at: now,
+            })
+        }
+        (Step::Challenge(pending), Event::CodeWrong) => wrong_code(pending, Step::Challenge),
+        (Step::Enrol(pending), Event::CodeWrong) => wrong_code(pending, Step::Enrol),
+        // A wrong password in another tab undoes nothing that was proved here.
+        (step, Event::PasswordWrong) => Next::Ask(step, Some(Remark::WrongPassword)),
+        (step, Event::Nothing) => Next::Ask(step, None),
+    }
+}
+
+fn password_right(person: PersonId, need: Need, now: Moment) -> Next {
+    let ground = Ground::Password;
+    match need {
+        Need::Nothing => Next::Done(Proof { person, ground, factor: false, at: now }),
+        Need::Challenge => Next::Ask(Step::Challenge(Pending::new(person, ground, now)), None),
+        Need::Enrolment => Next::Ask(Step::Enrol(Pending::new(person, ground, now)), None),
+    }
+}
+
+fn wrong_code(pending: Pending, again: fn(Pending) -> Step) -> Next {
+    let wrong_codes = pending.wrong_codes.saturating_add(1);
+    if wrong_codes >= CODES_PER_ATTEMPT {
+        return Next::Ask(Step::Password, Some(Remark::TooManyCodes));
+    }
+    Next::Ask(again(Pending { wrong_codes, ..pending }), Some(Remark::WrongCode))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOON: Moment = Moment::from_secs(1_790_000_000);
+
+    fn kim() -> PersonId {
+        PersonId::parse("kim").unwrap()
+    }
+
+    fn right(need: Need) -> Event {
+        Event::PasswordRight { person: kim(), need }
+    }
+
+    fn pending() -> Pending {
+        Pending::new(kim(), Ground::Password, NOON)
+    }
+
+    #[test]
+    fn each_step_has_one_way_on() {
+        let challenge = || Step::Challenge(pending());
+        let enrol = || Step::Enrol(pending());
+        let again = |step: fn(Pending) -> Step| step(Pending { wrong_codes: 1, ..pending() });
+        let proof = |factor| Next::Done(Proof { person: kim(), ground: Ground::Password, factor, at: NOON });
+        let table = [
+            (Step::Password, right(Need::Nothing), proof(false)),
+            (Step::Password, right(Need::Challenge), Next::Ask(challenge(), None)),
+            (Step::Password, right(Need::Enrolment), Next::Ask(enrol(), None)),
+            (Step::Password, Event::PasswordWrong, Next::Ask(Step::Password, Some(Remark::WrongPassword))),
+            (Step::Password, Event::CodeRight, Next::Ask(Step::Password, None)),
+            (Step::Password, Event::CodeWrong, Next::Ask(Step::Password, None)),
+            (Step::Password, Event::Nothing, Next::Ask(Step::Password, None)),
+            (challenge(), Event::CodeRight, proof(true)),
+            (challenge(), Event::CodeWrong, Next::Ask(again(Step::Challenge), Some(Remark::WrongCode))),
+            (challenge(), Event::Nothing, Next::Ask(challenge(), None)),
+            (challenge(), right(Need::Enrolment), Next::Ask(enrol(), None)),
+            (enrol(), Event::CodeRight, proof(true)),
+            (enrol(), Event::CodeWrong, Next::Ask(again(Step::Enrol), Some(Remark::WrongCode))),
+            (enrol(), Event::Nothing, Next::Ask(enrol(), None)),
+        ];
+        for (step, event, next) in table {
+            assert_eq!(advance(step.clone(), event.clone(), NOON), next, "{step:?} and {event:?}");
+        }
+    }
+
+    #[test]
+    fn the_fifth_wrong_code_ends_the_attempt() {
+        let mut step = Step::Challenge(pending());
+        for _ in 1..CODES_PER_ATTEMPT {
+            match advance(step, Event::CodeWrong, NOON) {
+                Next::Ask(again @ Step::Challenge(_), Some(Remark::WrongCode)) => step = again,
+                other => panic!("{other:?}"),
+            }
+        }
+        let next = advance(step, Event::CodeWrong, NOON);
+        assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooManyCodes)));
+    }
+
+    #[test]
+    fn a_right_code_after_a_quarter_of_an_hour_is_too_late() {
+        let last = NOON.plus(LIFE);
+        assert!(matches!(advance(Step::Enrol(pending()), Event::CodeRight, last), Next::Done(_)));
+        let late = last.plus(Duration::from_millis(1));
+        let next = advance(Step::Enrol(pending()), Event::CodeRight, late);
+        assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooLate)));
+    }
+
+    #[test]
+    fn a_session_without_a_factor_can_not_add_its_first_one() {
+        let session = SessionId::from_bytes([1; 16]);
+        assert_eq!(from_session(kim(), session, false, NOON), Step::Password);
+        let step = from_session(kim(), session, true, NOON);
+        let Next::Done(proof) = advance(step, Event::CodeRight, NOON) else { panic!("not done") };
+        assert_eq!(proof.methods(), [Method::Otp]);
+    }
+
+    fn events() -> impl Strategy<Value = (Event, u64)> {
+        let event = prop_oneof![
+            1 => Just(right(Need::Nothing)),
+            1 => Just(right(Need::Challenge)),
+            1 => Just(right(Need::Enrolment)),
+            1 => Just(Event::PasswordWrong),
+            3 => Just(Event::CodeRight),
+            3 => Just(Event::CodeWrong),
+            1 => Just(Event::Nothing),
+        ];
+        (event, 0_u64..400)
+    }
+
+    proptest! {
+        /// Against a model that only remembers what was proved: done means that the password was
+        /// right, and since then the code, if one was wanted.
+        #[test]
+        fn no_sequence_ends_without_password_and_wanted_factor(
+            sequence in proptest::collection::vec(events(), 1..40),
+        ) {
+            let (mut step, mut now) = (Step::Password, NOON);
+            let mut proved: Option<(Need, Moment)> = None;
+            for (event, secs) in sequence {
+                now = now.plus(Duration::from_secs(secs));
+                if let Event::PasswordRight { need, .. } = &event {
+                    proved = Some((*need, now));
+                }
+                match advance(step, event.clone(), now) {
+                    Next::Done(proof) => {
+                        let (need, at) = proved.take().expect("done without a password");
+                        prop_assert!(proof.methods().contains(&Method::Pwd));
+                        prop_assert!(now.since(at) <= LIFE);
+                        if need == Need::Nothing {
+                            prop_assert_eq!(proof.factor_at(), None);
+                        } else {
+                            prop_assert_eq!(event, Event::CodeRight);
+                            prop_assert_eq!(proof.factor_at(), Some(now));
+                        }
+                        step = Step::Password;
+                    }
+                    Next::Ask(next, _) => step = next,
+                }
+            }
+        }
+    }
+}

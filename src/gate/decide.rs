@@ -8,7 +8,7 @@ use super::activity;
 use super::facts::{Asks, Facts, Presented, Site};
 use super::identity::HeaderPlan;
 use super::policy::{Action, Circumstances, Policies};
-use super::product::{Access, OpenAccess, Product};
+use super::product::{Access, OpenAccess, Product, Unauthenticated};
 use super::session::{Found, Known, Presence, Session, Standing, Stranger, standing};
 use super::target::Target;
 use super::time::Moment;
@@ -111,6 +111,8 @@ pub struct Visitor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignIn {
     pub reason: SignInReason,
+    /// The oldest factor that a rule accepts, when the reason is [`SignInReason::StepUp`].
+    pub within: Option<Duration>,
     /// A redirect to the portal, or 401 for senders that can't use one.
     pub redirect: bool,
 }
@@ -235,7 +237,9 @@ pub fn decide_witnessed(
     if facts.target.is_own() {
         return Decision::Own(Visitor { known: known.clone() });
     }
-    if facts.asks == Asks::Upgrade && !product.websockets {
+    // Browsers let any page open a websocket to any host, cookies and all (ASVS 4.4.2): only the
+    // product's own pages may.
+    if facts.asks == Asks::Upgrade && (!product.websockets || facts.foreign_origin) {
         return Decision::Deny(Denial { reason: DenialReason::Upgrade, rule: None });
     }
     let access = access_of(product, facts.target.path());
@@ -269,7 +273,8 @@ fn judge(
         Known::Nobody(stranger) => return sign_in(stranger_reason(*stranger, facts), facts, product),
         Known::Found(found) => found,
     };
-    let Some(presence) = &found.presence else {
+    // One product's backend is never told what is another's, whatever a cache mixed up.
+    let Some(presence) = found.presence.as_ref().filter(|presence| presence.product == product.id) else {
         return sign_in(SignInReason::Ended, facts, product);
     };
     let session = &found.session;
@@ -319,7 +324,11 @@ fn judge(
             }
             Action::StepUp { within } => {
                 if !fresh(session.factor_at, within, now) {
-                    return sign_in(SignInReason::StepUp, facts, product);
+                    return Decision::SignIn(SignIn {
+                        reason: SignInReason::StepUp,
+                        within: Some(within),
+                        redirect: redirects(facts, product),
+                    });
                 }
             }
         }
@@ -363,13 +372,16 @@ fn stranger_reason(stranger: Stranger, facts: &Facts) -> SignInReason {
 }
 
 fn sign_in(reason: SignInReason, facts: &Facts, product: &Product) -> Decision {
-    use super::product::Unauthenticated;
-    let redirect = match product.unauthenticated {
+    Decision::SignIn(SignIn { reason, within: None, redirect: redirects(facts, product) })
+}
+
+/// Whether the sender is sent to the portal, or told 401.
+fn redirects(facts: &Facts, product: &Product) -> bool {
+    match product.unauthenticated {
         Unauthenticated::Auto => facts.asks == Asks::Navigation,
-        Unauthenticated::Redirect => true,
+        Unauthenticated::Redirect => facts.asks != Asks::Upgrade,
         Unauthenticated::Refuse => false,
-    };
-    Decision::SignIn(SignIn { reason, redirect })
+    }
 }
 
 /// Restrictions match loosely and openings match exactly (see [`Pattern`](super::pattern::Pattern)):
@@ -401,3 +413,6 @@ pub fn found(known: &Known) -> Option<&Found> {
         Known::Nobody(_) | Known::Unavailable => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@ pub struct Facts {
     pub asks: Asks,
     /// `X-Vestibule-Background: 1`: sent by a script on a timer, not by a person.
     pub background: bool,
+    /// An `Origin` that is not this site's own came along.
+    pub foreign_origin: bool,
     pub cookie: Presented,
 }
 

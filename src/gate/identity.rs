@@ -236,13 +236,13 @@ pub fn presence(
 /// that decoding gives back exactly what was meant.
 const ENCODED: AsciiSet = CONTROLS.add(b'%');
 
-/// Percent-encoded UTF-8 for what is outside printing ASCII (interface, section 5).
+/// Percent-encoded UTF-8 for what is outside printing ASCII (interface, section 5). The percent
+/// sign is encoded as well, always: a login `%61dmin` must not become `admin` where it is decoded.
 pub fn header_value(text: &str) -> HeaderValue {
-    let encoded: Cow<'_, str> = if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
-        Cow::Borrowed(text)
-    } else {
-        utf8_percent_encode(text, &ENCODED).into()
-    };
+    let encoded: Cow<'_, str> = utf8_percent_encode(text, &ENCODED).into();
     // Printing ASCII only by now, which is always a header value.
     HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
 }
+
+#[cfg(test)]
+mod tests;

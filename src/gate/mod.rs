@@ -6,10 +6,12 @@
 //! [`Decision`](decide::Decision). Only this module can make a [`Permit`](decide::Permit).
 
 pub mod activity;
+pub mod arrival;
 pub mod ceremony;
 pub mod cookies;
 pub mod decide;
 pub mod facts;
+pub mod handover;
 pub mod headers;
 pub mod host;
 pub mod identity;
@@ -18,6 +20,8 @@ pub mod pattern;
 pub mod policy;
 pub mod product;
 pub mod return_to;
+#[cfg(test)]
+mod samples;
 pub mod session;
 pub mod target;
 pub mod throttle;

@@ -283,6 +283,8 @@ impl Conditions {
         opens: bool,
     ) -> Option<&'static str> {
         let Circumstances { product, path, method, roles, address, now } = circumstances;
+        // An IPv4 client of a dual-stack listener comes as IPv6: networks must not miss it.
+        let address = address.to_canonical();
         let path_matches = |pattern: &Pattern| {
             if opens { pattern.matches(path) } else { pattern.matches_any_case(path) }
         };
@@ -295,7 +297,7 @@ impl Conditions {
             Some("methods")
         } else if !held(self.roles.as_ref().map(|list| list.iter().any(|role| roles.contains(role)))) {
             Some("roles")
-        } else if !held(self.networks.as_ref().map(|list| list.iter().any(|net| net.contains(address)))) {
+        } else if !held(self.networks.as_ref().map(|list| list.iter().any(|net| net.contains(&address)))) {
             Some("networks")
         } else if !held(self.hours.as_ref().map(|hours| hours.include(*now, timezone))) {
             Some("hours")
@@ -373,7 +375,9 @@ fn parse_days(text: &str) -> Result<[bool; 7], String> {
 fn parse_clock(text: &str) -> Result<u16, String> {
     let wrong = || format!("{text:?} is not a time between 00:00 and 24:00");
     let (hours, minutes) = text.trim().split_once(':').ok_or_else(wrong)?;
-    if hours.len() != 2 || minutes.len() != 2 {
+    // Digits only: a number may also be written "+7".
+    let two_digits = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
+    if !two_digits(hours) || !two_digits(minutes) {
         return Err(wrong());
     }
     let hours: u16 = hours.parse().map_err(|_| wrong())?;
@@ -395,3 +399,6 @@ impl fmt::Display for Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -670,3 +670,31 @@ pub async fn unused_records_are_let_go_of(home: Home) {
     );
     assert!(node.counted.from_store.load(Ordering::SeqCst) > before);
 }
+
+pub async fn what_runs_beside_the_requests_stops_when_told(home: Home) {
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let portal = node.sign_in().await;
+    let emr = node.enter(&portal, "emr").await;
+    clock.pass(MINUTE);
+    assert_eq!(node.act(&emr, "emr").await, "live");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&node.sessions).run(stopped));
+    stop.send(true).unwrap();
+    tokio::time::timeout(SECOND, running)
+        .await
+        .unwrap()
+        .unwrap();
+    let seen = home
+        .open()
+        .await
+        .last_seen(id_of(&emr))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        seen.anywhere,
+        Some(clock.now()),
+        "and has written everything"
+    );
+}

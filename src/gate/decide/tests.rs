@@ -1,0 +1,675 @@
+//! What becomes of a request: one line for each case, in the words of the metrics.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::gate::name::ProductId;
+use crate::gate::pattern::Pattern;
+use crate::gate::policy::{CompanyPolicy, Conditions, Mfa, MfaMode, Rule};
+use crate::gate::product::Unauthenticated;
+use crate::gate::samples::{
+    HOUR, MINUTE, company, facts, found, known, noon, patterns, plain_product, policies, policy,
+    session,
+};
+use crate::gate::session::Seen;
+
+/// A product and a request to it, and everything that can be the matter with either.
+struct Case {
+    product: Product,
+    line: &'static str,
+    asks: Option<Asks>,
+    foreign_origin: bool,
+    cookie: Presented,
+    /// Instead of Kim's session.
+    stranger: Option<Known>,
+    session: Session,
+    seen: Seen,
+    grace: bool,
+    policy: CompanyPolicy,
+    switched_on: bool,
+}
+
+fn case(product: &str, line: &'static str) -> Case {
+    let seen = noon().minus(MINUTE);
+    Case {
+        product: plain_product(product),
+        line,
+        asks: None,
+        foreign_origin: false,
+        cookie: Presented::Nothing,
+        stranger: None,
+        session: session(),
+        seen: Seen {
+            anywhere: seen,
+            here: seen,
+        },
+        grace: false,
+        policy: policy(),
+        switched_on: false,
+    }
+}
+
+impl Case {
+    fn access(mut self, access: Access) -> Case {
+        self.product.access = access;
+        self
+    }
+
+    fn nobody(self, stranger: Stranger) -> Case {
+        Case {
+            stranger: Some(Known::Nobody(stranger)),
+            ..self
+        }
+    }
+
+    fn store_away(self) -> Case {
+        Case {
+            stranger: Some(Known::Unavailable),
+            ..self
+        }
+    }
+
+    fn grace(self) -> Case {
+        Case {
+            grace: true,
+            ..self
+        }
+    }
+
+    fn asks(self, asks: Asks) -> Case {
+        Case {
+            asks: Some(asks),
+            ..self
+        }
+    }
+
+    fn foreign(self) -> Case {
+        Case {
+            foreign_origin: true,
+            ..self
+        }
+    }
+
+    fn no_websockets(mut self) -> Case {
+        self.product.websockets = false;
+        self
+    }
+
+    fn unauthenticated(mut self, how: Unauthenticated) -> Case {
+        self.product.unauthenticated = how;
+        self
+    }
+
+    fn begun(mut self, ago: Duration) -> Case {
+        self.session.started_at = noon().minus(ago);
+        self
+    }
+
+    /// Last seen anywhere and in this product so long ago.
+    fn seen(self, anywhere: Duration, here: Duration) -> Case {
+        Case {
+            seen: Seen {
+                anywhere: noon().minus(anywhere),
+                here: noon().minus(here),
+            },
+            ..self
+        }
+    }
+
+    fn granted(mut self, product: &str) -> Case {
+        self.session
+            .person
+            .grants
+            .push(ProductId::parse(product).unwrap());
+        self
+    }
+
+    fn factor(mut self, ago: Duration) -> Case {
+        self.session.factor_at = Some(noon().minus(ago));
+        self
+    }
+
+    fn mfa(mut self, mode: MfaMode) -> Case {
+        self.policy.mfa = Mfa {
+            mode,
+            ..self.policy.mfa
+        };
+        self
+    }
+
+    fn switched_on(self) -> Case {
+        Case {
+            switched_on: true,
+            ..self
+        }
+    }
+
+    fn rule(mut self, path: &str, action: Action) -> Case {
+        let when = Conditions {
+            paths: Some(patterns(&[path])),
+            ..Conditions::default()
+        };
+        self.policy.rules.push(Rule {
+            name: path.to_owned(),
+            when,
+            except: None,
+            action,
+        });
+        self
+    }
+
+    fn decide(self) -> Decision {
+        self.decide_seen_by(&mut Unwitnessed)
+    }
+
+    fn decide_seen_by(self, witness: &mut impl Witness) -> Decision {
+        let product = Arc::new(self.product);
+        let mut facts = facts(&product, self.line);
+        facts.asks = self.asks.unwrap_or(facts.asks);
+        facts.foreign_origin = self.foreign_origin;
+        facts.cookie = self.cookie;
+        let kim = found(Found {
+            seen: self.seen,
+            grace: self.grace,
+            ..known(self.session, &product)
+        });
+        let mut policies = policies(self.policy);
+        if self.switched_on {
+            policies.factor_switched_on = HashSet::from([company("acme")]);
+        }
+        decide_witnessed(
+            &facts,
+            &self.stranger.unwrap_or(kim),
+            &policies,
+            noon(),
+            witness,
+        )
+    }
+
+    /// `decision reason`, and whether a sign-in is a redirect.
+    fn words(self) -> String {
+        let decision = self.decide();
+        let (word, reason) = decision.words();
+        let how = match &decision {
+            Decision::SignIn(sign_in) if sign_in.redirect => " by redirect",
+            _ => "",
+        };
+        format!("{word} {reason}{how}")
+    }
+}
+
+fn by_path(table: &[(&str, OpenAccess)]) -> Access {
+    Access::ByPath(
+        table
+            .iter()
+            .map(|(path, access)| (Pattern::parse(path).unwrap(), *access))
+            .collect(),
+    )
+}
+
+const STEP_UP: Action = Action::StepUp {
+    within: Duration::from_secs(15 * 60),
+};
+const MILLI: Duration = Duration::from_millis(1);
+
+fn check(table: Vec<(Case, &str)>) {
+    for (place, (case, expected)) in table.into_iter().enumerate() {
+        let line = format!("row {place}, {} {}", case.product.id, case.line);
+        assert_eq!(case.words(), expected, "{line}");
+    }
+}
+
+#[test]
+fn who_is_signed_in_gets_through_and_nobody_else() {
+    use Stranger::{Ended, Malformed, New};
+    check(vec![
+        (case("emr", "GET /"), "allow session"),
+        (case("emr", "POST /api/x"), "allow session"),
+        (
+            case("emr", "GET /").nobody(New),
+            "sign_in no_session by redirect",
+        ),
+        (case("emr", "POST /").nobody(New), "sign_in no_session"),
+        (case("emr", "GET /api/x").nobody(New), "sign_in no_session"),
+        (
+            case("emr", "GET /ws").nobody(New).asks(Asks::Upgrade),
+            "sign_in no_session",
+        ),
+        (
+            case("emr", "GET /").nobody(Ended),
+            "sign_in ended by redirect",
+        ),
+        (
+            case("emr", "GET /").nobody(Malformed),
+            "sign_in malformed_cookie by redirect",
+        ),
+        (
+            Case {
+                cookie: Presented::Malformed,
+                ..case("emr", "GET /").nobody(New)
+            },
+            "sign_in malformed_cookie by redirect",
+        ),
+        (
+            case("emr", "GET /")
+                .nobody(New)
+                .unauthenticated(Unauthenticated::Refuse),
+            "sign_in no_session",
+        ),
+        (
+            case("emr", "POST /api/x")
+                .nobody(New)
+                .unauthenticated(Unauthenticated::Redirect),
+            "sign_in no_session by redirect",
+        ),
+    ]);
+}
+
+#[test]
+fn an_absent_store_lets_nobody_in() {
+    check(vec![
+        (case("emr", "GET /").store_away(), "unavailable store"),
+        (
+            case("emr", "GET /").store_away().access(Access::Public),
+            "allow public",
+        ),
+        (
+            case("emr", "GET /").store_away().access(Access::Optional),
+            "allow optional",
+        ),
+        (case("emr", "GET /").grace(), "allow session"),
+        (case("emr", "HEAD /").grace(), "allow session"),
+        (
+            case("emr", "POST /").grace(),
+            "unavailable grace_reads_only",
+        ),
+        (
+            case("emr", "DELETE /").grace(),
+            "unavailable grace_reads_only",
+        ),
+        (
+            case("emr", "POST /").grace().access(Access::Optional),
+            "unavailable grace_reads_only",
+        ),
+        (
+            case("emr", "POST /x").grace().rule("/x", Action::Deny),
+            "deny rule",
+        ),
+    ]);
+}
+
+#[test]
+fn time_ends_sessions_here_or_everywhere() {
+    check(vec![
+        (case("emr", "GET /").begun(12 * HOUR), "allow session"),
+        (
+            case("emr", "GET /").begun(12 * HOUR + MILLI),
+            "sign_in maximum by redirect",
+        ),
+        (
+            case("emr", "GET /").seen(8 * HOUR, 8 * HOUR),
+            "allow session",
+        ),
+        (
+            case("emr", "GET /").seen(8 * HOUR + MILLI, 8 * HOUR + MILLI),
+            "sign_in idle by redirect",
+        ),
+        (case("emr", "GET /").seen(MINUTE, 7 * HOUR), "allow session"),
+        (
+            case("billing", "GET /").seen(MINUTE, 2 * HOUR),
+            "allow session",
+        ),
+        (
+            case("billing", "GET /").seen(MINUTE, 2 * HOUR + MILLI),
+            "sign_in product_idle by redirect",
+        ),
+        (
+            case("billing", "POST /").seen(MINUTE, 3 * HOUR),
+            "sign_in product_idle",
+        ),
+    ]);
+}
+
+#[test]
+fn grants_and_factors_and_rules_are_asked_for() {
+    check(vec![
+        (case("analytics", "GET /"), "deny not_granted"),
+        (
+            case("analytics", "GET /").granted("billing"),
+            "deny not_granted",
+        ),
+        (
+            case("analytics", "GET /").granted("analytics"),
+            "allow session",
+        ),
+        (
+            case("emr", "GET /").mfa(MfaMode::Required),
+            "sign_in factor_missing by redirect",
+        ),
+        (
+            case("emr", "GET /")
+                .mfa(MfaMode::Required)
+                .factor(11 * HOUR),
+            "allow session",
+        ),
+        (case("emr", "GET /").mfa(MfaMode::Company), "allow session"),
+        (
+            case("emr", "GET /").mfa(MfaMode::Company).switched_on(),
+            "sign_in factor_missing by redirect",
+        ),
+        (
+            case("emr", "GET /").mfa(MfaMode::Off).switched_on(),
+            "allow session",
+        ),
+        // The factor comes first: without it nothing more is told.
+        (
+            case("analytics", "GET /").mfa(MfaMode::Required),
+            "sign_in factor_missing by redirect",
+        ),
+        (case("emr", "GET /x").rule("/x", Action::Deny), "deny rule"),
+        (case("emr", "GET /X/").rule("/x", Action::Deny), "deny rule"),
+        (
+            case("emr", "GET /x;a=b").rule("/x", Action::Deny),
+            "deny rule",
+        ),
+        (
+            case("emr", "GET /%78?y").rule("/x", Action::Deny),
+            "deny rule",
+        ),
+        (
+            case("emr", "GET /y?/x").rule("/x", Action::Deny),
+            "allow session",
+        ),
+        (
+            case("emr", "GET /x")
+                .rule("/x", Action::Allow)
+                .rule("/**", Action::Deny),
+            "allow session",
+        ),
+        (
+            case("emr", "GET /X")
+                .rule("/x", Action::Allow)
+                .rule("/**", Action::Deny),
+            "deny rule",
+        ),
+        (
+            case("emr", "GET /x").rule("/x", STEP_UP),
+            "sign_in step_up by redirect",
+        ),
+        (
+            case("emr", "POST /x").rule("/x", STEP_UP),
+            "sign_in step_up",
+        ),
+        (
+            case("emr", "POST /x")
+                .rule("/x", STEP_UP)
+                .factor(15 * MINUTE),
+            "allow session",
+        ),
+        (
+            case("emr", "POST /x")
+                .rule("/x", STEP_UP)
+                .factor(15 * MINUTE + MILLI),
+            "sign_in step_up",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_open_is_open_to_the_letter() {
+    let open = || {
+        by_path(&[
+            ("/public/admin/**", OpenAccess::Required),
+            ("/public/**", OpenAccess::Public),
+            ("/me", OpenAccess::Optional),
+        ])
+    };
+    let nobody = |line| case("emr", line).nobody(Stranger::New).access(open());
+    check(vec![
+        (
+            case("emr", "GET /")
+                .nobody(Stranger::New)
+                .access(Access::Public),
+            "allow public",
+        ),
+        (case("emr", "GET /").access(Access::Public), "allow public"),
+        (
+            case("emr", "GET /")
+                .nobody(Stranger::New)
+                .access(Access::Optional),
+            "allow optional",
+        ),
+        (
+            case("emr", "GET /").access(Access::Optional),
+            "allow session",
+        ),
+        (
+            case("emr", "GET /")
+                .begun(13 * HOUR)
+                .access(Access::Optional),
+            "allow optional",
+        ),
+        (
+            case("emr", "GET /x")
+                .rule("/x", Action::Deny)
+                .access(Access::Optional),
+            "deny rule",
+        ),
+        (nobody("GET /public/a.css"), "allow public"),
+        (nobody("GET /public"), "allow public"),
+        (nobody("GET /me"), "allow optional"),
+        (nobody("GET /"), "sign_in no_session by redirect"),
+        (
+            nobody("GET /PUBLIC/a.css"),
+            "sign_in no_session by redirect",
+        ),
+        (nobody("GET /publicity"), "sign_in no_session by redirect"),
+        (nobody("GET /me/"), "sign_in no_session by redirect"),
+        (
+            nobody("GET /x?/public/a.css"),
+            "sign_in no_session by redirect",
+        ),
+        (
+            nobody("GET /public/admin/x"),
+            "sign_in no_session by redirect",
+        ),
+        (
+            nobody("GET /public/ADMIN/x"),
+            "sign_in no_session by redirect",
+        ),
+        (
+            nobody("GET /public/%61dmin;x/"),
+            "sign_in no_session by redirect",
+        ),
+    ]);
+}
+
+#[test]
+fn our_own_pages_come_before_everything() {
+    check(vec![
+        (
+            case("emr", "GET /.vestibule/session").nobody(Stranger::New),
+            "own own",
+        ),
+        (
+            case("emr", "GET /.VESTIBULE/x").access(Access::Public),
+            "own own",
+        ),
+        (case("emr", "GET /.vestibule/x").store_away(), "own own"),
+        (
+            case("emr", "GET /.vestibule/x").rule("/**", Action::Deny),
+            "own own",
+        ),
+    ]);
+    let portal = Facts {
+        site: Site::Portal,
+        ..facts(&Arc::new(plain_product("emr")), "GET /login")
+    };
+    let decision = decide(&portal, &Known::Unavailable, &policies(policy()), noon());
+    assert_eq!(decision.words(), ("portal", "portal"));
+}
+
+#[test]
+fn websockets_are_for_products_that_have_them() {
+    check(vec![
+        (case("emr", "GET /ws").asks(Asks::Upgrade), "allow session"),
+        (
+            case("emr", "GET /ws").asks(Asks::Upgrade).no_websockets(),
+            "deny upgrade",
+        ),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .no_websockets()
+                .access(Access::Public),
+            "deny upgrade",
+        ),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .seen(9 * HOUR, 9 * HOUR),
+            "sign_in idle",
+        ),
+        (
+            case("emr", "GET /ws").asks(Asks::Upgrade).foreign(),
+            "deny upgrade",
+        ),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .foreign()
+                .access(Access::Public),
+            "deny upgrade",
+        ),
+        // What else comes from elsewhere is a link, or the backend's own matter (CORS).
+        (case("emr", "GET /").foreign(), "allow session"),
+        (
+            case("emr", "GET /ws")
+                .asks(Asks::Upgrade)
+                .nobody(Stranger::New)
+                .unauthenticated(Unauthenticated::Redirect),
+            "sign_in no_session",
+        ),
+    ]);
+}
+
+#[test]
+fn the_permit_carries_what_was_judged() {
+    let Decision::Forward(permit) = case("billing", "POST /%61;b?c").decide() else {
+        panic!("Kim is signed in");
+    };
+    assert_eq!(permit.target().forwarded(), "/a;b?c");
+    assert_eq!(permit.product().id.as_str(), "billing");
+    assert_eq!(permit.session().unwrap().person.id.as_str(), "kim");
+    assert!(permit.counts_as_activity());
+    let user = permit
+        .headers()
+        .iter()
+        .find(|(name, _)| name == "x-forwarded-user")
+        .unwrap()
+        .1
+        .clone();
+    assert_eq!(user, "kim");
+
+    let Decision::Forward(permit) = case("billing", "POST /").access(Access::Public).decide()
+    else {
+        panic!("public is open");
+    };
+    assert!(permit.session().is_none() && !permit.counts_as_activity());
+    assert_eq!(
+        permit.headers().iter().count(),
+        0,
+        "public: no identity is ever added"
+    );
+}
+
+#[test]
+fn one_product_is_never_told_what_is_anothers() {
+    let (emr, billing) = (Arc::new(plain_product("emr")), plain_product("billing"));
+    let mixed_up = found(known(session(), &billing));
+    let decision = decide(
+        &facts(&emr, "GET /"),
+        &mixed_up,
+        &policies(policy()),
+        noon(),
+    );
+    assert_eq!(decision.words(), ("sign_in", "ended"));
+    let portals = found(Found {
+        presence: None,
+        ..known(session(), &billing)
+    });
+    let decision = decide(&facts(&emr, "GET /"), &portals, &policies(policy()), noon());
+    assert_eq!(decision.words(), ("sign_in", "ended"));
+}
+
+#[test]
+fn a_step_up_says_how_fresh_the_factor_must_be() {
+    let within = |case: Case| match case.decide() {
+        Decision::SignIn(sign_in) => sign_in.within,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        within(case("emr", "GET /x").rule("/x", STEP_UP)),
+        Some(15 * MINUTE)
+    );
+    assert_eq!(within(case("emr", "GET /x").nobody(Stranger::New)), None);
+}
+
+#[test]
+fn a_refusal_names_its_rule() {
+    let Decision::Deny(denial) = case("emr", "GET /x").rule("/x", Action::Deny).decide() else {
+        panic!("the rule denies");
+    };
+    assert_eq!(denial.rule.as_deref(), Some("/x"));
+}
+
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Witness for Notes {
+    fn saw(&mut self, step: Step<'_>) {
+        self.0.push(match step {
+            Step::Access(access) => format!("access {access:?}"),
+            Step::Standing(standing) => format!("standing {standing:?}"),
+            Step::Grant { product, held } => format!("grant {product} {held}"),
+            Step::Factor { wanted, held } => format!("factor {wanted} {held}"),
+            Step::Rule {
+                name,
+                missed,
+                action,
+            } => format!("rule {name} {missed:?} {action}"),
+            Step::NoRule => String::from("no rule"),
+        });
+    }
+}
+
+#[test]
+fn a_witness_sees_every_step_of_the_walk_that_decides() {
+    let seen = |case: Case| {
+        let mut notes = Notes::default();
+        let _ = case.decide_seen_by(&mut notes);
+        notes.0
+    };
+    let ruled = || {
+        case("analytics", "POST /x")
+            .granted("analytics")
+            .rule("/y", Action::Deny)
+    };
+    let walk = [
+        "access Required",
+        "standing Live",
+        "factor false false",
+        "grant analytics true",
+        "rule /y Some(\"paths\") deny",
+    ];
+    assert_eq!(seen(ruled()), [&walk[..], &["no rule"]].concat());
+    let up = ruled().rule("/x", STEP_UP).rule("/**", Action::Deny);
+    assert_eq!(
+        seen(up),
+        [&walk[..], &["rule /x None step_up within 15m"]].concat()
+    );
+    assert_eq!(
+        seen(case("emr", "GET /").begun(13 * HOUR)),
+        ["access Required", "standing OverMaximum"]
+    );
+}

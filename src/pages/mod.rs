@@ -1,0 +1,202 @@
+//! What the gateway's pages look like: the portal's, and the error pages that the proxy shares.
+//! Values in, text out; every template escapes what it is given.
+
+mod problem;
+mod style;
+
+pub use problem::Problem;
+pub use style::{STYLE_PATH, problem_policy, style, style_name};
+
+use askama::Template;
+
+/// A link with its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub href: String,
+    pub text: String,
+}
+
+/// What every page has around it.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The portal's title.
+    pub site: String,
+    /// Address of the stylesheet.
+    pub style: String,
+    /// Where the brand leads.
+    pub home: String,
+    /// The name of who is signed in.
+    pub person: Option<String>,
+    /// Shown besides: the pages of a company's admin.
+    pub admin: bool,
+    /// The page's own path, marked in the navigation.
+    pub here: &'static str,
+}
+
+/// One entry of the navigation.
+pub struct NavLink {
+    pub href: &'static str,
+    pub text: &'static str,
+    pub here: bool,
+}
+
+impl Frame {
+    fn nav(&self) -> Vec<NavLink> {
+        let all = [
+            ("/apps", "Applications", true),
+            ("/account", "My Profile", true),
+            ("/company/settings", "Company Settings", self.admin),
+            ("/logout", "Sign out", true),
+        ];
+        all.into_iter()
+            .filter(|(_, _, shown)| *shown)
+            .map(|(href, text, _)| NavLink { href, text, here: href == self.here })
+            .collect()
+    }
+}
+
+/// A line above the form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub text: String,
+    /// Something went wrong, as opposed to news.
+    pub wrong: bool,
+}
+
+impl Notice {
+    pub fn news(text: impl Into<String>) -> Notice {
+        Notice { text: text.into(), wrong: false }
+    }
+
+    pub fn wrong(text: impl Into<String>) -> Notice {
+        Notice { text: text.into(), wrong: true }
+    }
+}
+
+/// Names and values of hidden fields.
+pub type Hidden = Vec<(&'static str, String)>;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub struct Login {
+    pub frame: Frame,
+    pub destination: Option<String>,
+    pub notice: Option<Notice>,
+    pub error: Option<String>,
+    pub username: String,
+    /// The same person must prove themselves again.
+    pub fixed: bool,
+    pub hidden: Hidden,
+}
+
+#[derive(Template)]
+#[template(path = "factor.html")]
+pub struct Factor {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub error: Option<String>,
+    /// The name that the authenticator shows.
+    pub issuer: String,
+    pub hidden: Hidden,
+    pub other: String,
+    pub restart: String,
+}
+
+#[derive(Template)]
+#[template(path = "enroll.html")]
+pub struct Enroll {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub error: Option<String>,
+    pub account: String,
+    /// SVG, made by us.
+    pub qr: String,
+    /// The key to type, in groups of four; given instead of the QR code.
+    pub key: Option<String>,
+    pub hidden: Hidden,
+    pub trouble: String,
+    pub scan: String,
+    pub other: String,
+    pub restart: String,
+}
+
+/// A second factor to choose.
+pub struct MethodLink {
+    pub href: String,
+    pub text: &'static str,
+    pub about: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "methods.html")]
+pub struct Methods {
+    pub frame: Frame,
+    pub methods: Vec<MethodLink>,
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+pub struct Message {
+    pub frame: Frame,
+    pub title: String,
+    pub paragraphs: Vec<String>,
+    pub link: Option<Link>,
+}
+
+#[derive(Template)]
+#[template(path = "sign_out.html")]
+pub struct SignOut {
+    pub frame: Frame,
+    pub action: &'static str,
+    pub hidden: Hidden,
+}
+
+/// A product on the launch page.
+pub struct Tile {
+    pub name: String,
+    pub about: String,
+    pub href: String,
+    pub open: bool,
+}
+
+impl Tile {
+    fn initial(&self) -> String {
+        self.name.chars().take(1).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "apps.html")]
+pub struct Apps {
+    pub frame: Frame,
+    pub company: String,
+    pub tiles: Vec<Tile>,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+pub struct Account {
+    pub frame: Frame,
+    pub name: String,
+    pub email: String,
+    pub company: String,
+    pub proofs: String,
+    pub sessions: String,
+    pub hidden: Hidden,
+}
+
+#[derive(Template)]
+#[template(path = "settings.html")]
+pub struct Settings {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub company: String,
+    /// Why it can't be switched here.
+    pub decided: Option<&'static str>,
+    pub on: bool,
+    pub hidden: Hidden,
+}
+
+/// `X-Request-Id`, for pages, logs and the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct RequestId(pub String);

@@ -1,0 +1,100 @@
+//! A sign-in that is not finished, kept in the session store under the hash of a cookie. One
+//! cookie serves any number of tabs, and each step forward replaces it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use super::trouble::Trouble;
+use super::visit::Visit;
+use crate::gate::ceremony::{LIFE, Step};
+use crate::gate::name::Login;
+use crate::gate::session::{Secret, SecretHash};
+use crate::gate::time::Moment;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    pub step: Step,
+    /// The account that the password was proved for.
+    pub login: Login,
+    /// At enrolment, the new authenticator's key, sealed: a reload shows the same QR code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_key: Option<String>,
+}
+
+/// An attempt as it was read: changes apply to exactly this.
+pub struct Current {
+    pub attempt: Attempt,
+    pub cookie: SecretHash,
+    written: Vec<u8>,
+}
+
+fn key(cookie: &SecretHash) -> String {
+    format!("attempt:{}", cookie.to_text())
+}
+
+fn written(attempt: &Attempt) -> Result<Vec<u8>, Trouble> {
+    serde_json::to_vec(attempt).map_err(|_| Trouble::internal("attempt"))
+}
+
+pub fn fresh_secret(state: &State) -> Secret {
+    let mut bytes = [0; 32];
+    (state.random)(&mut bytes);
+    Secret::from_bytes(bytes)
+}
+
+/// The attempt of this browser that waits for a second factor.
+pub async fn current(state: &Arc<State>, visit: &Visit, now: Moment) -> Result<Option<Current>, Trouble> {
+    let Some(secret) = visit.login_cookie() else {
+        return Ok(None);
+    };
+    let cookie = secret.hash();
+    let Some(written) = state.sessions.store().state(&key(&cookie), now).await? else {
+        return Ok(None);
+    };
+    let attempt = serde_json::from_slice(&written).map_err(|_| Trouble::internal("attempt"))?;
+    Ok(Some(Current { attempt, cookie, written }))
+}
+
+/// Keeps a new attempt and returns its cookie; what the browser's old cookie led to is forgotten.
+pub async fn begin(
+    state: &Arc<State>,
+    visit: &Visit,
+    step: Step,
+    login: Login,
+    now: Moment,
+) -> Result<Secret, Trouble> {
+    let secret = fresh_secret(state);
+    let cookie = secret.hash();
+    let new_key = match &step {
+        Step::Enrol(_) => {
+            let mut bytes = zeroize::Zeroizing::new([0; super::codes::KEY_LENGTH]);
+            (state.random)(bytes.as_mut_slice());
+            let sealed = state.keys.seal(bytes.as_slice(), &cookie, &state.random);
+            Some(sealed.ok_or_else(|| Trouble::internal("seal"))?)
+        }
+        Step::Password | Step::Challenge(_) => None,
+    };
+    let written = written(&Attempt { step, login, new_key })?;
+    let store = state.sessions.store();
+    store.swap_state(&key(&cookie), None, Some(&written), LIFE, now).await?;
+    if let Some(old) = visit.login_cookie() {
+        store.take_state(&key(&old.hash()), now).await?;
+    }
+    Ok(secret)
+}
+
+impl Current {
+    /// Writes the next step; false when another request of this browser went first.
+    pub async fn advance(&self, state: &State, step: Step, now: Moment) -> Result<bool, Trouble> {
+        let next = written(&Attempt { step, ..self.attempt.clone() })?;
+        let store = state.sessions.store();
+        Ok(store.swap_state(&key(&self.cookie), Some(&self.written), Some(&next), LIFE, now).await?)
+    }
+
+    /// Ends it; true for exactly one of many who finish it at once.
+    pub async fn close(&self, state: &State, now: Moment) -> Result<bool, Trouble> {
+        Ok(state.sessions.store().take_state(&key(&self.cookie), now).await?.is_some())
+    }
+}

@@ -1,0 +1,33 @@
+//! The cookies that we set: host-only, never for scripts, gone with the browser. How long they are
+//! worth something is decided by the session store, not by them.
+
+use http::HeaderValue;
+use http::header::SET_COOKIE;
+use axum::response::Response;
+
+use crate::gate::cookies::{LOGIN_COOKIE, SESSION_COOKIE};
+use crate::gate::session::{Secret, Token};
+
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
+
+pub fn set_session(response: &mut Response, token: &Token) {
+    append(response, &format!("{SESSION_COOKIE}={}; {ATTRIBUTES}", token.expose()));
+}
+
+pub fn clear_session(response: &mut Response) {
+    append(response, &format!("{SESSION_COOKIE}=; {ATTRIBUTES}; Max-Age=0"));
+}
+
+pub fn set_login(response: &mut Response, secret: &Secret) {
+    append(response, &format!("{LOGIN_COOKIE}={}; {ATTRIBUTES}", secret.expose()));
+}
+
+pub fn clear_login(response: &mut Response) {
+    append(response, &format!("{LOGIN_COOKIE}=; {ATTRIBUTES}; Max-Age=0"));
+}
+
+fn append(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}

@@ -1,0 +1,109 @@
+//! `/.vestibule/enter`: a product's host takes a ticket and gives its own cookie.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+
+use super::answer::{found, see_other};
+use super::attempt::fresh_secret;
+use super::errand::Errand;
+use super::fields::Fields;
+use super::tickets::{self, Ticket};
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{State, accounts, cookies};
+use crate::gate::decide::found as known_session;
+use crate::gate::handover::Handover;
+use crate::gate::product::Product;
+use crate::gate::return_to::ReturnTo;
+use crate::gate::session::{Found, Known, Standing, Token, standing};
+use crate::gate::time::Moment;
+
+/// So often the hand-over begins anew before the cookies are blamed.
+const MOST_ROUNDS: u8 = 3;
+
+pub async fn enter(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    let product = visit.product()?;
+    if matches!(visit.known, Known::Unavailable) {
+        return Err(Trouble::unavailable("store"));
+    }
+    let to = ReturnTo::parse_at(fields.text("rd"), product, &state.products, &state.portal_origin)
+        .filter(|to| to.product().is_some_and(|of| of.id == product.id));
+    let url = to.map_or_else(|| format!("{}/", product.origin), |to| to.url().to_owned());
+    let ticket = tickets::take(&state, fields.text("ticket"), now).await?;
+    match ticket.filter(|ticket| ticket.product == product.id && is_for(ticket, &visit)) {
+        Some(ticket) => admit(&state, &visit, product, &ticket, (&url, &fields), now).await,
+        // A ticket that was spent (the back button, a second tab) matters to nobody who is in.
+        None if live(&state, &visit, product, now).is_some() => see_other(&url),
+        None => again(&state, &visit, &url, &fields),
+    }
+}
+
+/// Whether this browser is the one that the ticket was made for.
+fn is_for(ticket: &Ticket, visit: &Visit) -> bool {
+    visit.browser().is_some_and(|browser| browser == ticket.bind)
+        || known_session(&visit.known).is_some_and(|found| found.session.id == ticket.session)
+}
+
+async fn admit(
+    state: &Arc<State>,
+    visit: &Visit,
+    product: &Product,
+    ticket: &Ticket,
+    (url, fields): (&str, &Fields),
+    now: Moment,
+) -> Answer {
+    let Some((session, _)) = state.sessions.store().load(ticket.session, now).await? else {
+        return again(state, visit, url, fields);
+    };
+    if !accounts::is_granted(&session.person, product) {
+        return Err(accounts::not_granted(state, product));
+    }
+    let login = accounts::login_in(state, &session.person.id, product).await?;
+    let login = login.ok_or_else(|| accounts::not_linked(state, product))?;
+    match state.sessions.enter(session.id, product, login, false, now).await? {
+        Some(token) => {
+            let mut response = see_other(url)?;
+            cookies::set_session(&mut response, &token);
+            Ok(response)
+        }
+        None => again(state, visit, url, fields),
+    }
+}
+
+/// The session of this browser in this product, if it is worth something.
+pub fn live<'a>(
+    state: &State,
+    visit: &'a Visit,
+    product: &Product,
+    now: Moment,
+) -> Option<&'a Found> {
+    let found = known_session(&visit.known)?;
+    let limits = state.policies.load().limits(&found.session.company, product);
+    (standing(&found.session, found.seen, limits, now) == Standing::Live).then_some(found)
+}
+
+/// Back to the portal for another ticket, bound to what this browser shows.
+fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answer {
+    let round = Errand::of(fields).again.saturating_add(1);
+    if round > MOST_ROUNDS {
+        return Err(Trouble::new(403, "no_cookies")
+            .saying(
+                "Cookies are needed",
+                "Your browser does not accept this site's cookies, so it can't stay signed in here.",
+                "Allow cookies for this site, then try again.",
+            )
+            .with_link(url, "Try again"));
+    }
+    let fresh = visit.browser().is_none().then(|| fresh_secret(state));
+    let bind = fresh.as_ref().map(|secret| secret.hash()).or_else(|| visit.browser());
+    let bind = bind.map(|bind| bind.to_text()).unwrap_or_default();
+    let login = Handover { wanted: url, bind: Some(&bind), ..Handover::default() }
+        .login_url(&state.portal_origin);
+    let mut response = found(&format!("{login}&again={round}"))?;
+    if let Some(secret) = fresh {
+        cookies::set_session(&mut response, &Token::Visitor(secret));
+    }
+    Ok(response)
+}

@@ -1,0 +1,170 @@
+//! The end of a sign-in: a proof becomes a session.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+
+use super::answer::see_other;
+use super::errand::{Errand, Landing};
+use super::login::{enabled, last_here};
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{Audit, State, cookies};
+use crate::directory::{Account, Person};
+use crate::gate::arrival::{Arrival, Over, Place, arrive};
+use crate::gate::ceremony::{Ground, Proof};
+use crate::gate::name::Login;
+use crate::gate::session::{Profile, Session, Token};
+use crate::gate::time::Moment;
+use crate::sessions::{EndCause, NewSession};
+
+/// What this browser's session is to somebody who has just proved themselves.
+enum Before {
+    Nothing,
+    /// Theirs, and good: it is renewed, and the other products go on.
+    Theirs(Arc<Session>),
+    /// Somebody else's, or over.
+    Done(Arc<Session>, EndCause),
+}
+
+/// Begins or renews the session and sends the browser on. The account is read again: what was
+/// true before the second factor may not be any more.
+pub async fn finish(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    proof: Proof,
+    login: &Login,
+    now: Moment,
+) -> Answer {
+    let account = state.directory.account(&state.products.primary().id, login).await?;
+    let person = match &account {
+        Some(account) => enabled(state, account).await?.filter(|person| person.id == *proof.person()),
+        None => None,
+    };
+    let (Some(account), Some(person)) = (account, person) else {
+        return over(errand);
+    };
+    let session = match (before(state, visit, &person, now), proof.ground()) {
+        (Before::Theirs(session), ground) if fits(&session, ground) => {
+            match state.sessions.renew(session.id, &proof.methods(), now).await? {
+                Some(renewed) => {
+                    reopen(state, visit, errand, &proof, now).await?;
+                    renewed
+                }
+                None => return over(errand),
+            }
+        }
+        // Only a password begins a session: a factor alone was added to one that is gone.
+        (_, Ground::Session(_)) => return over(errand),
+        (before, Ground::Password) => {
+            if let Before::Done(old, cause) = before {
+                state.sessions.end(old.id, cause).await?;
+            }
+            state.sessions.begin(new_session(visit, &account, &person, &proof), now).await?
+        }
+    };
+    tell(state, visit, &session.0);
+    signed_in(errand, &session.1)
+}
+
+fn fits(session: &Session, ground: Ground) -> bool {
+    match ground {
+        Ground::Password => true,
+        Ground::Session(id) => session.id == id,
+    }
+}
+
+fn before(state: &State, visit: &Visit, person: &Person, now: Moment) -> Before {
+    let policies = state.policies.load();
+    let (found, cause) = match arrive(&visit.known, &policies, Place::Portal, None, now) {
+        Arrival::Enter(found) | Arrival::Factor(found) | Arrival::PasswordAgain(found, _) => {
+            (found, EndCause::SignedOut)
+        }
+        Arrival::SignIn(Some(over)) => {
+            let cause = match over {
+                Over::Idle(_) => EndCause::Idle,
+                Over::Maximum(_) => EndCause::Maximum,
+            };
+            return match crate::gate::decide::found(&visit.known) {
+                Some(found) => Before::Done(Arc::clone(&found.session), cause),
+                None => Before::Nothing,
+            };
+        }
+        Arrival::SignIn(None) | Arrival::Unavailable => return Before::Nothing,
+    };
+    let session = Arc::clone(&found.session);
+    if session.person.id == person.id { Before::Theirs(session) } else { Before::Done(session, cause) }
+}
+
+/// The password was proved for a product that was closed for idleness: it opens again, and only
+/// it. Its cookie is renewed here, at the proof, so that whichever tab comes first finds it open.
+async fn reopen(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    proof: &Proof,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let Some(found) = crate::gate::decide::found(&visit.known) else {
+        return Ok(());
+    };
+    let session = &found.session;
+    let Landing::Product { product, .. } = errand.landing(state, None) else {
+        return Ok(());
+    };
+    let here = last_here(state, visit, &product).await?;
+    let place = Place::Product { product: &product, here };
+    let arrival = arrive(&visit.known, &state.policies.load(), place, None, now);
+    let (Arrival::PasswordAgain(..), Ground::Password, Some(entry)) =
+        (arrival, proof.ground(), session.entries.get(&product.id))
+    else {
+        return Ok(());
+    };
+    state.sessions.enter(session.id, &product, entry.login.clone(), true, now).await?;
+    Ok(())
+}
+
+fn new_session(visit: &Visit, account: &Account, person: &Person, proof: &Proof) -> NewSession {
+    NewSession {
+        person: Profile {
+            id: person.id.clone(),
+            name: person.name.clone(),
+            email: person.email.clone(),
+            roles: person.roles.clone(),
+            grants: person.grants.clone(),
+        },
+        company: account.default_company.clone().unwrap_or_else(|| person.company.clone()),
+        companies: account.companies.clone(),
+        methods: proof.methods(),
+        factor_at: proof.factor_at(),
+        address: visit.facts.address.to_string(),
+        user_agent: visit.user_agent(),
+    }
+}
+
+fn tell(state: &State, visit: &Visit, session: &Session) {
+    state.observer.sign_in("ok");
+    state.observer.audit(Audit {
+        event: "sign_in",
+        person: Some(&session.person.id),
+        company: Some(&session.company),
+        session: Some(session.id),
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: "ok",
+    });
+}
+
+fn signed_in(errand: &Errand, token: &Token) -> Answer {
+    let mut response: Response = see_other(&errand.satisfied().on("/login"))?;
+    cookies::set_session(&mut response, token);
+    cookies::clear_login(&mut response);
+    Ok(response)
+}
+
+fn over(errand: &Errand) -> Answer {
+    let mut response = see_other(&errand.because("ended").on("/login"))?;
+    cookies::clear_login(&mut response);
+    Ok(response)
+}

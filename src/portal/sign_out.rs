@@ -1,0 +1,102 @@
+//! Signing out, everywhere: a page with a button, since a GET changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::answer::{page, see_other};
+use super::apps::frame;
+use super::fields::Form;
+use super::keys::FormToken;
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{Audit, State, cookies};
+use crate::gate::decide::found;
+use crate::gate::facts::Asks;
+use crate::gate::session::Known;
+use crate::pages::{Link, Message, SignOut};
+use crate::sessions::EndCause;
+
+/// Other cookies on a product's host are the application's, and storage may be: only what the
+/// browser kept of its pages goes.
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+
+pub async fn portal_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    let now = (state.clock)();
+    let Some(found) = found(&visit.known) else {
+        return page(&Message {
+            frame: frame(&state, None, "/logout"),
+            title: String::from("You are signed out"),
+            paragraphs: vec![String::from("Your sign-in has ended in every application.")],
+            link: Some(Link { href: String::from("/login"), text: String::from("Log in again") }),
+        });
+    };
+    let token = state.keys.form_token(&found.session.portal, now);
+    page(&SignOut {
+        frame: frame(&state, Some(&found.session), "/logout"),
+        action: "/logout",
+        hidden: vec![("csrf", token)],
+    })
+}
+
+pub async fn portal(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    if let Some(found) = found(&visit.known) {
+        let cookie = Some(&found.session.portal);
+        // The token of a page that was open before the sign-in was renewed is not bound any more;
+        // the button is shown again.
+        if state.keys.judge_form_token(fields.text("csrf"), cookie, now) != FormToken::Bound {
+            return see_other("/logout");
+        }
+    }
+    ended(&state, &visit, see_other("/logout")?).await
+}
+
+pub async fn own_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    visit.product()?;
+    page(&SignOut {
+        frame: super::apps::own_frame(&state),
+        action: "/.vestibule/sign_out",
+        hidden: Vec::new(),
+    })
+}
+
+/// Here the browser's word, and the cookie's SameSite, tell our own button from another site's.
+pub async fn own(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    let product = visit.product()?;
+    visit.sender(&product.origin)?;
+    let response = match visit.facts.asks {
+        Asks::Navigation => see_other(&format!("{}/logout", state.portal_origin))?,
+        Asks::Program | Asks::Upgrade => StatusCode::NO_CONTENT.into_response(),
+    };
+    ended(&state, &visit, response).await
+}
+
+async fn ended(state: &Arc<State>, visit: &Visit, mut response: Response) -> Answer {
+    if matches!(visit.known, Known::Unavailable) {
+        return Err(Trouble::unavailable("store"));
+    }
+    if let Some(found) = found(&visit.known) {
+        let session = &found.session;
+        state.sessions.end(session.id, EndCause::SignedOut).await?;
+        state.observer.audit(Audit {
+            event: "sign_out",
+            person: Some(&session.person.id),
+            company: Some(&session.company),
+            session: Some(session.id),
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail: "",
+        });
+    }
+    cookies::clear_session(&mut response);
+    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+    Ok(response)
+}

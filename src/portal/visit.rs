@@ -1,0 +1,120 @@
+//! One request, as the proxy handed it over.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::{COOKIE, ORIGIN, USER_AGENT};
+use http::request::Parts;
+
+use super::State;
+use super::trouble::Trouble;
+use crate::gate::cookies;
+use crate::gate::facts::{Facts, Presented, Site};
+use crate::gate::product::Product;
+use crate::pages::RequestId;
+use crate::gate::session::{Known, Secret, SecretHash, Token};
+
+pub struct Visit {
+    pub facts: Arc<Facts>,
+    pub known: Known,
+    pub request_id: String,
+    headers: HeaderMap,
+}
+
+/// Who sent a form, as far as the browser says so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The browser names our own origin, twice.
+    Vouched,
+    /// The browser says nothing: an old one, or a program.
+    Silent,
+}
+
+impl FromRequestParts<Arc<State>> for Visit {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Visit, Trouble> {
+        let extensions = &parts.extensions;
+        let facts = extensions.get::<Arc<Facts>>().ok_or_else(|| Trouble::internal("facts"))?;
+        let known = extensions.get::<Known>().ok_or_else(|| Trouble::internal("known"))?;
+        Ok(Visit {
+            facts: Arc::clone(facts),
+            known: known.clone(),
+            request_id: extensions.get::<RequestId>().cloned().unwrap_or_default().0,
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+impl Visit {
+    /// Refuses what another site sent. `null` is another site: a sandboxed frame has it.
+    ///
+    /// # Errors
+    /// 403 unless the headers that only a browser sets name `origin`, or are missing.
+    pub fn sender(&self, origin: &str) -> Result<Sender, Trouble> {
+        let site = self.headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+        let from = self.headers.get(ORIGIN).map(http::HeaderValue::as_bytes);
+        let site_is_ours = match site {
+            None => false,
+            Some(b"same-origin" | b"none") => true,
+            Some(_) => return Err(cross_site()),
+        };
+        match from {
+            Some(from) if from == origin.as_bytes() => {
+                Ok(if site_is_ours { Sender::Vouched } else { Sender::Silent })
+            }
+            Some(_) => Err(cross_site()),
+            None => Ok(Sender::Silent),
+        }
+    }
+
+    /// The secret of this browser's sign-in attempts.
+    pub fn login_cookie(&self) -> Option<Secret> {
+        cookies::login_token(self.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
+    }
+
+    pub fn user_agent(&self) -> String {
+        let value = self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().chars().take(256).collect()
+    }
+
+    /// What a ticket must be bound to for this browser to spend it.
+    pub fn browser(&self) -> Option<SecretHash> {
+        match &self.facts.cookie {
+            Presented::Token(Token::Visitor(secret) | Token::Session { secret, .. }) => {
+                Some(secret.hash())
+            }
+            Presented::Nothing | Presented::Malformed => None,
+        }
+    }
+
+    /// # Errors
+    /// 404 on the portal's host.
+    pub fn product(&self) -> Result<&Arc<Product>, Trouble> {
+        match &self.facts.site {
+            Site::Product(product) => Ok(product),
+            Site::Portal => Err(Trouble::new(404, "not_found")),
+        }
+    }
+
+    /// The address that throttles count: a /64 is one customer in IPv6.
+    pub fn network(&self) -> String {
+        match self.facts.address.to_canonical() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        }
+    }
+}
+
+fn cross_site() -> Trouble {
+    Trouble::new(403, "cross_site").saying(
+        "This form came from another site",
+        "For your safety it was not accepted.",
+        "Open the page again and send it from there.",
+    )
+}

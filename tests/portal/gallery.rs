@@ -1,0 +1,52 @@
+//! Every page as a file, to be looked at: `VESTIBULE_GALLERY=FOLDER cargo test --test portal gallery`.
+
+use std::path::Path;
+
+use vestibule::pages::{Problem, style};
+
+use crate::clinic::*;
+
+/// With its style within, so that it can be opened from a file.
+fn keep(folder: &Path, name: &str, page: &Page) {
+    let (before, rest) = page.body.split_once("<link rel=\"stylesheet\"").unwrap();
+    let (_, after) = rest.split_once('>').unwrap();
+    let html = format!("{before}<style>{}</style>{after}", style());
+    std::fs::write(folder.join(format!("{name}.html")), html).unwrap();
+}
+
+#[tokio::test]
+async fn pages_are_kept_where_asked() {
+    let Some(folder) = std::env::var_os("VESTIBULE_GALLERY") else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    std::fs::create_dir_all(folder).unwrap();
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let page = browser.open(&format!("{EMR}/")).await;
+    keep(folder, "login", &page);
+    keep(folder, "login-refused", &browser.submit_login(&page, "kim", "no").await);
+    keep(folder, "forgot", &browser.get(&format!("{PORTAL}/password/forgot")).await);
+    let page = browser.log_in(&format!("{EMR}/"), "max").await;
+    keep(folder, "enroll", &page);
+    let typed = browser.get(&format!("{PORTAL}{}", page.link("Trouble Scanning?"))).await;
+    keep(folder, "enroll-key", &typed);
+    keep(folder, "enroll-refused", &browser.submit(&page, &[("code", "1")]).await);
+    keep(folder, "methods", &browser.get(&format!("{PORTAL}{}", page.link("Try another method"))).await);
+    let (_, _) = enrol(&browser, page).await;
+    let other = clinic.browser();
+    keep(folder, "factor", &other.log_in(&format!("{EMR}/"), "max").await);
+    let kim = clinic.signed_in("kim").await;
+    kim.open(&format!("{BILLING}/")).await;
+    for (name, path) in [("apps", "/apps"), ("account", "/account"), ("settings", "/company/settings"), ("logout", "/logout")] {
+        keep(folder, name, &kim.get(&format!("{PORTAL}{path}")).await);
+    }
+    let lee = clinic.signed_in("lee").await;
+    keep(folder, "connect", &lee.get(&format!("{PORTAL}/connect/billing")).await);
+    clinic.wait(2 * HOUR + std::time::Duration::from_secs(1));
+    keep(folder, "login-again", &kim.open(&format!("{BILLING}/")).await);
+    for status in [403, 404, 429, 502, 503] {
+        let problem = Problem::of(status, "reason", "Clinic sign-in", "8f14e45fceea167a").with_link("/", "Try again");
+        std::fs::write(folder.join(format!("problem-{status}.html")), problem.html()).unwrap();
+    }
+}

@@ -1,0 +1,274 @@
+//! The password step.
+
+use std::time::Duration;
+
+use crate::clinic::*;
+
+#[tokio::test]
+async fn one_sign_in_reaches_every_product() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/patients/7?tab=plan")).await;
+    assert_eq!(form.status, 200);
+    for words in [
+        ">Username</label>", ">Password</label>", ">Log in</button>", ">Forgot your password?</a>", "Log in to EMR",
+        "autocomplete=\"username\"", "autocomplete=\"current-password\"",
+    ] {
+        assert!(form.body.contains(words), "{words} in {}", form.body);
+    }
+    let answer = browser.submit_login(&form, " KIM ", PASSWORD).await;
+    assert_eq!(answer.status, 303);
+    let cookies = answer.set_cookies();
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("__Host-vestibule=")));
+    for cookie in cookies {
+        for part in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
+            assert!(cookie.contains(part), "{part} in {cookie}");
+        }
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+    let page = browser.follow(answer).await;
+    assert_eq!(page.url, format!("{EMR}/patients/7?tab=plan"));
+    assert_eq!(page.body, "EMR for kim by pwd in acme");
+
+    let page = browser.open(&format!("{BILLING}/claims")).await;
+    assert_eq!((page.url.as_str(), page.body.as_str()), ("https://billing.test:8443/claims", "Billing for kim.billing by pwd in acme"));
+    let page = browser.open(&format!("{ANALYTICS}/")).await;
+    assert_eq!(page.body, "Analytics for kim by pwd in acme");
+
+    let values: Vec<_> = [PORTAL, EMR, BILLING, ANALYTICS]
+        .iter()
+        .map(|origin| browser.cookie(origin, "__Host-vestibule").unwrap())
+        .collect();
+    let different: std::collections::HashSet<_> = values.iter().collect();
+    assert_eq!(different.len(), 4, "each host has its own cookie");
+    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule-login"), None);
+}
+
+#[tokio::test]
+async fn who_is_refused_learns_nothing() {
+    let clinic = Clinic::open().await;
+    let mut answers = Vec::new();
+    for (login, password) in [("kim", "guessed-it"), ("nobody", PASSWORD), ("dee", PASSWORD), ("loose", PASSWORD)] {
+        let browser = clinic.browser();
+        let form = browser.open(&format!("{EMR}/")).await;
+        let answer = browser.submit_login(&form, login, password).await;
+        assert!(answer.body.contains("That username and password don&#39;t match."), "{}", answer.body);
+        assert!(answer.body.contains("aria-describedby=\"wrong\""));
+        assert!(answer.body.contains(&format!("value=\"{login}\"")), "the username is kept");
+        assert!(!answer.body.contains(password), "the password is not");
+        assert!(answer.set_cookies().is_empty());
+        answers.push((answer.status, answer.plain().replace(&format!("value=\"{login}\""), "")));
+    }
+    for answer in &answers {
+        assert_eq!(answer, &answers[0]);
+    }
+}
+
+#[tokio::test]
+async fn an_old_hash_is_replaced_at_sign_in() {
+    let clinic = Clinic::open().await;
+    clinic.signed_in("lee").await;
+    let lee = vestibule::gate::name::PersonId::parse("lee").unwrap();
+    let accounts = clinic.directory.accounts_of(&lee).await.unwrap();
+    assert!(accounts[0].password_hash.0.starts_with("$argon2id$"));
+    clinic.signed_in("lee").await;
+}
+
+#[tokio::test]
+async fn forms_from_elsewhere_are_refused() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    let mut fields = form.hidden();
+    fields.push((String::from("username"), String::from("kim")));
+    fields.push((String::from("password"), PASSWORD.to_owned()));
+    let url = format!("{PORTAL}/login");
+    for headers in [
+        vec![("sec-fetch-site", "cross-site")],
+        vec![("sec-fetch-site", "same-site")],
+        vec![("origin", "null")],
+        vec![("origin", "https://evil.test")],
+        vec![("origin", BILLING), ("sec-fetch-site", "same-site")],
+        vec![("origin", "https://login.test")],
+    ] {
+        let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let answer = browser.post_from(&url, &fields, headers.clone()).await;
+        assert_eq!(answer.status, 403, "{headers:?}");
+        assert!(answer.set_cookies().is_empty());
+    }
+    // With the right headers, but without our token.
+    for token in ["", "x", "1a.AAAA"] {
+        let mut forged = fields.clone();
+        forged.retain(|(name, _)| name != "csrf");
+        forged.push((String::from("csrf"), token.to_owned()));
+        let answer = browser.post(&url, &forged).await;
+        assert_eq!(answer.status, 200, "the form again");
+        assert!(!answer.set_cookies().iter().any(|cookie| cookie.starts_with("__Host-vestibule=")));
+    }
+    // A browser that says nothing of itself, with the token: an old one.
+    let answer = browser.post_from(&url, &fields, Vec::new()).await;
+    assert_eq!(answer.status, 303);
+}
+
+#[tokio::test]
+async fn ten_tabs_opened_at_once_all_end_up_right() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    // A restored browser: ten requests before any answer, so ten login cookies, the last one wins.
+    let mut forms = Vec::new();
+    for tab in 0..10 {
+        let origin = if tab % 2 == 0 { EMR } else { BILLING };
+        let to_login = browser.get(&format!("{origin}/tab/{tab}")).await;
+        browser.set_cookie(PORTAL, "__Host-vestibule-login", "");
+        forms.push(browser.follow(to_login).await);
+    }
+    // Somebody types in the fourth tab: it goes at once.
+    let answer = browser.submit_login(&forms[3], "kim", PASSWORD).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{BILLING}/tab/3"));
+    let session = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
+    for (tab, form) in forms.iter().enumerate() {
+        let origin = if tab % 2 == 0 { EMR } else { BILLING };
+        // Half of them are sent, half reloaded.
+        let page = if tab < 5 {
+            let answer = browser.submit_login(form, "kim", PASSWORD).await;
+            browser.follow(answer).await
+        } else {
+            browser.open(&form.url).await
+        };
+        assert_eq!(page.url, format!("{origin}/tab/{tab}"));
+    }
+    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule").unwrap(), session);
+}
+
+#[tokio::test]
+async fn ten_tabs_share_one_small_cookie() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    browser.open(&format!("{EMR}/0")).await;
+    let cookie = browser.cookie(PORTAL, "__Host-vestibule-login").unwrap();
+    assert_eq!(cookie.len(), 43);
+    for tab in 1..10 {
+        assert!(browser.open(&format!("{EMR}/{tab}")).await.set_cookies().is_empty());
+    }
+    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule-login").unwrap(), cookie);
+}
+
+#[tokio::test]
+async fn a_login_page_left_open_overnight_is_no_dead_end() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/week")).await;
+    clinic.wait(15 * HOUR);
+    let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/week"), "the cookie is still there");
+
+    // Restarted meanwhile: the cookie is gone.
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/week")).await;
+    clinic.wait(15 * HOUR);
+    browser.set_cookie(PORTAL, "__Host-vestibule-login", "");
+    let again = browser.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(again.status, 200);
+    assert!(again.body.contains("This page was open for a while"));
+    assert!(again.body.contains("value=\"kim\""));
+    let answer = browser.submit_login(&again, "kim", PASSWORD).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/week"));
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_before_anything_is_hashed() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    for _ in 0..5 {
+        assert_eq!(browser.submit_login(&form, "kim", "guess").await.status, 403);
+    }
+    let answer = browser.submit_login(&form, "Kim", PASSWORD).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
+    assert!(answer.body.contains("Too many attempts"), "{}", answer.body);
+    assert!(answer.set_cookies().is_empty());
+    // Elsewhere the owner is not locked out.
+    clinic.signed_in("kim").await;
+    clinic.wait(Duration::from_secs(1));
+    let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/"));
+    // And success forgets the failures.
+    let browser_again = clinic.browser();
+    let form = browser_again.open(&format!("{EMR}/")).await;
+    assert_eq!(browser_again.submit_login(&form, "kim", "guess").await.status, 403);
+}
+
+#[tokio::test]
+async fn parallel_guesses_count_one_by_one() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    let guesses = (0..12).map(|_| browser.submit_login(&form, "kim", "guess"));
+    let answers = futures_util::future::join_all(guesses).await;
+    let refused = answers.iter().filter(|answer| answer.status == 403).count();
+    assert_eq!(refused, 5);
+    assert!(answers.iter().all(|answer| answer.status == 403 || answer.status == 429));
+}
+
+#[tokio::test]
+async fn addresses_of_one_network_count_together() {
+    let clinic = Clinic::open().await;
+    let mut statuses = Vec::new();
+    for host in 0..6_u16 {
+        let mut browser = clinic.browser();
+        browser.address = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into();
+        let form = browser.open(&format!("{EMR}/")).await;
+        statuses.push(browser.submit_login(&form, "kim", "guess").await.status);
+    }
+    assert_eq!(statuses, [403, 403, 403, 403, 403, 429]);
+}
+
+#[tokio::test]
+async fn every_sign_in_gives_a_fresh_cookie_and_ends_somebody_elses() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.signed_in("lee").await;
+    let first = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
+    let lee = vestibule::gate::name::PersonId::parse("lee").unwrap();
+    assert_eq!(clinic.sessions.of_person(&lee).await.unwrap().len(), 1);
+
+    // Kim sits down at the same browser, with a form that was open before.
+    let other = clinic.browser();
+    let form = other.open(&format!("{EMR}/")).await;
+    browser.set_cookie(PORTAL, "__Host-vestibule-login", &other.cookie(PORTAL, "__Host-vestibule-login").unwrap());
+    let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(answer.status, 303);
+    assert_ne!(browser.cookie(PORTAL, "__Host-vestibule").unwrap(), first);
+    assert!(clinic.sessions.of_person(&lee).await.unwrap().is_empty());
+    let page = browser.open(&format!("{EMR}/x")).await;
+    assert_eq!(page.body, "EMR for kim by pwd in acme");
+}
+
+#[tokio::test]
+async fn the_same_person_again_keeps_the_session_with_a_fresh_cookie() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    let login_cookie = browser.cookie(PORTAL, "__Host-vestibule-login").unwrap();
+    let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+    browser.follow(answer).await;
+    browser.open(&format!("{BILLING}/")).await;
+    let first = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
+    let billing = browser.cookie(BILLING, "__Host-vestibule").unwrap();
+    browser.set_cookie(PORTAL, "__Host-vestibule-login", &login_cookie);
+    browser.submit_login(&form, "kim", PASSWORD).await;
+    let second = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
+    assert_ne!(first, second);
+    assert_eq!(first.split('.').next(), second.split('.').next(), "one session");
+    browser.open(&format!("{BILLING}/")).await;
+    assert_eq!(browser.cookie(BILLING, "__Host-vestibule").unwrap(), billing);
+}
+
+#[tokio::test]
+async fn without_the_store_nobody_is_let_in_and_told_so() {
+    let clinic = Clinic::open().await;
+    let mut browser = clinic.browser();
+    browser.store_is_away = true;
+    let page = browser.get(&format!("{PORTAL}/login")).await;
+    assert_eq!(page.status, 503);
+    assert!(!page.header("retry-after").is_empty());
+}
