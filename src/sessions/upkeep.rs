@@ -148,10 +148,8 @@ impl Sessions {
     async fn confirm(&self, now: Moment) {
         let epoch = self.cache.epoch();
         let listening = self.cache.is_listening();
-        if self.parts.settings.grace.is_none() && listening {
-            return;
-        }
-        // Where announcements are not heard, asking also brings the connection back.
+        // A connection that died without a word is found out here, before a revocation is missed:
+        // announcements come by the same connection.
         if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
             let mut answered = self
                 .upkeep

@@ -34,8 +34,8 @@ pub async fn a_cached_session_costs_no_call(home: Home) {
     assert_eq!(node.counted.calls.load(Ordering::SeqCst), before);
     node.tick().await;
     assert!(
-        node.counted.calls.load(Ordering::SeqCst) <= before + 2,
-        "one touch (and a purge)"
+        node.counted.calls.load(Ordering::SeqCst) <= before + 3,
+        "a touch and a ping, and now and then a purge"
     );
 
     clock.pass(30 * SECOND);
@@ -691,5 +691,22 @@ pub async fn what_runs_beside_the_requests_stops_when_told(home: Home) {
         seen.anywhere,
         Some(clock.now()),
         "and has written everything"
+    );
+}
+
+pub async fn the_store_is_asked_before_a_fresh_record_is_taken_for_idle(home: Home) {
+    let clock = TestClock::new();
+    let (here, there) = (home.node(&clock).await, home.node(&clock).await);
+    let portal = here.sign_in().await;
+    let billing = here.enter(&portal, "billing").await;
+    clock.set(START.plus(2 * HOUR).minus(10 * SECOND));
+    assert_eq!(there.worth(&billing, "billing").await, "live");
+    clock.pass(5 * SECOND);
+    assert_eq!(here.act(&billing, "billing").await, "live");
+    clock.set(START.plus(2 * HOUR).plus(MILLI));
+    assert_eq!(
+        there.worth(&billing, "billing").await,
+        "live",
+        "seen elsewhere 5 s ago"
     );
 }
