@@ -324,7 +324,8 @@ impl Running {
     }
 }
 
-async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+/// The session store that is configured, opened.
+pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match &settings.store.sessions {
         SessionStore::Embedded => Arc::new(EmbeddedStore::open(&settings.store.data_dir).await?),
         SessionStore::Redis(url) => Arc::new(RedisStore::connect(url.expose(), PREFIX).await?),
