@@ -14,7 +14,10 @@ pub enum Place<'a> {
     /// The portal's own pages.
     Portal,
     /// `here`: the last activity there; `None` if this session never was.
-    Product { product: &'a Product, here: Option<Moment> },
+    Product {
+        product: &'a Product,
+        here: Option<Moment>,
+    },
 }
 
 /// A rule of the destination wants a factor not older than this.
@@ -66,9 +69,14 @@ pub fn arrive<'a>(
     };
     let here = match place {
         Place::Portal | Place::Product { here: None, .. } => now,
-        Place::Product { here: Some(here), .. } => here,
+        Place::Product {
+            here: Some(here), ..
+        } => here,
     };
-    let seen = Seen { anywhere: found.seen.anywhere, here };
+    let seen = Seen {
+        anywhere: found.seen.anywhere,
+        here,
+    };
     match (standing(session, seen, limits, now), limits.product_idle) {
         (Standing::OverMaximum, _) => return Arrival::SignIn(Some(Over::Maximum(limits.maximum))),
         (Standing::OverIdle, _) => return Arrival::SignIn(Some(Over::Idle(limits.idle))),
@@ -95,7 +103,12 @@ pub fn inside<'a>(known: &'a Known, policies: &Policies, now: Moment) -> Option<
     }
 }
 
-fn factor_suffices(session: &Session, policies: &Policies, wants: FreshFactor, now: Moment) -> bool {
+fn factor_suffices(
+    session: &Session,
+    policies: &Policies,
+    wants: FreshFactor,
+    now: Moment,
+) -> bool {
     let held = match session.factor_at {
         Some(at) => wants.is_none_or(|within| now.since(at) <= within),
         None => false,
@@ -122,7 +135,11 @@ mod tests {
     fn policies(mode: MfaMode) -> Policies {
         let default = CompanyPolicy {
             name: String::from("Everybody"),
-            mfa: Mfa { mode, methods: Vec::new(), remember_device: Duration::ZERO },
+            mfa: Mfa {
+                mode,
+                methods: Vec::new(),
+                remember_device: Duration::ZERO,
+            },
             password: PasswordPolicy::default(),
             session_maximum: None,
             session_idle: None,
@@ -133,7 +150,10 @@ mod tests {
         Policies {
             companies: HashMap::new(),
             default: Arc::new(default),
-            session: SessionLimits { maximum: 12 * HOUR, idle: 8 * HOUR },
+            session: SessionLimits {
+                maximum: 12 * HOUR,
+                idle: 8 * HOUR,
+            },
             rollout: Rollout::default(),
             factor_switched_on: HashSet::new(),
         }
@@ -163,8 +183,16 @@ mod tests {
             address: String::new(),
             user_agent: String::new(),
         };
-        let seen = Seen { anywhere, here: anywhere };
-        Known::Found(Found { session: Arc::new(session), seen, presence: None, grace: false })
+        let seen = Seen {
+            anywhere,
+            here: anywhere,
+        };
+        Known::Found(Found {
+            session: Arc::new(session),
+            seen,
+            presence: None,
+            grace: false,
+        })
     }
 
     fn word(arrival: &Arrival<'_>) -> &'static str {
@@ -187,11 +215,23 @@ mod tests {
         let bare = found(NOON, NOON, None);
         let table = [
             (Known::Unavailable, &off, None, 0 * HOUR, "unavailable"),
-            (Known::Nobody(Stranger::New), &off, None, 0 * HOUR, "sign in"),
+            (
+                Known::Nobody(Stranger::New),
+                &off,
+                None,
+                0 * HOUR,
+                "sign in",
+            ),
             (bare.clone(), &off, None, HOUR, "enter"),
             (bare.clone(), &off, None, 8 * HOUR, "enter"),
             (bare.clone(), &off, None, 8 * HOUR + second, "idle"),
-            (found(NOON, NOON.plus(11 * HOUR), None), &off, None, 12 * HOUR + second, "maximum"),
+            (
+                found(NOON, NOON.plus(11 * HOUR), None),
+                &off,
+                None,
+                12 * HOUR + second,
+                "maximum",
+            ),
             (bare.clone(), &required, None, HOUR, "factor"),
             (fresh.clone(), &required, None, HOUR, "enter"),
             (fresh.clone(), &off, Some(HOUR), HOUR, "enter"),

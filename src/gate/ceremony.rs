@@ -62,7 +62,10 @@ pub enum Need {
 /// Something that happened and was established by the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    PasswordRight { person: PersonId, need: Need },
+    PasswordRight {
+        person: PersonId,
+        need: Need,
+    },
     PasswordWrong,
     /// The code was right, and nobody used it before.
     CodeRight,
@@ -107,7 +110,10 @@ impl Proof {
     /// What was proved in this attempt.
     pub fn methods(&self) -> Vec<Method> {
         let password = matches!(self.ground, Ground::Password).then_some(Method::Pwd);
-        password.into_iter().chain(self.factor.then_some(Method::Otp)).collect()
+        password
+            .into_iter()
+            .chain(self.factor.then_some(Method::Otp))
+            .collect()
     }
 
     pub fn factor_at(&self) -> Option<Moment> {
@@ -129,7 +135,12 @@ impl Pending {
     }
 
     fn new(person: PersonId, ground: Ground, now: Moment) -> Pending {
-        Pending { person, ground, wrong_codes: 0, since: now }
+        Pending {
+            person,
+            ground,
+            wrong_codes: 0,
+            since: now,
+        }
     }
 }
 
@@ -165,9 +176,18 @@ pub fn from_session(person: PersonId, session: SessionId, enrolled: bool, now: M
 /// neither opens the door nor locks everybody out: the authenticator remains.
 pub fn offered(policy: &CompanyPolicy) -> Vec<FactorMethod> {
     const BUILT: [FactorMethod; 1] = [FactorMethod::Totp];
-    let offered: Vec<FactorMethod> =
-        policy.mfa.methods.iter().copied().filter(|method| BUILT.contains(method)).collect();
-    if offered.is_empty() { BUILT.to_vec() } else { offered }
+    let offered: Vec<FactorMethod> = policy
+        .mfa
+        .methods
+        .iter()
+        .copied()
+        .filter(|method| BUILT.contains(method))
+        .collect();
+    if offered.is_empty() {
+        BUILT.to_vec()
+    } else {
+        offered
+    }
 }
 
 /// The next step.
@@ -190,14 +210,12 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
         (Step::Password, Event::CodeRight | Event::CodeWrong | Event::Nothing) => {
             Next::Ask(Step::Password, None)
         }
-        (Step::Challenge(pending) | Step::Enrol(pending), Event::CodeRight) => {
-            Next::Done(Proof {
-                person: pending.person,
-                ground: pending.ground,
-                factor: true,
-                at: now,
-            })
-        }
+        (Step::Challenge(pending) | Step::Enrol(pending), Event::CodeRight) => Next::Done(Proof {
+            person: pending.person,
+            ground: pending.ground,
+            factor: true,
+            at: now,
+        }),
         (Step::Challenge(pending), Event::CodeWrong) => wrong_code(pending, Step::Challenge),
         (Step::Enrol(pending), Event::CodeWrong) => wrong_code(pending, Step::Enrol),
         // A wrong password in another tab undoes nothing that was proved here.
@@ -209,7 +227,12 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
 fn password_right(person: PersonId, need: Need, now: Moment) -> Next {
     let ground = Ground::Password;
     match need {
-        Need::Nothing => Next::Done(Proof { person, ground, factor: false, at: now }),
+        Need::Nothing => Next::Done(Proof {
+            person,
+            ground,
+            factor: false,
+            at: now,
+        }),
         Need::Challenge => Next::Ask(Step::Challenge(Pending::new(person, ground, now)), None),
         Need::Enrolment => Next::Ask(Step::Enrol(Pending::new(person, ground, now)), None),
     }
@@ -220,7 +243,13 @@ fn wrong_code(pending: Pending, again: fn(Pending) -> Step) -> Next {
     if wrong_codes >= CODES_PER_ATTEMPT {
         return Next::Ask(Step::Password, Some(Remark::TooManyCodes));
     }
-    Next::Ask(again(Pending { wrong_codes, ..pending }), Some(Remark::WrongCode))
+    Next::Ask(
+        again(Pending {
+            wrong_codes,
+            ..pending
+        }),
+        Some(Remark::WrongCode),
+    )
 }
 
 #[cfg(test)]
@@ -236,7 +265,10 @@ mod tests {
     }
 
     fn right(need: Need) -> Event {
-        Event::PasswordRight { person: kim(), need }
+        Event::PasswordRight {
+            person: kim(),
+            need,
+        }
     }
 
     fn pending() -> Pending {
@@ -247,26 +279,78 @@ mod tests {
     fn each_step_has_one_way_on() {
         let challenge = || Step::Challenge(pending());
         let enrol = || Step::Enrol(pending());
-        let again = |step: fn(Pending) -> Step| step(Pending { wrong_codes: 1, ..pending() });
-        let proof = |factor| Next::Done(Proof { person: kim(), ground: Ground::Password, factor, at: NOON });
+        let again = |step: fn(Pending) -> Step| {
+            step(Pending {
+                wrong_codes: 1,
+                ..pending()
+            })
+        };
+        let proof = |factor| {
+            Next::Done(Proof {
+                person: kim(),
+                ground: Ground::Password,
+                factor,
+                at: NOON,
+            })
+        };
         let table = [
             (Step::Password, right(Need::Nothing), proof(false)),
-            (Step::Password, right(Need::Challenge), Next::Ask(challenge(), None)),
-            (Step::Password, right(Need::Enrolment), Next::Ask(enrol(), None)),
-            (Step::Password, Event::PasswordWrong, Next::Ask(Step::Password, Some(Remark::WrongPassword))),
-            (Step::Password, Event::CodeRight, Next::Ask(Step::Password, None)),
-            (Step::Password, Event::CodeWrong, Next::Ask(Step::Password, None)),
-            (Step::Password, Event::Nothing, Next::Ask(Step::Password, None)),
+            (
+                Step::Password,
+                right(Need::Challenge),
+                Next::Ask(challenge(), None),
+            ),
+            (
+                Step::Password,
+                right(Need::Enrolment),
+                Next::Ask(enrol(), None),
+            ),
+            (
+                Step::Password,
+                Event::PasswordWrong,
+                Next::Ask(Step::Password, Some(Remark::WrongPassword)),
+            ),
+            (
+                Step::Password,
+                Event::CodeRight,
+                Next::Ask(Step::Password, None),
+            ),
+            (
+                Step::Password,
+                Event::CodeWrong,
+                Next::Ask(Step::Password, None),
+            ),
+            (
+                Step::Password,
+                Event::Nothing,
+                Next::Ask(Step::Password, None),
+            ),
             (challenge(), Event::CodeRight, proof(true)),
-            (challenge(), Event::CodeWrong, Next::Ask(again(Step::Challenge), Some(Remark::WrongCode))),
+            (
+                challenge(),
+                Event::CodeWrong,
+                Next::Ask(again(Step::Challenge), Some(Remark::WrongCode)),
+            ),
             (challenge(), Event::Nothing, Next::Ask(challenge(), None)),
-            (challenge(), right(Need::Enrolment), Next::Ask(enrol(), None)),
+            (
+                challenge(),
+                right(Need::Enrolment),
+                Next::Ask(enrol(), None),
+            ),
             (enrol(), Event::CodeRight, proof(true)),
-            (enrol(), Event::CodeWrong, Next::Ask(again(Step::Enrol), Some(Remark::WrongCode))),
+            (
+                enrol(),
+                Event::CodeWrong,
+                Next::Ask(again(Step::Enrol), Some(Remark::WrongCode)),
+            ),
             (enrol(), Event::Nothing, Next::Ask(enrol(), None)),
         ];
         for (step, event, next) in table {
-            assert_eq!(advance(step.clone(), event.clone(), NOON), next, "{step:?} and {event:?}");
+            assert_eq!(
+                advance(step.clone(), event.clone(), NOON),
+                next,
+                "{step:?} and {event:?}"
+            );
         }
     }
 
@@ -286,7 +370,10 @@ mod tests {
     #[test]
     fn a_right_code_after_a_quarter_of_an_hour_is_too_late() {
         let last = NOON.plus(LIFE);
-        assert!(matches!(advance(Step::Enrol(pending()), Event::CodeRight, last), Next::Done(_)));
+        assert!(matches!(
+            advance(Step::Enrol(pending()), Event::CodeRight, last),
+            Next::Done(_)
+        ));
         let late = last.plus(Duration::from_millis(1));
         let next = advance(Step::Enrol(pending()), Event::CodeRight, late);
         assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooLate)));
@@ -297,7 +384,9 @@ mod tests {
         let session = SessionId::from_bytes([1; 16]);
         assert_eq!(from_session(kim(), session, false, NOON), Step::Password);
         let step = from_session(kim(), session, true, NOON);
-        let Next::Done(proof) = advance(step, Event::CodeRight, NOON) else { panic!("not done") };
+        let Next::Done(proof) = advance(step, Event::CodeRight, NOON) else {
+            panic!("not done")
+        };
         assert_eq!(proof.methods(), [Method::Otp]);
     }
 

@@ -50,7 +50,11 @@ impl Frame {
         ];
         all.into_iter()
             .filter(|(_, _, shown)| *shown)
-            .map(|(href, text, _)| NavLink { href, text, here: href == self.here })
+            .map(|(href, text, _)| NavLink {
+                href,
+                text,
+                here: href == self.here,
+            })
             .collect()
     }
 }
@@ -65,11 +69,17 @@ pub struct Notice {
 
 impl Notice {
     pub fn news(text: impl Into<String>) -> Notice {
-        Notice { text: text.into(), wrong: false }
+        Notice {
+            text: text.into(),
+            wrong: false,
+        }
     }
 
     pub fn wrong(text: impl Into<String>) -> Notice {
-        Notice { text: text.into(), wrong: true }
+        Notice {
+            text: text.into(),
+            wrong: true,
+        }
     }
 }
 

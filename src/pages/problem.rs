@@ -54,7 +54,12 @@ impl Problem {
     }
 
     /// Says in own words what happened and what can be done.
-    pub fn saying(mut self, title: &str, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+    pub fn saying(
+        mut self,
+        title: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Problem {
         self.title = title.to_owned();
         self.what = what.into();
         self.remedy = remedy.into();
@@ -62,7 +67,10 @@ impl Problem {
     }
 
     pub fn with_link(mut self, href: impl Into<String>, text: impl Into<String>) -> Problem {
-        self.link = Some(Link { href: href.into(), text: text.into() });
+        self.link = Some(Link {
+            href: href.into(),
+            text: text.into(),
+        });
         self
     }
 
@@ -98,10 +106,26 @@ fn words(status: u16) -> (&'static str, &'static str, &'static str) {
             "You may not open this page.",
             "If you think you should, ask your user manager.",
         ),
-        404 => ("Page not found", "There is nothing at this address.", "Check the address."),
-        405 => ("Not possible here", "This address does not take such a request.", ""),
-        413 => ("Too large", "What was sent is larger than this application takes.", ""),
-        414 => ("Address too long", "The address is longer than any page's.", ""),
+        404 => (
+            "Page not found",
+            "There is nothing at this address.",
+            "Check the address.",
+        ),
+        405 => (
+            "Not possible here",
+            "This address does not take such a request.",
+            "",
+        ),
+        413 => (
+            "Too large",
+            "What was sent is larger than this application takes.",
+            "",
+        ),
+        414 => (
+            "Address too long",
+            "The address is longer than any page's.",
+            "",
+        ),
         421 => (
             "Wrong address",
             "This server does not serve the host that was asked for.",
@@ -132,8 +156,16 @@ fn words(status: u16) -> (&'static str, &'static str, &'static str) {
             "The application did not answer in time.",
             "Try again in a moment. What you did may have been done: look before you repeat it.",
         ),
-        400..=499 => ("Request refused", "This request could not be understood.", ""),
-        _ => ("Something went wrong", "An error happened on our side.", "Try again in a moment."),
+        400..=499 => (
+            "Request refused",
+            "This request could not be understood.",
+            "",
+        ),
+        _ => (
+            "Something went wrong",
+            "An error happened on our side.",
+            "Try again in a moment.",
+        ),
     }
 }
 
@@ -159,7 +191,12 @@ mod tests {
 
     #[test]
     fn what_a_client_sent_is_escaped() {
-        let problem = Problem::of(404, "not_found", "Clinic <sign-in>", "\"><script>alert(1)</script>");
+        let problem = Problem::of(
+            404,
+            "not_found",
+            "Clinic <sign-in>",
+            "\"><script>alert(1)</script>",
+        );
         let html = problem.html();
         assert!(!html.contains("<script"), "{html}");
         assert!(!html.contains("Clinic <sign-in>"), "{html}");
@@ -182,8 +219,12 @@ mod tests {
         let html = Problem::of(502, "connect", "Clinic", "r1").html();
         let (_, rest) = html.split_once("<style>").unwrap();
         let (style, _) = rest.split_once("</style>").unwrap();
-        let hash = base64::engine::general_purpose::STANDARD.encode(digest(&SHA256, style.as_bytes()));
+        let hash =
+            base64::engine::general_purpose::STANDARD.encode(digest(&SHA256, style.as_bytes()));
         assert!(super::super::problem_policy().contains(&hash));
-        assert!(!html.contains("style="), "a style attribute would be blocked");
+        assert!(
+            !html.contains("style="),
+            "a style attribute would be blocked"
+        );
     }
 }

@@ -17,7 +17,10 @@ pub async fn login_in(
         Accounts::Primary => &state.products.primary().id,
     };
     let accounts = state.directory.accounts_of(person).await?;
-    Ok(accounts.into_iter().find(|account| account.product == *source).map(|account| account.login))
+    Ok(accounts
+        .into_iter()
+        .find(|account| account.product == *source)
+        .map(|account| account.login))
 }
 
 /// Whether the product is granted to this person, where it has to be.
@@ -30,7 +33,10 @@ pub fn not_linked(state: &State, product: &Product) -> Trouble {
         .saying(
             "No linked account",
             format!("You have no linked account for {} yet.", product.name),
-            format!("Ask your user manager to link your {} account.", product.name),
+            format!(
+                "Ask your user manager to link your {} account.",
+                product.name
+            ),
         )
         .with_link(format!("{}/apps", state.portal_origin), "Your applications")
 }
@@ -39,8 +45,14 @@ pub fn not_granted(state: &State, product: &Product) -> Trouble {
     Trouble::new(403, "not_granted")
         .saying(
             &format!("{} is not open to you", product.name),
-            format!("{} is given to people one by one, and you don't have it yet.", product.name),
-            format!("A user manager of your company can grant you {}.", product.name),
+            format!(
+                "{} is given to people one by one, and you don't have it yet.",
+                product.name
+            ),
+            format!(
+                "A user manager of your company can grant you {}.",
+                product.name
+            ),
         )
         .with_link(format!("{}/apps", state.portal_origin), "Your applications")
 }

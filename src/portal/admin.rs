@@ -36,7 +36,12 @@ pub async fn settings_page(
     }
 }
 
-async fn show(state: &Arc<State>, session: &Session, notice: Option<Notice>, now: Moment) -> Answer {
+async fn show(
+    state: &Arc<State>,
+    session: &Session,
+    notice: Option<Notice>,
+    now: Moment,
+) -> Answer {
     let (decided, on) = switch_state(state, &session.company).await?;
     page(&Settings {
         frame: frame(state, Some(session), PATH),
@@ -55,12 +60,26 @@ async fn switch_state(
 ) -> Result<(Option<&'static str>, bool), Trouble> {
     let policies = state.policies.load_full();
     Ok(match policies.of(company).mfa.mode {
-        MfaMode::Required => (Some("The operator of this service requires it for your company."), true),
-        MfaMode::Off => (Some("The operator of this service has switched it off for your company."), false),
-        MfaMode::Company if !policies.rollout.mfa_reaches(company) => {
-            (Some("This is being released step by step and has not reached your company yet."), false)
-        }
-        MfaMode::Company => (None, state.directory.factor_switched_on().await?.contains(company)),
+        MfaMode::Required => (
+            Some("The operator of this service requires it for your company."),
+            true,
+        ),
+        MfaMode::Off => (
+            Some("The operator of this service has switched it off for your company."),
+            false,
+        ),
+        MfaMode::Company if !policies.rollout.mfa_reaches(company) => (
+            Some("This is being released step by step and has not reached your company yet."),
+            false,
+        ),
+        MfaMode::Company => (
+            None,
+            state
+                .directory
+                .factor_switched_on()
+                .await?
+                .contains(company),
+        ),
     })
 }
 
@@ -75,21 +94,38 @@ pub async fn settings(
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token = state.keys.judge_form_token(fields.text("csrf"), Some(&session.portal), now);
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
     if token != FormToken::Bound {
-        let notice = Notice::wrong("This page was open for a while. Nothing was changed: please choose again.");
+        let notice = Notice::wrong(
+            "This page was open for a while. Nothing was changed: please choose again.",
+        );
         return show(&state, session, Some(notice), now).await;
     }
     let on = match fields.of("mfa") {
         Some("on") => true,
         Some("off") => false,
-        _ => return show(&state, session, Some(Notice::wrong("Choose On or Off.")), now).await,
+        _ => {
+            return show(
+                &state,
+                session,
+                Some(Notice::wrong("Choose On or Off.")),
+                now,
+            )
+            .await;
+        }
     };
     if switch_state(&state, &session.company).await?.0.is_some() {
         return Err(Trouble::new(403, "decided"));
     }
-    state.directory.switch_factor(&session.company, on, &session.person.id, now).await?;
-    state.policies.rcu(|policies| switched(policies, &session.company, on));
+    state
+        .directory
+        .switch_factor(&session.company, on, &session.person.id, now)
+        .await?;
+    state
+        .policies
+        .rcu(|policies| switched(policies, &session.company, on));
     state.observer.audit(Audit {
         event: "mfa_switched",
         person: Some(&session.person.id),

@@ -24,8 +24,15 @@ const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy")
 /// Around every route: troubles become pages or JSON, and the headers that make a page safe to
 /// show are set unless the handler set its own.
 pub async fn dress(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
-    let asks = request.extensions().get::<Arc<Facts>>().map(|facts| facts.asks);
-    let request_id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let asks = request
+        .extensions()
+        .get::<Arc<Facts>>()
+        .map(|facts| facts.asks);
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .cloned()
+        .unwrap_or_default();
     let mut response = next.run(request).await;
     if let Some(trouble) = response.extensions_mut().remove::<Trouble>() {
         response = told(trouble, &state, asks, &request_id.0);
@@ -50,7 +57,9 @@ fn told(trouble: Trouble, state: &State, asks: Option<Asks>, request_id: &str) -
             .into_response(),
     };
     if let Some(secs) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     response
 }
@@ -66,7 +75,10 @@ fn protect(headers: &mut HeaderMap, state: &State) {
     set(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     set(COOP, HeaderValue::from_static("same-origin"));
     set(CORP, HeaderValue::from_static("same-origin"));
-    set(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    set(
+        STRICT_TRANSPORT_SECURITY,
+        HeaderValue::from_static("max-age=31536000"),
+    );
     if let Ok(policy) = HeaderValue::from_str(&content_policy(state)) {
         set(CONTENT_SECURITY_POLICY, policy);
     }

@@ -53,7 +53,11 @@ pub async fn signed_in<'a>(
     }
     match inside(&visit.known, &state.policies.load(), now) {
         Some(found) => {
-            let stamp = Stamp { session: found.session.id, product: None, at: now };
+            let stamp = Stamp {
+                session: found.session.id,
+                product: None,
+                at: now,
+            };
             state.sessions.store().touch(&[stamp]).await?;
             Ok(Ok(found))
         }
@@ -98,7 +102,11 @@ pub async fn apps(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
         });
     }
     let company = company_name(&state, session).await?;
-    page(&pages::Apps { frame: frame(&state, Some(session), "/apps"), company, tiles })
+    page(&pages::Apps {
+        frame: frame(&state, Some(session), "/apps"),
+        company,
+        tiles,
+    })
 }
 
 pub async fn company_name(state: &State, session: &Session) -> Result<String, Trouble> {
@@ -157,7 +165,10 @@ pub async fn connect(
         Err(elsewhere) => return Ok(elsewhere),
     };
     let text = match accounts::login_in(&state, &session.person.id, product).await? {
-        Some(login) => format!("Your {} account is linked: you are {login} there.", product.name),
+        Some(login) => format!(
+            "Your {} account is linked: you are {login} there.",
+            product.name
+        ),
         None => format!(
             "You have no linked account for {} yet. Ask your user manager to link your account.",
             product.name
@@ -167,7 +178,10 @@ pub async fn connect(
         frame: frame(&state, Some(session), ""),
         title: format!("Connect {}", product.name),
         paragraphs: vec![text],
-        link: Some(Link { href: String::from("/apps"), text: String::from("Your applications") }),
+        link: Some(Link {
+            href: String::from("/apps"),
+            text: String::from("Your applications"),
+        }),
     })
 }
 
@@ -175,8 +189,13 @@ pub async fn forgot(Shared(state): Shared<Arc<State>>) -> Answer {
     page(&Message {
         frame: frame(&state, None, ""),
         title: String::from("Forgot your password?"),
-        paragraphs: vec![String::from("Ask your user manager: they can set a new password for you.")],
-        link: Some(Link { href: String::from("/login"), text: String::from("Back to log in") }),
+        paragraphs: vec![String::from(
+            "Ask your user manager: they can set a new password for you.",
+        )],
+        link: Some(Link {
+            href: String::from("/login"),
+            text: String::from("Back to log in"),
+        }),
     })
 }
 

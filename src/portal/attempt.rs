@@ -45,7 +45,11 @@ pub fn fresh_secret(state: &State) -> Secret {
 }
 
 /// The attempt of this browser that waits for a second factor.
-pub async fn current(state: &Arc<State>, visit: &Visit, now: Moment) -> Result<Option<Current>, Trouble> {
+pub async fn current(
+    state: &Arc<State>,
+    visit: &Visit,
+    now: Moment,
+) -> Result<Option<Current>, Trouble> {
     let Some(secret) = visit.login_cookie() else {
         return Ok(None);
     };
@@ -54,7 +58,11 @@ pub async fn current(state: &Arc<State>, visit: &Visit, now: Moment) -> Result<O
         return Ok(None);
     };
     let attempt = serde_json::from_slice(&written).map_err(|_| Trouble::internal("attempt"))?;
-    Ok(Some(Current { attempt, cookie, written }))
+    Ok(Some(Current {
+        attempt,
+        cookie,
+        written,
+    }))
 }
 
 /// Keeps a new attempt and returns its cookie; what the browser's old cookie led to is forgotten.
@@ -76,9 +84,15 @@ pub async fn begin(
         }
         Step::Password | Step::Challenge(_) => None,
     };
-    let written = written(&Attempt { step, login, new_key })?;
+    let written = written(&Attempt {
+        step,
+        login,
+        new_key,
+    })?;
     let store = state.sessions.store();
-    store.swap_state(&key(&cookie), None, Some(&written), LIFE, now).await?;
+    store
+        .swap_state(&key(&cookie), None, Some(&written), LIFE, now)
+        .await?;
     if let Some(old) = visit.login_cookie() {
         store.take_state(&key(&old.hash()), now).await?;
     }
@@ -88,13 +102,29 @@ pub async fn begin(
 impl Current {
     /// Writes the next step; false when another request of this browser went first.
     pub async fn advance(&self, state: &State, step: Step, now: Moment) -> Result<bool, Trouble> {
-        let next = written(&Attempt { step, ..self.attempt.clone() })?;
+        let next = written(&Attempt {
+            step,
+            ..self.attempt.clone()
+        })?;
         let store = state.sessions.store();
-        Ok(store.swap_state(&key(&self.cookie), Some(&self.written), Some(&next), LIFE, now).await?)
+        Ok(store
+            .swap_state(
+                &key(&self.cookie),
+                Some(&self.written),
+                Some(&next),
+                LIFE,
+                now,
+            )
+            .await?)
     }
 
     /// Ends it; true for exactly one of many who finish it at once.
     pub async fn close(&self, state: &State, now: Moment) -> Result<bool, Trouble> {
-        Ok(state.sessions.store().take_state(&key(&self.cookie), now).await?.is_some())
+        Ok(state
+            .sessions
+            .store()
+            .take_state(&key(&self.cookie), now)
+            .await?
+            .is_some())
     }
 }

@@ -34,14 +34,20 @@ pub fn qr(key: &[u8], account: &str, issuer: &str) -> Option<String> {
         .quiet_zone(true)
         .build();
     // Inside a page, without the XML head.
-    svg.find("<svg").and_then(|begin| svg.get(begin..)).map(str::to_owned)
+    svg.find("<svg")
+        .and_then(|begin| svg.get(begin..))
+        .map(str::to_owned)
 }
 
 /// The key as it is typed: base32 in groups of four.
 pub fn typed_key(key: &[u8]) -> String {
     let text = totp_rs::Secret::from(key).to_base32();
-    let groups: Vec<String> =
-        text.chars().collect::<Vec<_>>().chunks(4).map(|group| group.iter().collect()).collect();
+    let groups: Vec<String> = text
+        .chars()
+        .collect::<Vec<_>>()
+        .chunks(4)
+        .map(|group| group.iter().collect())
+        .collect();
     groups.join(" ")
 }
 
@@ -68,7 +74,11 @@ mod tests {
 
     #[test]
     fn rfc_6238_test_vectors_are_met_with_their_step() {
-        for (secs, code) in [(59, "287082"), (1_111_111_109, "081804"), (20_000_000_000, "353130")] {
+        for (secs, code) in [
+            (59_i64, "287082"),
+            (1_111_111_109, "081804"),
+            (20_000_000_000, "353130"),
+        ] {
             let now = Moment::from_secs(secs);
             assert_eq!(matched_step(KEY, code, now), Some(secs / 30), "at {secs}");
         }
@@ -76,7 +86,7 @@ mod tests {
 
     #[test]
     fn one_step_either_side_and_no_more() {
-        let at = |secs| matched_step(KEY, "081804", Moment::from_secs(1_111_111_109 + secs));
+        let at = |secs: i64| matched_step(KEY, "081804", Moment::from_secs(1_111_111_109 + secs));
         assert_eq!(at(30), Some(37_037_036));
         assert_eq!(at(-30), Some(37_037_036));
         assert_eq!(at(60), None);
@@ -94,6 +104,10 @@ mod tests {
     #[test]
     fn the_key_is_shown_in_groups_of_four() {
         assert_eq!(typed_key(KEY), "GEZD GNBV GY3T QOJQ GEZD GNBV GY3T QOJQ");
-        assert!(qr(KEY, "kim@acme", "Clinic: sign-in").unwrap().starts_with("<svg"));
+        assert!(
+            qr(KEY, "kim@acme", "Clinic: sign-in")
+                .unwrap()
+                .starts_with("<svg")
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The cookies that we set: host-only, never for scripts, gone with the browser. How long they are
 //! worth something is decided by the session store, not by them.
 
+use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
-use axum::response::Response;
 
 use crate::gate::cookies::{LOGIN_COOKIE, SESSION_COOKIE};
 use crate::gate::session::{Secret, Token};
@@ -11,19 +11,31 @@ use crate::gate::session::{Secret, Token};
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 pub fn set_session(response: &mut Response, token: &Token) {
-    append(response, &format!("{SESSION_COOKIE}={}; {ATTRIBUTES}", token.expose()));
+    append(
+        response,
+        &format!("{SESSION_COOKIE}={}; {ATTRIBUTES}", token.expose()),
+    );
 }
 
 pub fn clear_session(response: &mut Response) {
-    append(response, &format!("{SESSION_COOKIE}=; {ATTRIBUTES}; Max-Age=0"));
+    append(
+        response,
+        &format!("{SESSION_COOKIE}=; {ATTRIBUTES}; Max-Age=0"),
+    );
 }
 
 pub fn set_login(response: &mut Response, secret: &Secret) {
-    append(response, &format!("{LOGIN_COOKIE}={}; {ATTRIBUTES}", secret.expose()));
+    append(
+        response,
+        &format!("{LOGIN_COOKIE}={}; {ATTRIBUTES}", secret.expose()),
+    );
 }
 
 pub fn clear_login(response: &mut Response) {
-    append(response, &format!("{LOGIN_COOKIE}=; {ATTRIBUTES}; Max-Age=0"));
+    append(
+        response,
+        &format!("{LOGIN_COOKIE}=; {ATTRIBUTES}; Max-Age=0"),
+    );
 }
 
 fn append(response: &mut Response, cookie: &str) {

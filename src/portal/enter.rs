@@ -28,8 +28,13 @@ pub async fn enter(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fiel
     if matches!(visit.known, Known::Unavailable) {
         return Err(Trouble::unavailable("store"));
     }
-    let to = ReturnTo::parse_at(fields.text("rd"), product, &state.products, &state.portal_origin)
-        .filter(|to| to.product().is_some_and(|of| of.id == product.id));
+    let to = ReturnTo::parse_at(
+        fields.text("rd"),
+        product,
+        &state.products,
+        &state.portal_origin,
+    )
+    .filter(|to| to.product().is_some_and(|of| of.id == product.id));
     let url = to.map_or_else(|| format!("{}/", product.origin), |to| to.url().to_owned());
     let ticket = tickets::take(&state, fields.text("ticket"), now).await?;
     match ticket.filter(|ticket| ticket.product == product.id && is_for(ticket, &visit)) {
@@ -42,7 +47,9 @@ pub async fn enter(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fiel
 
 /// Whether this browser is the one that the ticket was made for.
 fn is_for(ticket: &Ticket, visit: &Visit) -> bool {
-    visit.browser().is_some_and(|browser| browser == ticket.bind)
+    visit
+        .browser()
+        .is_some_and(|browser| browser == ticket.bind)
         || known_session(&visit.known).is_some_and(|found| found.session.id == ticket.session)
 }
 
@@ -62,7 +69,11 @@ async fn admit(
     }
     let login = accounts::login_in(state, &session.person.id, product).await?;
     let login = login.ok_or_else(|| accounts::not_linked(state, product))?;
-    match state.sessions.enter(session.id, product, login, false, now).await? {
+    match state
+        .sessions
+        .enter(session.id, product, login, false, now)
+        .await?
+    {
         Some(token) => {
             let mut response = see_other(url)?;
             cookies::set_session(&mut response, &token);
@@ -80,7 +91,10 @@ pub fn live<'a>(
     now: Moment,
 ) -> Option<&'a Found> {
     let found = known_session(&visit.known)?;
-    let limits = state.policies.load().limits(&found.session.company, product);
+    let limits = state
+        .policies
+        .load()
+        .limits(&found.session.company, product);
     (standing(&found.session, found.seen, limits, now) == Standing::Live).then_some(found)
 }
 
@@ -97,7 +111,10 @@ fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answe
             .with_link(url, "Try again"));
     }
     let fresh = visit.browser().is_none().then(|| fresh_secret(state));
-    let bind = fresh.as_ref().map(|secret| secret.hash()).or_else(|| visit.browser());
+    let bind = fresh
+        .as_ref()
+        .map(|secret| secret.hash())
+        .or_else(|| visit.browser());
     let bind = bind.map(|bind| bind.to_text()).unwrap_or_default();
     let login = Handover { wanted: url, bind: Some(&bind), ..Handover::default() }
         .login_url(&state.portal_origin);

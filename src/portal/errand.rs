@@ -36,25 +36,43 @@ pub struct Errand {
 /// What an errand leads to.
 #[derive(Debug, Clone)]
 pub enum Landing {
-    Portal { url: String },
-    Product { product: Arc<Product>, url: String, path: String },
+    Portal {
+        url: String,
+    },
+    Product {
+        product: Arc<Product>,
+        url: String,
+        path: String,
+    },
 }
 
 impl Errand {
     pub fn of(fields: &Fields) -> Errand {
         Errand {
-            rd: fields.of("rd").filter(|rd| rd.len() <= LONGEST).map(str::to_owned),
+            rd: fields
+                .of("rd")
+                .filter(|rd| rd.len() <= LONGEST)
+                .map(str::to_owned),
             bind: fields.of("bind").and_then(SecretHash::parse),
-            again: fields.of("again").and_then(|again| again.parse().ok()).unwrap_or(0),
+            again: fields
+                .of("again")
+                .and_then(|again| again.parse().ok())
+                .unwrap_or(0),
             need: fields.of("need") == Some("factor"),
             within: fields.of("within").and_then(|within| within.parse().ok()),
-            reason: fields.of("reason").filter(|reason| reason.len() <= 32).map(str::to_owned),
+            reason: fields
+                .of("reason")
+                .filter(|reason| reason.len() <= 32)
+                .map(str::to_owned),
         }
     }
 
     /// To one of the portal's own pages.
     pub fn to_portal(state: &State, path: &str) -> Errand {
-        Errand { rd: Some(format!("{}{path}", state.portal_origin)), ..Errand::default() }
+        Errand {
+            rd: Some(format!("{}{path}", state.portal_origin)),
+            ..Errand::default()
+        }
     }
 
     pub fn bind(&self) -> Option<&SecretHash> {
@@ -68,11 +86,19 @@ impl Errand {
 
     /// What was wanted is done: the door judges whether it suffices.
     pub fn satisfied(&self) -> Errand {
-        Errand { need: false, within: None, reason: None, ..self.clone() }
+        Errand {
+            need: false,
+            within: None,
+            reason: None,
+            ..self.clone()
+        }
     }
 
     pub fn because(&self, reason: &str) -> Errand {
-        Errand { reason: Some(reason.to_owned()), ..self.clone() }
+        Errand {
+            reason: Some(reason.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// A page of the portal with this errand in its address.
@@ -128,7 +154,9 @@ impl Errand {
                     url: to.url().to_owned(),
                     path: to.path_and_query().to_owned(),
                 },
-                None => Landing::Portal { url: to.url().to_owned() },
+                None => Landing::Portal {
+                    url: to.url().to_owned(),
+                },
             },
             None => {
                 let default = default.and_then(|id| state.products.by_id(id.as_str()));

@@ -74,7 +74,9 @@ async fn submitted(state: Arc<State>, visit: Visit, fields: Fields, path: &'stat
     let Some(current) = attempt::current(&state, &visit, now).await? else {
         return see_other(&errand.on("/login"));
     };
-    let token = state.keys.judge_form_token(fields.text("csrf"), Some(&current.cookie), now);
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), Some(&current.cookie), now);
     // A form of another attempt or another step proves nothing about this one.
     if token != FormToken::Bound || page_of(&current.attempt.step) != path {
         return see_other(&errand.on(page_of(&current.attempt.step)));
@@ -83,17 +85,25 @@ async fn submitted(state: Arc<State>, visit: Visit, fields: Fields, path: &'stat
         return see_other(&errand.on("/login"));
     };
     let person = pending.person().clone();
-    if let Next::Ask(Step::Password, _) = advance(current.attempt.step.clone(), Event::Nothing, now) {
+    if let Next::Ask(Step::Password, _) = advance(current.attempt.step.clone(), Event::Nothing, now)
+    {
         return ended(&state, &current, &errand, "late", now).await;
     }
     let typed = fields.of("key") == Some("typed");
     let Some(code) = codes::read(fields.text("code")) else {
-        let response = show(&state, &current, &errand, typed, Some("Type the 6 digits of the code."), now)?;
+        let response = show(
+            &state,
+            &current,
+            &errand,
+            typed,
+            Some("Type the 6 digits of the code."),
+            now,
+        )?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     };
     if let Err(trouble) = throttles::count_code(&state, &person, now).await {
         heard(&state, &visit, &person, "throttled");
-        return Err(trouble);
+        return Err(trouble.with_link(errand.on(path), "Back to the code"));
     }
     let event = match prove(&state, &current, &person, &code, now).await? {
         Proved::Right => Event::CodeRight,
@@ -125,7 +135,11 @@ async fn refused(
     now: Moment,
 ) -> Answer {
     if step == Step::Password {
-        let reason = if remark == Some(Remark::TooManyCodes) { "codes" } else { "late" };
+        let reason = if remark == Some(Remark::TooManyCodes) {
+            "codes"
+        } else {
+            "late"
+        };
         return ended(state, current, errand, reason, now).await;
     }
     // When another tab's answer was written first, this one is still counted for the person.
@@ -169,7 +183,11 @@ async fn prove(
                 return Ok(Proved::Wrong);
             };
             let added = state.directory.add_totp(person, &key, step, now).await?;
-            Ok(if added.is_some() { Proved::Right } else { Proved::Moot("enrolled") })
+            Ok(if added.is_some() {
+                Proved::Right
+            } else {
+                Proved::Moot("enrolled")
+            })
         }
         Step::Challenge(_) => challenged(state, person, code, now).await,
     }
@@ -192,7 +210,10 @@ async fn challenged(
             continue;
         };
         if let Some(step) = codes::matched_step(&key, code, now)
-            && state.directory.spend_totp_step(&factor.id, step, now).await?
+            && state
+                .directory
+                .spend_totp_step(&factor.id, step, now)
+                .await?
         {
             return Ok(Proved::Right);
         }
@@ -243,14 +264,30 @@ fn show(
             restart,
         });
     }
-    answered(&pages::Factor { frame, notice: None, error, issuer, hidden, other, restart })
+    answered(&pages::Factor {
+        frame,
+        notice: None,
+        error,
+        issuer,
+        hidden,
+        other,
+        restart,
+    })
 }
 
 /// "Try another method": what the company offers and what is built.
 async fn methods(state: &Arc<State>, current: &Current, errand: &Errand, path: &str) -> Answer {
-    let person = current.attempt.step.pending().map(|pending| pending.person());
+    let person = current
+        .attempt
+        .step
+        .pending()
+        .map(|pending| pending.person());
     let company = match person {
-        Some(person) => state.directory.person(person).await?.map(|person| person.company),
+        Some(person) => state
+            .directory
+            .person(person)
+            .await?
+            .map(|person| person.company),
         None => None,
     };
     let policies = state.policies.load();
@@ -264,7 +301,10 @@ async fn methods(state: &Arc<State>, current: &Current, errand: &Errand, path: &
             about: "A one-time code from an app on your phone",
         })
         .collect();
-    answered(&pages::Methods { frame: frame(state, None, "/login"), methods })
+    answered(&pages::Methods {
+        frame: frame(state, None, "/login"),
+        methods,
+    })
 }
 
 fn heard(state: &State, visit: &Visit, person: &PersonId, result: &'static str) {

@@ -21,7 +21,11 @@ pub struct Form(pub Fields);
 impl Fields {
     pub fn parse(text: &[u8]) -> Fields {
         let pairs = url::form_urlencoded::parse(text);
-        Fields(pairs.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect())
+        Fields(
+            pairs
+                .map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned())))
+                .collect(),
+        )
     }
 
     pub fn of(&self, name: &str) -> Option<&str> {
@@ -42,7 +46,9 @@ impl FromRequestParts<Arc<State>> for Fields {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Fields, Trouble> {
-        Ok(Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()))
+        Ok(Fields::parse(
+            parts.uri.query().unwrap_or_default().as_bytes(),
+        ))
     }
 }
 
@@ -50,9 +56,13 @@ impl FromRequest<Arc<State>> for Form {
     type Rejection = Trouble;
 
     async fn from_request(request: Request, state: &Arc<State>) -> Result<Form, Trouble> {
-        let kind = request.headers().get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+        let kind = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .map(http::HeaderValue::as_bytes);
         let is_form = kind.is_none_or(|kind| {
-            kind.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded")
+            kind.to_ascii_lowercase()
+                .starts_with(b"application/x-www-form-urlencoded")
         });
         let body = Bytes::from_request(request, state)
             .await

@@ -6,7 +6,8 @@ use axum::response::Response;
 
 use super::answer::see_other;
 use super::errand::{Errand, Landing};
-use super::login::{enabled, last_here};
+use super::login::last_here;
+use super::password::enabled;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, cookies};
@@ -37,9 +38,14 @@ pub async fn finish(
     login: &Login,
     now: Moment,
 ) -> Answer {
-    let account = state.directory.account(&state.products.primary().id, login).await?;
+    let account = state
+        .directory
+        .account(&state.products.primary().id, login)
+        .await?;
     let person = match &account {
-        Some(account) => enabled(state, account).await?.filter(|person| person.id == *proof.person()),
+        Some(account) => enabled(state, account)
+            .await?
+            .filter(|person| person.id == *proof.person()),
         None => None,
     };
     let (Some(account), Some(person)) = (account, person) else {
@@ -47,7 +53,11 @@ pub async fn finish(
     };
     let session = match (before(state, visit, &person, now), proof.ground()) {
         (Before::Theirs(session), ground) if fits(&session, ground) => {
-            match state.sessions.renew(session.id, &proof.methods(), now).await? {
+            match state
+                .sessions
+                .renew(session.id, &proof.methods(), now)
+                .await?
+            {
                 Some(renewed) => {
                     reopen(state, visit, errand, &proof, now).await?;
                     renewed
@@ -61,7 +71,10 @@ pub async fn finish(
             if let Before::Done(old, cause) = before {
                 state.sessions.end(old.id, cause).await?;
             }
-            state.sessions.begin(new_session(visit, &account, &person, &proof), now).await?
+            state
+                .sessions
+                .begin(new_session(visit, &account, &person, &proof), now)
+                .await?
         }
     };
     tell(state, visit, &session.0);
@@ -94,7 +107,11 @@ fn before(state: &State, visit: &Visit, person: &Person, now: Moment) -> Before 
         Arrival::SignIn(None) | Arrival::Unavailable => return Before::Nothing,
     };
     let session = Arc::clone(&found.session);
-    if session.person.id == person.id { Before::Theirs(session) } else { Before::Done(session, cause) }
+    if session.person.id == person.id {
+        Before::Theirs(session)
+    } else {
+        Before::Done(session, cause)
+    }
 }
 
 /// The password was proved for a product that was closed for idleness: it opens again, and only
@@ -114,14 +131,20 @@ async fn reopen(
         return Ok(());
     };
     let here = last_here(state, visit, &product).await?;
-    let place = Place::Product { product: &product, here };
+    let place = Place::Product {
+        product: &product,
+        here,
+    };
     let arrival = arrive(&visit.known, &state.policies.load(), place, None, now);
     let (Arrival::PasswordAgain(..), Ground::Password, Some(entry)) =
         (arrival, proof.ground(), session.entries.get(&product.id))
     else {
         return Ok(());
     };
-    state.sessions.enter(session.id, &product, entry.login.clone(), true, now).await?;
+    state
+        .sessions
+        .enter(session.id, &product, entry.login.clone(), true, now)
+        .await?;
     Ok(())
 }
 
@@ -134,7 +157,10 @@ fn new_session(visit: &Visit, account: &Account, person: &Person, proof: &Proof)
             roles: person.roles.clone(),
             grants: person.grants.clone(),
         },
-        company: account.default_company.clone().unwrap_or_else(|| person.company.clone()),
+        company: account
+            .default_company
+            .clone()
+            .unwrap_or_else(|| person.company.clone()),
         companies: account.companies.clone(),
         methods: proof.methods(),
         factor_at: proof.factor_at(),

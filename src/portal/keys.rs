@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::Random;
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
+use crate::sessions::tokens::Random;
 
 /// Keys derived from one that was derived for the portal.
 pub struct Keys {
@@ -56,7 +56,12 @@ impl Keys {
         format!("{issued:x}.{}", URL_SAFE_NO_PAD.encode(tags))
     }
 
-    pub fn judge_form_token(&self, token: &str, cookie: Option<&SecretHash>, now: Moment) -> FormToken {
+    pub fn judge_form_token(
+        &self,
+        token: &str,
+        cookie: Option<&SecretHash>,
+        now: Moment,
+    ) -> FormToken {
         let Some((issued, tags)) = read_token(token) else {
             return FormToken::Worthless;
         };
@@ -105,14 +110,19 @@ impl Keys {
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;
         let mut opened = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let length =
-            self.aead()?.open_in_place(nonce, Aad::from(attempt.as_bytes()), &mut opened).ok()?.len();
+        let length = self
+            .aead()?
+            .open_in_place(nonce, Aad::from(attempt.as_bytes()), &mut opened)
+            .ok()?
+            .len();
         opened.truncate(length);
         Some(opened)
     }
 
     fn aead(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, &self.seal).ok().map(LessSafeKey::new)
+        UnboundKey::new(&AES_256_GCM, &self.seal)
+            .ok()
+            .map(LessSafeKey::new)
     }
 }
 
@@ -153,7 +163,11 @@ mod tests {
         let foreign = Keys::new([2; 32]).form_token(&hash(1), NOON);
         let moved = token.replacen(token.split('.').next().unwrap_or_default(), "ffff", 1);
         for worthless in ["", "a.b", foreign.as_str(), moved.as_str()] {
-            assert_eq!(judge(worthless, Some(1), 0), FormToken::Worthless, "{worthless}");
+            assert_eq!(
+                judge(worthless, Some(1), 0),
+                FormToken::Worthless,
+                "{worthless}"
+            );
         }
     }
 
@@ -161,8 +175,13 @@ mod tests {
     fn a_sealed_secret_opens_for_its_own_attempt_only() {
         let keys = Keys::new([1; 32]);
         let random: Random = Arc::new(|bytes: &mut [u8]| bytes.fill(9));
-        let sealed = keys.seal(b"twenty bytes of key.", &hash(1), &random).unwrap();
-        assert_eq!(keys.open(&sealed, &hash(1)).unwrap().as_slice(), b"twenty bytes of key.");
+        let sealed = keys
+            .seal(b"twenty bytes of key.", &hash(1), &random)
+            .unwrap();
+        assert_eq!(
+            keys.open(&sealed, &hash(1)).unwrap().as_slice(),
+            b"twenty bytes of key."
+        );
         assert!(keys.open(&sealed, &hash(2)).is_none());
         assert!(Keys::new([2; 32]).open(&sealed, &hash(1)).is_none());
         assert!(keys.open("short", &hash(1)).is_none());

@@ -21,6 +21,7 @@ mod finish;
 mod keys;
 mod login;
 mod own;
+mod password;
 mod sign_out;
 mod throttles;
 mod tickets;
@@ -41,15 +42,13 @@ use crate::directory::passwords::Hasher;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
 pub use keys::Keys;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 16 * 1024;
-
-/// Fills with random bytes from the system.
-pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// The public keys of assertions, as JSON (RFC 7517).
 pub type Jwks = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
@@ -97,12 +96,21 @@ pub struct Audit<'a> {
 pub fn router(state: Arc<State>) -> Router {
     let routes = Router::new()
         .route("/", get(apps::root))
-        .route("/login", get(login::page).post(login::submit))
-        .route("/login/factor", get(factor::challenge_page).post(factor::challenge))
-        .route("/login/enroll", get(factor::enroll_page).post(factor::enroll))
+        .route("/login", get(login::page).post(password::submit))
+        .route(
+            "/login/factor",
+            get(factor::challenge_page).post(factor::challenge),
+        )
+        .route(
+            "/login/enroll",
+            get(factor::enroll_page).post(factor::enroll),
+        )
         .route("/apps", get(apps::apps))
         .route("/account", get(apps::account))
-        .route("/company/settings", get(admin::settings_page).post(admin::settings))
+        .route(
+            "/company/settings",
+            get(admin::settings_page).post(admin::settings),
+        )
         .route("/connect/{product}", get(apps::connect))
         .route("/password/forgot", get(apps::forgot))
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
@@ -117,7 +125,10 @@ pub fn own_router(state: Arc<State>) -> Router {
         .route("/.vestibule/enter", get(enter::enter))
         .route("/.vestibule/session", get(own::session))
         .route("/.vestibule/session/extend", post(own::extend))
-        .route("/.vestibule/sign_out", get(sign_out::own_page).post(sign_out::own))
+        .route(
+            "/.vestibule/sign_out",
+            get(sign_out::own_page).post(sign_out::own),
+        )
         .route("/.vestibule/switch", get(own::switch))
         .route("/.vestibule/company", post(own::company))
         .route("/.vestibule/assets/{name}", get(answer::asset));

@@ -54,7 +54,16 @@ pub async fn extend(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     let (product, found) = signed_in(&state, &visit, now)?;
     visit.sender(&product.origin)?;
     state.sessions.stamp(&found.session, product, now).await;
-    view(&state, product, &found.session, Seen { anywhere: now, here: now }, now)
+    view(
+        &state,
+        product,
+        &found.session,
+        Seen {
+            anywhere: now,
+            here: now,
+        },
+        now,
+    )
 }
 
 /// To another product; its own door does the rest.
@@ -90,7 +99,10 @@ pub async fn company(
     let switched = if wanted == current.session.company {
         Arc::clone(&current.session)
     } else {
-        let switched = state.sessions.switch_company(current.session.id, &wanted, now).await?;
+        let switched = state
+            .sessions
+            .switch_company(current.session.id, &wanted, now)
+            .await?;
         switched.ok_or_else(|| signed_out(&state, product))?
     };
     state.observer.audit(Audit {
@@ -131,7 +143,10 @@ fn signed_out(state: &State, product: &Product) -> Trouble {
 
 fn view(state: &State, product: &Product, session: &Session, seen: Seen, now: Moment) -> Answer {
     let limits = state.policies.load().limits(&session.company, product);
-    let account = session.entries.get(&product.id).map(|entry| entry.login.as_str());
+    let account = session
+        .entries
+        .get(&product.id)
+        .map(|entry| entry.login.as_str());
     let (idle, maximum) = remaining(session, seen, limits, now);
     let view = SessionView {
         person: PersonView {
@@ -152,7 +167,9 @@ fn view(state: &State, product: &Product, session: &Session, seen: Seen, now: Mo
 fn remaining(session: &Session, seen: Seen, limits: Limits, now: Moment) -> (Duration, Duration) {
     let left = |limit: Duration, since: Moment| limit.saturating_sub(now.since(since));
     let anywhere = left(limits.idle, seen.anywhere);
-    let idle = limits.product_idle.map_or(anywhere, |idle| anywhere.min(left(idle, seen.here)));
+    let idle = limits
+        .product_idle
+        .map_or(anywhere, |idle| anywhere.min(left(idle, seen.here)));
     let maximum = left(limits.maximum, session.started_at);
     (idle.min(maximum), maximum)
 }

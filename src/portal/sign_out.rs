@@ -30,7 +30,10 @@ pub async fn portal_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Ans
             frame: frame(&state, None, "/logout"),
             title: String::from("You are signed out"),
             paragraphs: vec![String::from("Your sign-in has ended in every application.")],
-            link: Some(Link { href: String::from("/login"), text: String::from("Log in again") }),
+            link: Some(Link {
+                href: String::from("/login"),
+                text: String::from("Log in again"),
+            }),
         });
     };
     let token = state.keys.form_token(&found.session.portal, now);
@@ -41,18 +44,18 @@ pub async fn portal_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Ans
     })
 }
 
-pub async fn portal(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn portal(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
     let now = (state.clock)();
     visit.sender(&state.portal_origin)?;
     if let Some(found) = found(&visit.known) {
         let cookie = Some(&found.session.portal);
         // The token of a page that was open before the sign-in was renewed is not bound any more;
         // the button is shown again.
-        if state.keys.judge_form_token(fields.text("csrf"), cookie, now) != FormToken::Bound {
+        if state
+            .keys
+            .judge_form_token(fields.text("csrf"), cookie, now)
+            != FormToken::Bound
+        {
             return see_other("/logout");
         }
     }
@@ -97,6 +100,8 @@ async fn ended(state: &Arc<State>, visit: &Visit, mut response: Response) -> Ans
         });
     }
     cookies::clear_session(&mut response);
-    response.headers_mut().insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
+    response
+        .headers_mut()
+        .insert(CLEAR_SITE_DATA, HeaderValue::from_static("\"cache\""));
     Ok(response)
 }

@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 use crate::gate::name::PersonId;
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, FACTOR_CODES, Rule, Verdict,
-    attempt,
+    attempt, give_back,
 };
 use crate::gate::time::Moment;
 use crate::sessions::store::Store;
@@ -50,7 +50,10 @@ impl PasswordAttempt {
         let store = state.sessions.store().as_ref();
         let familiar = store.state(&self.familiar, now).await?.is_some();
         let account = (&self.account, &ACCOUNT_FROM_STRANGERS);
-        let all = [(&self.pair, &ACCOUNT_AND_ADDRESS), (&self.address, &ADDRESS)];
+        let all = [
+            (&self.pair, &ACCOUNT_AND_ADDRESS),
+            (&self.address, &ADDRESS),
+        ];
         for (key, rule) in all.into_iter().chain((!familiar).then_some(account)) {
             match count(store, key, rule, now).await? {
                 Verdict::Go => {}
@@ -61,14 +64,23 @@ impl PasswordAttempt {
         Ok(())
     }
 
-    /// The password was right: the account's counts are cleared and the address is known to it.
-    /// The address's own count stays, or one own account would pay for guesses at others.
+    /// The password was right: the pair's count is cleared and the address is known to the account.
+    /// The shared counts get back this attempt and no more, or one own account would pay for
+    /// guesses at others.
     pub async fn succeed(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store();
         store.take_state(&self.pair, now).await?;
+        returned(store.as_ref(), &self.address, &ADDRESS, now).await?;
+        returned(store.as_ref(), &self.account, &ACCOUNT_FROM_STRANGERS, now).await?;
         let before = store.state(&self.familiar, now).await?;
         store
-            .swap_state(&self.familiar, before.as_deref(), Some(b"1"), FAMILIAR_FOR, now)
+            .swap_state(
+                &self.familiar,
+                before.as_deref(),
+                Some(b"1"),
+                FAMILIAR_FOR,
+                now,
+            )
             .await?;
         Ok(())
     }
@@ -91,7 +103,11 @@ pub async fn count_code(state: &State, person: &PersonId, now: Moment) -> Result
 }
 
 pub async fn code_succeeded(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
-    state.sessions.store().take_state(&code_key(person), now).await?;
+    state
+        .sessions
+        .store()
+        .take_state(&code_key(person), now)
+        .await?;
     Ok(())
 }
 
@@ -108,7 +124,13 @@ async fn count(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result
             return Ok(verdict);
         }
         let swapped = store
-            .swap_state(key, before.as_deref(), Some(&after.to_json()), rule.life(), now)
+            .swap_state(
+                key,
+                before.as_deref(),
+                Some(&after.to_json()),
+                rule.life(),
+                now,
+            )
             .await?;
         if swapped {
             return Ok(Verdict::Go);
@@ -116,6 +138,19 @@ async fn count(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result
     }
     // So many at the same key in the same moment is a flood by itself.
     Ok(Verdict::Wait(rule.first_wait))
+}
+
+/// Losing this race leaves a count too high by one, which a busy address bears.
+async fn returned(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result<(), Trouble> {
+    let before = store.state(key, now).await?;
+    let Some(attempts) = before.as_deref().and_then(Attempts::from_json) else {
+        return Ok(());
+    };
+    let after = give_back(attempts).map(|attempts| attempts.to_json());
+    store
+        .swap_state(key, before.as_deref(), after.as_deref(), rule.life(), now)
+        .await?;
+    Ok(())
 }
 
 fn too_many(wait: Duration) -> Trouble {
@@ -138,7 +173,11 @@ pub fn in_words(span: Duration) -> String {
         120..7200 => (secs.div_ceil(60), "minute"),
         _ => (secs.div_ceil(3600), "hour"),
     };
-    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+    if count == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{count} {unit}s")
+    }
 }
 
 /// Hashed: what a client typed never becomes part of a key.

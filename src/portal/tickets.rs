@@ -40,15 +40,29 @@ pub async fn issue(
     now: Moment,
 ) -> Result<String, Trouble> {
     let secret = fresh_secret(state);
-    let ticket = Ticket { session, product: product.id.clone(), bind };
+    let ticket = Ticket {
+        session,
+        product: product.id.clone(),
+        bind,
+    };
     let written = serde_json::to_vec(&ticket).map_err(|_| Trouble::internal("ticket"))?;
-    state.sessions.store().swap_state(&key(&secret.hash()), None, Some(&written), LIFE, now).await?;
+    state
+        .sessions
+        .store()
+        .swap_state(&key(&secret.hash()), None, Some(&written), LIFE, now)
+        .await?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("ticket", &secret.expose()).append_pair("rd", path);
+    query
+        .append_pair("ticket", &secret.expose())
+        .append_pair("rd", path);
     if errand.again > 0 {
         query.append_pair("again", &errand.again.to_string());
     }
-    Ok(format!("{}/.vestibule/enter?{}", product.origin, query.finish()))
+    Ok(format!(
+        "{}/.vestibule/enter?{}",
+        product.origin,
+        query.finish()
+    ))
 }
 
 /// Takes the ticket: of many who present it, one gets it.
@@ -56,6 +70,10 @@ pub async fn take(state: &State, written: &str, now: Moment) -> Result<Option<Ti
     let Some(secret) = Secret::parse(written.as_bytes()) else {
         return Ok(None);
     };
-    let taken = state.sessions.store().take_state(&key(&secret.hash()), now).await?;
+    let taken = state
+        .sessions
+        .store()
+        .take_state(&key(&secret.hash()), now)
+        .await?;
     Ok(taken.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

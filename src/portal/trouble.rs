@@ -20,7 +20,12 @@ impl Trouble {
         Trouble(Box::new(Problem::of(status, reason, "", "")), None)
     }
 
-    pub fn saying(self, title: &str, what: impl Into<String>, remedy: impl Into<String>) -> Trouble {
+    pub fn saying(
+        self,
+        title: &str,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Trouble {
         Trouble(Box::new(self.0.saying(title, what, remedy)), self.1)
     }
 
@@ -55,13 +60,18 @@ impl Trouble {
 
     /// With what only the outermost layer knows.
     pub fn problem(self, state: &State, request_id: &str) -> Problem {
-        Problem { site: state.title.clone(), request_id: request_id.to_owned(), ..*self.0 }
+        Problem {
+            site: state.title.clone(),
+            request_id: request_id.to_owned(),
+            ..*self.0
+        }
     }
 }
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
         response.extensions_mut().insert(self);
         response

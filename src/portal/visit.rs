@@ -37,8 +37,12 @@ impl FromRequestParts<Arc<State>> for Visit {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<State>) -> Result<Visit, Trouble> {
         let extensions = &parts.extensions;
-        let facts = extensions.get::<Arc<Facts>>().ok_or_else(|| Trouble::internal("facts"))?;
-        let known = extensions.get::<Known>().ok_or_else(|| Trouble::internal("known"))?;
+        let facts = extensions
+            .get::<Arc<Facts>>()
+            .ok_or_else(|| Trouble::internal("facts"))?;
+        let known = extensions
+            .get::<Known>()
+            .ok_or_else(|| Trouble::internal("known"))?;
         Ok(Visit {
             facts: Arc::clone(facts),
             known: known.clone(),
@@ -54,7 +58,10 @@ impl Visit {
     /// # Errors
     /// 403 unless the headers that only a browser sets name `origin`, or are missing.
     pub fn sender(&self, origin: &str) -> Result<Sender, Trouble> {
-        let site = self.headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+        let site = self
+            .headers
+            .get("sec-fetch-site")
+            .map(http::HeaderValue::as_bytes);
         let from = self.headers.get(ORIGIN).map(http::HeaderValue::as_bytes);
         let site_is_ours = match site {
             None => false,
@@ -62,9 +69,11 @@ impl Visit {
             Some(_) => return Err(cross_site()),
         };
         match from {
-            Some(from) if from == origin.as_bytes() => {
-                Ok(if site_is_ours { Sender::Vouched } else { Sender::Silent })
-            }
+            Some(from) if from == origin.as_bytes() => Ok(if site_is_ours {
+                Sender::Vouched
+            } else {
+                Sender::Silent
+            }),
             Some(_) => Err(cross_site()),
             None => Ok(Sender::Silent),
         }
@@ -72,11 +81,19 @@ impl Visit {
 
     /// The secret of this browser's sign-in attempts.
     pub fn login_cookie(&self) -> Option<Secret> {
-        cookies::login_token(self.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes))
+        cookies::login_token(
+            self.headers
+                .get_all(COOKIE)
+                .iter()
+                .map(http::HeaderValue::as_bytes),
+        )
     }
 
     pub fn user_agent(&self) -> String {
-        let value = self.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+        let value = self
+            .headers
+            .get(USER_AGENT)
+            .and_then(|value| value.to_str().ok());
         value.unwrap_or_default().chars().take(256).collect()
     }
 

@@ -25,28 +25,70 @@ async fn pages_are_kept_where_asked() {
     let browser = clinic.browser();
     let page = browser.open(&format!("{EMR}/")).await;
     keep(folder, "login", &page);
-    keep(folder, "login-refused", &browser.submit_login(&page, "kim", "no").await);
-    keep(folder, "forgot", &browser.get(&format!("{PORTAL}/password/forgot")).await);
+    keep(
+        folder,
+        "login-refused",
+        &browser.submit_login(&page, "kim", "no").await,
+    );
+    keep(
+        folder,
+        "forgot",
+        &browser.get(&format!("{PORTAL}/password/forgot")).await,
+    );
     let page = browser.log_in(&format!("{EMR}/"), "max").await;
     keep(folder, "enroll", &page);
-    let typed = browser.get(&format!("{PORTAL}{}", page.link("Trouble Scanning?"))).await;
+    let typed = browser
+        .get(&format!("{PORTAL}{}", page.link("Trouble Scanning?")))
+        .await;
     keep(folder, "enroll-key", &typed);
-    keep(folder, "enroll-refused", &browser.submit(&page, &[("code", "1")]).await);
-    keep(folder, "methods", &browser.get(&format!("{PORTAL}{}", page.link("Try another method"))).await);
+    keep(
+        folder,
+        "enroll-refused",
+        &browser.submit(&page, &[("code", "1")]).await,
+    );
+    keep(
+        folder,
+        "methods",
+        &browser
+            .get(&format!("{PORTAL}{}", page.link("Try another method")))
+            .await,
+    );
     let (_, _) = enrol(&browser, page).await;
     let other = clinic.browser();
-    keep(folder, "factor", &other.log_in(&format!("{EMR}/"), "max").await);
+    keep(
+        folder,
+        "factor",
+        &other.log_in(&format!("{EMR}/"), "max").await,
+    );
     let kim = clinic.signed_in("kim").await;
     kim.open(&format!("{BILLING}/")).await;
-    for (name, path) in [("apps", "/apps"), ("account", "/account"), ("settings", "/company/settings"), ("logout", "/logout")] {
+    for (name, path) in [
+        ("apps", "/apps"),
+        ("account", "/account"),
+        ("settings", "/company/settings"),
+        ("logout", "/logout"),
+    ] {
         keep(folder, name, &kim.get(&format!("{PORTAL}{path}")).await);
     }
     let lee = clinic.signed_in("lee").await;
-    keep(folder, "connect", &lee.get(&format!("{PORTAL}/connect/billing")).await);
+    keep(
+        folder,
+        "connect",
+        &lee.get(&format!("{PORTAL}/connect/billing")).await,
+    );
     clinic.wait(2 * HOUR + std::time::Duration::from_secs(1));
-    keep(folder, "login-again", &kim.open(&format!("{BILLING}/")).await);
+    keep(
+        folder,
+        "login-again",
+        &kim.open(&format!("{BILLING}/")).await,
+    );
     for status in [403, 404, 429, 502, 503] {
-        let problem = Problem::of(status, "reason", "Clinic sign-in", "8f14e45fceea167a").with_link("/", "Try again");
-        std::fs::write(folder.join(format!("problem-{status}.html")), problem.html()).unwrap();
+        let problem = Problem::of(status, "reason", "Clinic sign-in", "8f14e45fceea167a")
+            .with_link("/", "Try again");
+        std::fs::write(
+            folder.join(format!("problem-{status}.html")),
+            problem.html(),
+        )
+        .unwrap();
     }
 }

@@ -11,15 +11,24 @@ async fn one_sign_in_reaches_every_product() {
     let form = browser.open(&format!("{EMR}/patients/7?tab=plan")).await;
     assert_eq!(form.status, 200);
     for words in [
-        ">Username</label>", ">Password</label>", ">Log in</button>", ">Forgot your password?</a>", "Log in to EMR",
-        "autocomplete=\"username\"", "autocomplete=\"current-password\"",
+        ">Username</label>",
+        ">Password</label>",
+        ">Log in</button>",
+        ">Forgot your password?</a>",
+        "Log in to EMR",
+        "autocomplete=\"username\"",
+        "autocomplete=\"current-password\"",
     ] {
         assert!(form.body.contains(words), "{words} in {}", form.body);
     }
     let answer = browser.submit_login(&form, " KIM ", PASSWORD).await;
     assert_eq!(answer.status, 303);
     let cookies = answer.set_cookies();
-    assert!(cookies.iter().any(|cookie| cookie.starts_with("__Host-vestibule=")));
+    assert!(
+        cookies
+            .iter()
+            .any(|cookie| cookie.starts_with("__Host-vestibule="))
+    );
     for cookie in cookies {
         for part in ["Path=/", "Secure", "HttpOnly", "SameSite=Lax"] {
             assert!(cookie.contains(part), "{part} in {cookie}");
@@ -31,7 +40,13 @@ async fn one_sign_in_reaches_every_product() {
     assert_eq!(page.body, "EMR for kim by pwd in acme");
 
     let page = browser.open(&format!("{BILLING}/claims")).await;
-    assert_eq!((page.url.as_str(), page.body.as_str()), ("https://billing.test:8443/claims", "Billing for kim.billing by pwd in acme"));
+    assert_eq!(
+        (page.url.as_str(), page.body.as_str()),
+        (
+            "https://billing.test:8443/claims",
+            "Billing for kim.billing by pwd in acme"
+        )
+    );
     let page = browser.open(&format!("{ANALYTICS}/")).await;
     assert_eq!(page.body, "Analytics for kim by pwd in acme");
 
@@ -48,16 +63,33 @@ async fn one_sign_in_reaches_every_product() {
 async fn who_is_refused_learns_nothing() {
     let clinic = Clinic::open().await;
     let mut answers = Vec::new();
-    for (login, password) in [("kim", "guessed-it"), ("nobody", PASSWORD), ("dee", PASSWORD), ("loose", PASSWORD)] {
+    for (login, password) in [
+        ("kim", "guessed-it"),
+        ("nobody", PASSWORD),
+        ("dee", PASSWORD),
+        ("loose", PASSWORD),
+    ] {
         let browser = clinic.browser();
         let form = browser.open(&format!("{EMR}/")).await;
         let answer = browser.submit_login(&form, login, password).await;
-        assert!(answer.body.contains("That username and password don&#39;t match."), "{}", answer.body);
+        assert!(
+            answer
+                .body
+                .contains("That username and password don&#39;t match."),
+            "{}",
+            answer.body
+        );
         assert!(answer.body.contains("aria-describedby=\"wrong\""));
-        assert!(answer.body.contains(&format!("value=\"{login}\"")), "the username is kept");
+        assert!(
+            answer.body.contains(&format!("value=\"{login}\"")),
+            "the username is kept"
+        );
         assert!(!answer.body.contains(password), "the password is not");
         assert!(answer.set_cookies().is_empty());
-        answers.push((answer.status, answer.plain().replace(&format!("value=\"{login}\""), "")));
+        answers.push((
+            answer.status,
+            answer.plain().replace(&format!("value=\"{login}\""), ""),
+        ));
     }
     for answer in &answers {
         assert_eq!(answer, &answers[0]);
@@ -91,7 +123,10 @@ async fn forms_from_elsewhere_are_refused() {
         vec![("origin", BILLING), ("sec-fetch-site", "same-site")],
         vec![("origin", "https://login.test")],
     ] {
-        let headers: Vec<_> = headers.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        let headers: Vec<_> = headers
+            .into_iter()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
         let answer = browser.post_from(&url, &fields, headers.clone()).await;
         assert_eq!(answer.status, 403, "{headers:?}");
         assert!(answer.set_cookies().is_empty());
@@ -103,7 +138,12 @@ async fn forms_from_elsewhere_are_refused() {
         forged.push((String::from("csrf"), token.to_owned()));
         let answer = browser.post(&url, &forged).await;
         assert_eq!(answer.status, 200, "the form again");
-        assert!(!answer.set_cookies().iter().any(|cookie| cookie.starts_with("__Host-vestibule=")));
+        assert!(
+            !answer
+                .set_cookies()
+                .iter()
+                .any(|cookie| cookie.starts_with("__Host-vestibule="))
+        );
     }
     // A browser that says nothing of itself, with the token: an old one.
     let answer = browser.post_from(&url, &fields, Vec::new()).await;
@@ -148,9 +188,18 @@ async fn ten_tabs_share_one_small_cookie() {
     let cookie = browser.cookie(PORTAL, "__Host-vestibule-login").unwrap();
     assert_eq!(cookie.len(), 43);
     for tab in 1..10 {
-        assert!(browser.open(&format!("{EMR}/{tab}")).await.set_cookies().is_empty());
+        assert!(
+            browser
+                .open(&format!("{EMR}/{tab}"))
+                .await
+                .set_cookies()
+                .is_empty()
+        );
     }
-    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule-login").unwrap(), cookie);
+    assert_eq!(
+        browser.cookie(PORTAL, "__Host-vestibule-login").unwrap(),
+        cookie
+    );
 }
 
 #[tokio::test]
@@ -160,7 +209,11 @@ async fn a_login_page_left_open_overnight_is_no_dead_end() {
     let form = browser.open(&format!("{EMR}/week")).await;
     clinic.wait(15 * HOUR);
     let answer = browser.submit_login(&form, "kim", PASSWORD).await;
-    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/week"), "the cookie is still there");
+    assert_eq!(
+        browser.follow(answer).await.url,
+        format!("{EMR}/week"),
+        "the cookie is still there"
+    );
 
     // Restarted meanwhile: the cookie is gone.
     let browser = clinic.browser();
@@ -181,7 +234,10 @@ async fn guessing_is_slowed_down_before_anything_is_hashed() {
     let browser = clinic.browser();
     let form = browser.open(&format!("{EMR}/")).await;
     for _ in 0..5 {
-        assert_eq!(browser.submit_login(&form, "kim", "guess").await.status, 403);
+        assert_eq!(
+            browser.submit_login(&form, "kim", "guess").await.status,
+            403
+        );
     }
     let answer = browser.submit_login(&form, "Kim", PASSWORD).await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
@@ -195,7 +251,13 @@ async fn guessing_is_slowed_down_before_anything_is_hashed() {
     // And success forgets the failures.
     let browser_again = clinic.browser();
     let form = browser_again.open(&format!("{EMR}/")).await;
-    assert_eq!(browser_again.submit_login(&form, "kim", "guess").await.status, 403);
+    assert_eq!(
+        browser_again
+            .submit_login(&form, "kim", "guess")
+            .await
+            .status,
+        403
+    );
 }
 
 #[tokio::test]
@@ -207,7 +269,11 @@ async fn parallel_guesses_count_one_by_one() {
     let answers = futures_util::future::join_all(guesses).await;
     let refused = answers.iter().filter(|answer| answer.status == 403).count();
     assert_eq!(refused, 5);
-    assert!(answers.iter().all(|answer| answer.status == 403 || answer.status == 429));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.status == 403 || answer.status == 429)
+    );
 }
 
 #[tokio::test]
@@ -224,6 +290,38 @@ async fn addresses_of_one_network_count_together() {
 }
 
 #[tokio::test]
+async fn a_whole_clinic_behind_one_address_signs_in_without_waiting() {
+    let clinic = Clinic::open().await;
+    for person in 0..55 {
+        let mut browser = clinic.browser();
+        browser.address = std::net::IpAddr::from([198, 51, 100, 1]);
+        let form = browser.open(&format!("{EMR}/")).await;
+        let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+        assert_eq!(answer.status, 303, "at {person}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_sign_ins_than_can_be_checked_are_told_to_come_back() {
+    let hasher = vestibule::directory::passwords::Hasher::with_bounds(1, 0);
+    let clinic = Clinic::open_with(hasher).await;
+    let mut waiting = Vec::new();
+    for _ in 0..6 {
+        let browser = clinic.browser();
+        let form = browser.open(&format!("{EMR}/")).await;
+        waiting.push((browser, form));
+    }
+    let answers = waiting
+        .iter()
+        .map(|(browser, form)| browser.submit_login(form, "kim", PASSWORD));
+    let answers = futures_util::future::join_all(answers).await;
+    assert!(answers.iter().any(|answer| answer.status == 303));
+    let busy = answers.iter().find(|answer| answer.status == 503).unwrap();
+    assert!(!busy.header("retry-after").is_empty());
+    assert!(busy.body.contains("Many people are logging in right now"));
+}
+
+#[tokio::test]
 async fn every_sign_in_gives_a_fresh_cookie_and_ends_somebody_elses() {
     let clinic = Clinic::open().await;
     let browser = clinic.signed_in("lee").await;
@@ -234,7 +332,11 @@ async fn every_sign_in_gives_a_fresh_cookie_and_ends_somebody_elses() {
     // Kim sits down at the same browser, with a form that was open before.
     let other = clinic.browser();
     let form = other.open(&format!("{EMR}/")).await;
-    browser.set_cookie(PORTAL, "__Host-vestibule-login", &other.cookie(PORTAL, "__Host-vestibule-login").unwrap());
+    browser.set_cookie(
+        PORTAL,
+        "__Host-vestibule-login",
+        &other.cookie(PORTAL, "__Host-vestibule-login").unwrap(),
+    );
     let answer = browser.submit_login(&form, "kim", PASSWORD).await;
     assert_eq!(answer.status, 303);
     assert_ne!(browser.cookie(PORTAL, "__Host-vestibule").unwrap(), first);
@@ -258,9 +360,16 @@ async fn the_same_person_again_keeps_the_session_with_a_fresh_cookie() {
     browser.submit_login(&form, "kim", PASSWORD).await;
     let second = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
     assert_ne!(first, second);
-    assert_eq!(first.split('.').next(), second.split('.').next(), "one session");
+    assert_eq!(
+        first.split('.').next(),
+        second.split('.').next(),
+        "one session"
+    );
     browser.open(&format!("{BILLING}/")).await;
-    assert_eq!(browser.cookie(BILLING, "__Host-vestibule").unwrap(), billing);
+    assert_eq!(
+        browser.cookie(BILLING, "__Host-vestibule").unwrap(),
+        billing
+    );
 }
 
 #[tokio::test]

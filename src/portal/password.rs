@@ -1,0 +1,238 @@
+//! The password step: `POST /login`.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use zeroize::Zeroizing;
+
+use super::answer::see_other;
+use super::attempt::{self, Current};
+use super::errand::Errand;
+use super::factor;
+use super::fields::{Fields, Form};
+use super::finish::finish;
+use super::keys::FormToken;
+use super::login::{Shown, form, has_totp, to_step};
+use super::throttles::PasswordAttempt;
+use super::trouble::{Answer, Trouble};
+use super::visit::{Sender, Visit};
+use super::{Audit, State};
+use crate::directory::passwords::Verdict;
+use crate::directory::{Account, Person};
+use crate::gate::arrival::inside;
+use crate::gate::ceremony::{Event, Next, Step, advance, need};
+use crate::gate::decide::found as known_session;
+use crate::gate::name::{CompanyId, Login, PersonId};
+use crate::gate::time::Moment;
+use crate::pages::Notice;
+
+/// The same for an unknown name, a wrong password, a disabled person: it tells nothing else.
+const REFUSED: &str = "That username and password don't match.";
+
+pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    let now = (state.clock)();
+    let sender = visit.sender(&state.portal_origin)?;
+    let errand = Errand::of(&fields);
+    let cookie = visit.login_cookie().map(|secret| secret.hash());
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie.as_ref(), now);
+    match (token, sender) {
+        (FormToken::Bound, _) => {}
+        (FormToken::Ours, Sender::Vouched) => {
+            if let Some(on) = went_on(&state, &visit, &errand, now).await? {
+                return Ok(on);
+            }
+        }
+        (FormToken::Ours | FormToken::Worthless, _) => {
+            if let Some(on) = went_on(&state, &visit, &errand, now).await? {
+                return Ok(on);
+            }
+            let shown = Shown {
+                notice: Some(Notice::news(
+                    "This page was open for a while. Please log in now.",
+                )),
+                username: fields
+                    .text("username")
+                    .chars()
+                    .take(Login::LONGEST)
+                    .collect(),
+                ..Shown::default()
+            };
+            return form(&state, &visit, &errand, shown, now);
+        }
+    }
+    password(&state, &visit, &errand, &fields, now).await
+}
+
+/// Another tab was faster: on to where this one wanted to go, or to the step that waits.
+async fn went_on(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    now: Moment,
+) -> Result<Option<Response>, Trouble> {
+    if inside(&visit.known, &state.policies.load(), now).is_some() {
+        return see_other(&errand.on("/login")).map(Some);
+    }
+    match attempt::current(state, visit, now).await? {
+        Some(Current { attempt, .. }) => {
+            see_other(&errand.on(factor::page_of(&attempt.step))).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+async fn password(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    fields: &Fields,
+    now: Moment,
+) -> Answer {
+    let (username, password) = (fields.text("username"), fields.text("password"));
+    let refuse = |error| {
+        let shown = Shown {
+            error: Some(error),
+            username: username.to_owned(),
+            ..Shown::default()
+        };
+        let response = form(state, visit, errand, shown, now)?;
+        Ok((StatusCode::FORBIDDEN, response).into_response())
+    };
+    if username.trim().is_empty() || password.is_empty() || username.len() > Login::LONGEST {
+        return refuse("Type your username and your password.");
+    }
+    let login = Login::parse(username).ok();
+    let counted = login.as_ref().map_or(username, Login::as_str);
+    let attempt = PasswordAttempt::new(counted, &visit.network());
+    if let Err(trouble) = attempt.count(state, now).await {
+        heard(state, visit, "throttled", None, None);
+        return Err(trouble.with_link(errand.on("/login"), "Back to log in"));
+    }
+    let (account, person) = match proved(state, visit, login.as_ref(), password).await? {
+        Proved::Right(proved) => *proved,
+        Proved::Wrong(tried) => {
+            heard(state, visit, "refused", tried.as_ref(), None);
+            return refuse(REFUSED);
+        }
+    };
+    attempt.succeed(state, now).await?;
+
+    let wanted = wants_factor(state, visit, &account, &person) || errand.fresh_factor().is_some();
+    let enrolled = wanted && has_totp(state, &person.id).await?;
+    let event = Event::PasswordRight {
+        person: person.id.clone(),
+        need: need(wanted, enrolled),
+    };
+    match advance(Step::Password, event, now) {
+        Next::Done(proof) => finish(state, visit, errand, proof, &account.login, now).await,
+        Next::Ask(step, _) => {
+            heard(
+                state,
+                visit,
+                "factor_wanted",
+                Some(&person.id),
+                Some(&person.company),
+            );
+            to_step(state, visit, errand, step, account.login, now).await
+        }
+    }
+}
+
+enum Proved {
+    Right(Box<(Account, Person)>),
+    /// Whose account was tried, if there is one: for the audit trail, not for the page.
+    Wrong(Option<PersonId>),
+}
+
+/// Whose password it is. One hash is computed whoever is asked for, so that the time tells
+/// nothing either.
+async fn proved(
+    state: &Arc<State>,
+    visit: &Visit,
+    login: Option<&Login>,
+    password: &str,
+) -> Result<Proved, Trouble> {
+    let account = match login {
+        Some(login) => {
+            state
+                .directory
+                .account(&state.products.primary().id, login)
+                .await?
+        }
+        None => None,
+    };
+    let stored = account
+        .as_ref()
+        .map(|account| account.password_hash.clone());
+    let verdict = state
+        .hasher
+        .verify(stored, Zeroizing::new(password.to_owned()))
+        .await;
+    let Ok(Verdict { correct, upgrade }) = verdict else {
+        heard(state, visit, "busy", None, None);
+        return Err(Trouble::unavailable("busy").saying(
+            "Many people are logging in right now",
+            "Your login could not be checked yet.",
+            "Wait a few seconds, then try again.",
+        ));
+    };
+    let tried = account.as_ref().and_then(|account| account.person.clone());
+    let Some(account) = account.filter(|_| correct) else {
+        return Ok(Proved::Wrong(tried));
+    };
+    let Some(person) = enabled(state, &account).await? else {
+        return Ok(Proved::Wrong(tried));
+    };
+    if let Some(upgrade) = upgrade {
+        // Somebody else's newer hash wins; nothing is lost when this one can't be stored.
+        if let Err(error) = state.directory.upgrade_hash(&account, &upgrade).await {
+            tracing::warn!(%error, "a password hash could not be upgraded");
+        }
+    }
+    Ok(Proved::Right(Box::new((account, person))))
+}
+
+/// The person behind an account, unless disabled.
+pub async fn enabled(state: &State, account: &Account) -> Result<Option<Person>, Trouble> {
+    let Some(id) = &account.person else {
+        return Ok(None);
+    };
+    Ok(state
+        .directory
+        .person(id)
+        .await?
+        .filter(|person| !person.disabled))
+}
+
+fn wants_factor(state: &State, visit: &Visit, account: &Account, person: &Person) -> bool {
+    let policies = state.policies.load();
+    let company = account.default_company.as_ref().unwrap_or(&person.company);
+    let current = known_session(&visit.known)
+        .filter(|found| found.session.person.id == person.id)
+        .map(|found| found.session.company.clone());
+    policies.wants_factor(company, &person.id)
+        || current.is_some_and(|company| policies.wants_factor(&company, &person.id))
+}
+
+fn heard(
+    state: &State,
+    visit: &Visit,
+    result: &'static str,
+    person: Option<&PersonId>,
+    company: Option<&CompanyId>,
+) {
+    state.observer.sign_in(result);
+    state.observer.audit(Audit {
+        event: "sign_in",
+        person,
+        company,
+        session: None,
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: result,
+    });
+}
