@@ -1,7 +1,12 @@
 //! One suite over both stores, and the story of sessions on one node and on several.
 
 // A failed expectation is how a test reports, also in what tests share.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "sessions/command.rs"]
 mod command;
@@ -62,6 +67,8 @@ over_both_stores! {
     story::assertions_are_signed_anew_before_they_end,
     story::the_store_holds_nothing_that_is_a_cookie,
     story::unused_records_are_let_go_of,
+    story::the_store_is_asked_before_a_fresh_record_is_taken_for_idle,
+    story::what_runs_beside_the_requests_stops_when_told,
     command::a_command_lists_and_revokes_beside_a_gateway,
     model::stores_do_what_the_model_does,
 }

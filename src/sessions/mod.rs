@@ -394,8 +394,9 @@ impl Sessions {
         company: &CompanyId,
         cause: EndCause,
     ) -> Result<usize, StoreError> {
-        let now = (self.parts.clock)();
-        let ids = self.store.of_company(company, now).await?;
+        // By the records: an index may lag behind a change of company.
+        let sessions = self.of_company(company).await?;
+        let ids: Vec<SessionId> = sessions.iter().map(|session| session.id).collect();
         self.end_all(&ids, cause).await
     }
 

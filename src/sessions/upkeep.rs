@@ -130,8 +130,11 @@ impl Sessions {
         self.write(self.behind.take()).await;
         self.confirm(now).await;
         let all = self.cache.all();
-        let live: Vec<(SessionId, Arc<Cached>)> =
-            all.iter().filter(|(_, cached)| cached.record.is_live()).cloned().collect();
+        let live: Vec<(SessionId, Arc<Cached>)> = all
+            .iter()
+            .filter(|(_, cached)| cached.record.is_live())
+            .cloned()
+            .collect();
         stream::iter(live)
             .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| async move {
                 self.watch_over(id, &cached, now).await;
@@ -145,10 +148,8 @@ impl Sessions {
     async fn confirm(&self, now: Moment) {
         let epoch = self.cache.epoch();
         let listening = self.cache.is_listening();
-        if self.parts.settings.grace.is_none() && listening {
-            return;
-        }
-        // Where announcements are not heard, asking also brings the connection back.
+        // A connection that died without a word is found out here, before a revocation is missed:
+        // announcements come by the same connection.
         if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
             let mut answered = self
                 .upkeep
@@ -220,7 +221,9 @@ impl Sessions {
         let mut left = SIGNED_A_TICK;
         for (_, cached) in all {
             for entry in &cached.record.entries {
-                let Some(signed) = entry.signed.load_full() else { continue };
+                let Some(signed) = entry.signed.load_full() else {
+                    continue;
+                };
                 if left == 0 || signed.presence.assertion_expires_at > now.plus(RENEW_BEFORE) {
                     continue;
                 }

@@ -1,7 +1,10 @@
 //! Redis goes away and comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use vestibule::gate::name::PersonId;
+use vestibule::sessions::EndCause;
 use vestibule::sessions::redis::RedisStore;
 use vestibule::sessions::store::StoreError;
 
@@ -157,4 +160,64 @@ async fn a_connection_that_is_killed_is_made_anew() {
         assert_eq!(format!("{event:?}"), expected);
     }
     store.ping().await.unwrap();
+}
+
+/// What every deployment must do: everything that is one script, and its announcement.
+async fn works(url: &str) {
+    let clock = TestClock::new();
+    let here = Node::new(
+        Arc::new(RedisStore::connect(url, "v:").await.unwrap()),
+        &clock,
+        None,
+    );
+    let there = Node::new(
+        Arc::new(RedisStore::connect(url, "v:").await.unwrap()),
+        &clock,
+        None,
+    );
+    let portal = here.sign_in().await;
+    let emr = here.enter(&portal, "emr").await;
+    let leash = there.look_up(&emr, "emr").await.leash.unwrap();
+    clock.pass(HOUR);
+    assert_eq!(here.act(&emr, "emr").await, "live");
+    here.tick().await;
+    let store = here.sessions.store();
+    let seen = store
+        .last_seen(crate::nodes::id_of(&emr))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen.anywhere, Some(clock.now()));
+    assert!(
+        store
+            .swap_state("a", None, Some(b"1"), HOUR, clock.now())
+            .await
+            .unwrap()
+    );
+    assert_eq!(
+        store.take_state("a", clock.now()).await.unwrap().unwrap(),
+        b"1"
+    );
+    let kim = PersonId::parse("kim").unwrap();
+    assert_eq!(
+        here.sessions
+            .end_person(&kim, EndCause::Revoked)
+            .await
+            .unwrap(),
+        1
+    );
+    tokio::time::timeout(SECOND, leash.pulled()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_live_in_a_cluster() {
+    let cluster = Redis::start_cluster();
+    works(&format!("redis+cluster://{}", cluster.host())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_live_behind_a_sentinel() {
+    let redis = Redis::start();
+    let sentinel = redis.start_sentinel();
+    works(&format!("redis+sentinel://{}/main", sentinel.host())).await;
 }

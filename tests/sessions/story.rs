@@ -34,8 +34,8 @@ pub async fn a_cached_session_costs_no_call(home: Home) {
     assert_eq!(node.counted.calls.load(Ordering::SeqCst), before);
     node.tick().await;
     assert!(
-        node.counted.calls.load(Ordering::SeqCst) <= before + 2,
-        "one touch (and a purge)"
+        node.counted.calls.load(Ordering::SeqCst) <= before + 3,
+        "a touch and a ping, and now and then a purge"
     );
 
     clock.pass(30 * SECOND);
@@ -137,13 +137,8 @@ pub async fn entering_again_makes_the_old_cookie_worthless(home: Home) {
     assert_eq!(there.worth(&new, "billing").await, "live");
     assert_eq!(there.worth(&old, "billing").await, "ended");
     assert_eq!(here.worth(&old, "billing").await, "ended");
-    assert_eq!(
-        here.sessions
-            .end(id_of(&portal), EndCause::SignedOut)
-            .await
-            .unwrap(),
-        true
-    );
+    let ended = here.sessions.end(id_of(&portal), EndCause::SignedOut).await;
+    assert!(ended.unwrap());
     assert!(here.enter_as(&portal, "billing", false).await.is_none());
 }
 
@@ -669,4 +664,49 @@ pub async fn unused_records_are_let_go_of(home: Home) {
         "and nothing was lost with them"
     );
     assert!(node.counted.from_store.load(Ordering::SeqCst) > before);
+}
+
+pub async fn what_runs_beside_the_requests_stops_when_told(home: Home) {
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let portal = node.sign_in().await;
+    let emr = node.enter(&portal, "emr").await;
+    clock.pass(MINUTE);
+    assert_eq!(node.act(&emr, "emr").await, "live");
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(Arc::clone(&node.sessions).run(stopped));
+    stop.send(true).unwrap();
+    tokio::time::timeout(SECOND, running)
+        .await
+        .unwrap()
+        .unwrap();
+    let seen = home
+        .open()
+        .await
+        .last_seen(id_of(&emr))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        seen.anywhere,
+        Some(clock.now()),
+        "and has written everything"
+    );
+}
+
+pub async fn the_store_is_asked_before_a_fresh_record_is_taken_for_idle(home: Home) {
+    let clock = TestClock::new();
+    let (here, there) = (home.node(&clock).await, home.node(&clock).await);
+    let portal = here.sign_in().await;
+    let billing = here.enter(&portal, "billing").await;
+    clock.set(START.plus(2 * HOUR).minus(10 * SECOND));
+    assert_eq!(there.worth(&billing, "billing").await, "live");
+    clock.pass(5 * SECOND);
+    assert_eq!(here.act(&billing, "billing").await, "live");
+    clock.set(START.plus(2 * HOUR).plus(MILLI));
+    assert_eq!(
+        there.worth(&billing, "billing").await,
+        "live",
+        "seen elsewhere 5 s ago"
+    );
 }
