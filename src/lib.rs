@@ -2,9 +2,15 @@
 //!
 //! The rooms of the house, from the outside in, are described in `docs/architecture.md`.
 
+pub mod app;
 pub mod cli;
+pub mod config;
+pub mod demo;
 pub mod directory;
 pub mod gate;
+pub mod observe;
 pub mod pages;
 pub mod portal;
+pub mod proxy;
+pub mod policies;
 pub mod sessions;

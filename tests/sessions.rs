@@ -1,13 +1,18 @@
 //! One suite over both stores, and the story of sessions on one node and on several.
 
-#[path = "support/nodes.rs"]
-mod nodes;
-#[path = "support/redis.rs"]
-mod redis_server;
+// A failed expectation is how a test reports, also in what tests share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "sessions/command.rs"]
+mod command;
 #[path = "sessions/model.rs"]
 mod model;
+#[path = "support/nodes.rs"]
+mod nodes;
 #[path = "sessions/outage.rs"]
 mod outage;
+#[path = "support/redis.rs"]
+mod redis_server;
 #[path = "sessions/stores.rs"]
 mod stores;
 #[path = "sessions/story.rs"]
@@ -57,5 +62,6 @@ over_both_stores! {
     story::assertions_are_signed_anew_before_they_end,
     story::the_store_holds_nothing_that_is_a_cookie,
     story::unused_records_are_let_go_of,
+    command::a_command_lists_and_revokes_beside_a_gateway,
     model::stores_do_what_the_model_does,
 }

@@ -1,3 +1,148 @@
-//! The command line: one file per verb.
+//! Arguments in, exit code out: one file for each verb.
 
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod explain;
 pub mod people;
+pub mod run;
+pub mod sessions;
+mod world;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::StartError;
+use crate::config::{self, Problems, Settings};
+
+/// The thing asked for is not so.
+const NOT_SO: u8 = 1;
+/// Bad configuration (sysexits calls it 78; the interface says 64).
+const BAD_CONFIGURATION: u8 = 64;
+
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, about = "One front door for web applications that can't be changed any more")]
+struct Arguments {
+    /// The configuration
+    #[arg(long, global = true, default_value = "gateway.toml", value_name = "FILE")]
+    config: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves until SIGTERM or SIGINT, and reloads on SIGHUP and when files change
+    Run,
+    /// Shows everything on this machine, with no other server
+    Demo(demo::DemoArgs),
+    /// Reads gateway.toml, certificates and every policy, and prints all that is wrong
+    Check,
+    /// Asks the policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// People, companies and accounts
+    People(people::People),
+    /// Sign-ins that are going on
+    Sessions(sessions::SessionsArgs),
+    /// The audit trail
+    Audit(audit::AuditArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyVerb {
+    /// What would be decided, and every rule met or missed on the way
+    Explain {
+        #[command(flatten)]
+        question: explain::ExplainArgs,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What went wrong, with the exit code that says whose fault it is.
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn not_so(message: impl ToString) -> Failure {
+        Failure { code: NOT_SO, message: message.to_string() }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Failure {
+        Failure { code: BAD_CONFIGURATION, message: problems.to_string() }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        match error {
+            StartError::Configuration(problems) => problems.into(),
+            other => Failure::not_so(other),
+        }
+    }
+}
+
+/// Parses the arguments of this process and does what they say.
+pub fn main() -> ExitCode {
+    // Pingora would install another provider otherwise; the first one stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let arguments = Arguments::parse();
+    match act(&arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "{}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn act(arguments: &Arguments) -> Result<u8, Failure> {
+    let file = arguments.config.as_path();
+    match &arguments.verb {
+        Verb::Run => run::run(file),
+        Verb::Demo(demo) => demo::demo(demo),
+        Verb::Check => check::check(file, std::env::vars(), &[], world::now(), &mut std::io::stdout())
+            .map_err(Failure::not_so),
+        Verb::Policy(PolicyVerb::Explain { question, json }) => {
+            let settings = settings(file)?;
+            in_runtime(world::explain(&settings, question, *json))
+        }
+        Verb::People(people) => {
+            let settings = settings(file)?;
+            in_runtime(world::people(&settings, people))
+        }
+        Verb::Sessions(sessions) => {
+            let settings = settings(file)?;
+            in_runtime(world::sessions(&settings, sessions))
+        }
+        Verb::Audit(audit) => {
+            let trail = settings(file)?.store.data_dir.join("audit.jsonl");
+            audit::run(audit, &trail, &mut std::io::stdout(), &mut std::io::stderr()).map_err(Failure::not_so)
+        }
+    }
+}
+
+fn settings(file: &Path) -> Result<Settings, Failure> {
+    Ok(config::load(file, std::env::vars(), &[])?)
+}
+
+/// Runs one command of the command line to its end.
+fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::not_so)?
+        .block_on(work)
+}
+//! The verbs of the command line.
+
+pub mod sessions;

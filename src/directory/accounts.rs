@@ -18,7 +18,10 @@ impl Directory {
 
     /// The accounts that are linked with this person, by product.
     pub async fn accounts_of(&self, person: &PersonId) -> Result<Vec<Account>, DirectoryError> {
-        let rows = self.pool().rows(sql::ACCOUNTS_OF, &[Value::Text(person.as_str())]).await?;
+        let rows = self
+            .pool()
+            .rows(sql::ACCOUNTS_OF, &[Value::Text(person.as_str())])
+            .await?;
         rows.iter().map(Account::read).collect()
     }
 
@@ -52,7 +55,11 @@ impl Directory {
             Value::Text(&hash.0),
             Value::Number(now.millis()),
         ];
-        Ok(self.pool().write(sql::ACCOUNT_SET_PASSWORD, &values).await? == 1)
+        Ok(self
+            .pool()
+            .write(sql::ACCOUNT_SET_PASSWORD, &values)
+            .await?
+            == 1)
     }
 }
 

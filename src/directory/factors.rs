@@ -14,7 +14,10 @@ use crate::gate::time::Moment;
 impl Directory {
     /// A person's factors, oldest first.
     pub async fn factors(&self, person: &PersonId) -> Result<Vec<Factor>, DirectoryError> {
-        let rows = self.pool().rows(sql::FACTORS, &[Value::Text(person.as_str())]).await?;
+        let rows = self
+            .pool()
+            .rows(sql::FACTORS, &[Value::Text(person.as_str())])
+            .await?;
         rows.iter().map(Factor::read).collect()
     }
 
@@ -26,12 +29,18 @@ impl Directory {
         &self,
         factor: &str,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, DirectoryError> {
-        let Some(row) = self.pool().row(sql::FACTOR_SECRET, &[Value::Text(factor)]).await? else {
+        let Some(row) = self
+            .pool()
+            .row(sql::FACTOR_SECRET, &[Value::Text(factor)])
+            .await?
+        else {
             return Ok(None);
         };
         let person: PersonId = row.parsed("person_id")?;
         let sealed: Vec<u8> = row.value("secret")?;
-        let secret = self.seal().open(&sealed, &secret_of(&key_of(&person, factor)))?;
+        let secret = self
+            .seal()
+            .open(&sealed, &secret_of(&key_of(&person, factor)))?;
         Ok(Some(secret))
     }
 
@@ -72,14 +81,20 @@ impl Directory {
         step: i64,
         now: Moment,
     ) -> Result<bool, DirectoryError> {
-        let values = [Value::Text(factor), Value::Number(step), Value::Number(now.millis())];
+        let values = [
+            Value::Text(factor),
+            Value::Number(step),
+            Value::Number(now.millis()),
+        ];
         Ok(self.pool().write(sql::FACTOR_SPEND_STEP, &values).await? == 1)
     }
 
     /// Removes every factor of a person; returns how many there were. The caller ends the
     /// person's sessions.
     pub async fn remove_factors(&self, person: &PersonId) -> Result<u64, DirectoryError> {
-        self.pool().write(sql::FACTORS_REMOVE, &[Value::Text(person.as_str())]).await
+        self.pool()
+            .write(sql::FACTORS_REMOVE, &[Value::Text(person.as_str())])
+            .await
     }
 }
 
@@ -95,7 +110,9 @@ impl Factor {
             person: row.parsed("person_id")?,
             kind,
             created_at: Moment::from_millis(row.value("created_at")?),
-            last_used_at: row.value::<Option<i64>>("last_used_at")?.map(Moment::from_millis),
+            last_used_at: row
+                .value::<Option<i64>>("last_used_at")?
+                .map(Moment::from_millis),
         })
     }
 }
@@ -107,7 +124,11 @@ fn key_of(person: &PersonId, factor: &str) -> String {
 }
 
 fn secret_of(key: &str) -> RowName<'_> {
-    RowName { table: "factors", column: "secret", key }
+    RowName {
+        table: "factors",
+        column: "secret",
+        key,
+    }
 }
 
 fn random_id() -> Result<String, DirectoryError> {

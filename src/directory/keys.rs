@@ -42,8 +42,25 @@ impl Directory {
         now: Moment,
     ) -> Result<(), DirectoryError> {
         let sealed = self.seal().seal(pkcs8, &key_row(id))?;
-        let values = [Value::Text(id), Value::Bytes(&sealed), Value::Number(now.millis())];
-        self.pool().write(sql::SIGNING_KEY_ADD, &values).await.map(drop)
+        let values = [
+            Value::Text(id),
+            Value::Bytes(&sealed),
+            Value::Number(now.millis()),
+        ];
+        self.pool()
+            .write(sql::SIGNING_KEY_ADD, &values)
+            .await
+            .map(drop)
+    }
+
+    /// Takes a key out of use on every gateway; false when it is gone already. What it signed must
+    /// have expired.
+    pub async fn remove_signing_key(&self, id: &str) -> Result<bool, DirectoryError> {
+        let removed = self
+            .pool()
+            .write(sql::SIGNING_KEY_REMOVE, &[Value::Text(id)])
+            .await?;
+        Ok(removed == 1)
     }
 
     fn open_key(&self, row: &Row) -> Result<SigningKey, DirectoryError> {
@@ -58,5 +75,9 @@ impl Directory {
 }
 
 fn key_row(id: &str) -> RowName<'_> {
-    RowName { table: "signing_keys", column: "pkcs8", key: id }
+    RowName {
+        table: "signing_keys",
+        column: "pkcs8",
+        key: id,
+    }
 }

@@ -123,7 +123,9 @@ impl Directory {
     pub async fn open(url: &str, master: &MasterKey) -> Result<Directory, DirectoryError> {
         let seal = Seal::under(master)?;
         let pool = Pool::open(url).await?;
-        Ok(Directory { inner: Arc::new(Inner { pool, seal }) })
+        Ok(Directory {
+            inner: Arc::new(Inner { pool, seal }),
+        })
     }
 
     /// Asks the database for a sign of life; answers within 3 s.

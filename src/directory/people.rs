@@ -6,17 +6,28 @@ use crate::gate::name::{CompanyId, PersonId, ProductId};
 
 impl Directory {
     pub async fn company(&self, id: &CompanyId) -> Result<Option<Company>, DirectoryError> {
-        let row = self.pool().row(sql::COMPANY, &[Value::Text(id.as_str())]).await?;
+        let row = self
+            .pool()
+            .row(sql::COMPANY, &[Value::Text(id.as_str())])
+            .await?;
         row.as_ref().map(Company::read).transpose()
     }
 
     /// All companies, by id.
     pub async fn companies(&self) -> Result<Vec<Company>, DirectoryError> {
-        self.pool().rows(sql::COMPANIES, &[]).await?.iter().map(Company::read).collect()
+        self.pool()
+            .rows(sql::COMPANIES, &[])
+            .await?
+            .iter()
+            .map(Company::read)
+            .collect()
     }
 
     pub async fn person(&self, id: &PersonId) -> Result<Option<Person>, DirectoryError> {
-        let row = self.pool().row(sql::PERSON, &[Value::Text(id.as_str())]).await?;
+        let row = self
+            .pool()
+            .row(sql::PERSON, &[Value::Text(id.as_str())])
+            .await?;
         row.as_ref().map(Person::read).transpose()
     }
 
@@ -33,7 +44,11 @@ impl Directory {
         let limit = Value::Number(i64::from(limit));
         let offset = Value::Number(i64::try_from(offset).unwrap_or(i64::MAX));
         let rows = match company {
-            None => self.pool().rows(sql::PEOPLE, &[Value::Text(&pattern), limit, offset]).await?,
+            None => {
+                self.pool()
+                    .rows(sql::PEOPLE, &[Value::Text(&pattern), limit, offset])
+                    .await?
+            }
             Some(company) => {
                 let company = Value::Text(company.as_str());
                 let values = [Value::Text(&pattern), limit, offset, company];
@@ -44,8 +59,15 @@ impl Directory {
     }
 
     /// False when there is no such person. The caller ends the person's sessions.
-    pub async fn set_disabled(&self, person: &PersonId, disabled: bool) -> Result<bool, DirectoryError> {
-        let values = [Value::Text(person.as_str()), Value::Number(i64::from(disabled))];
+    pub async fn set_disabled(
+        &self,
+        person: &PersonId,
+        disabled: bool,
+    ) -> Result<bool, DirectoryError> {
+        let values = [
+            Value::Text(person.as_str()),
+            Value::Number(i64::from(disabled)),
+        ];
         Ok(self.pool().write(sql::PERSON_DISABLE, &values).await? == 1)
     }
 
@@ -57,13 +79,20 @@ impl Directory {
     ) -> Result<bool, DirectoryError> {
         let product = product.map(ProductId::as_str);
         let values = [Value::Text(person.as_str()), Value::TextOrNull(product)];
-        Ok(self.pool().write(sql::PERSON_DEFAULT_PRODUCT, &values).await? == 1)
+        Ok(self
+            .pool()
+            .write(sql::PERSON_DEFAULT_PRODUCT, &values)
+            .await?
+            == 1)
     }
 }
 
 impl Company {
     fn read(row: &Row) -> Result<Company, DirectoryError> {
-        Ok(Company { id: row.parsed("id")?, name: row.value("name")? })
+        Ok(Company {
+            id: row.parsed("id")?,
+            name: row.value("name")?,
+        })
     }
 }
 
@@ -91,7 +120,12 @@ impl Person {
 /// A LIKE pattern in which the person's own `%` and `_` are letters.
 fn containing(search: &str) -> String {
     let mut pattern = String::from("%");
-    for letter in search.trim().to_lowercase().chars().filter(|letter| *letter != '\0') {
+    for letter in search
+        .trim()
+        .to_lowercase()
+        .chars()
+        .filter(|letter| *letter != '\0')
+    {
         if matches!(letter, '%' | '_' | '!') {
             pattern.push('!');
         }

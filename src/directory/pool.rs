@@ -28,7 +28,10 @@ const POSTGRES_CONNECTIONS: u32 = 10;
 
 pub(super) enum Pool {
     /// SQLite allows one writer at a time: ours queue for a connection instead of for a lock.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -73,7 +76,9 @@ async fn in_time<T>(
 ) -> Result<T, DirectoryError> {
     match timeout(STATEMENT, answer).await {
         Ok(answer) => answer.map_err(DirectoryError::from),
-        Err(_) => Err(DirectoryError::Unavailable(format!("no answer in {STATEMENT:?}"))),
+        Err(_) => Err(DirectoryError::Unavailable(format!(
+            "no answer in {STATEMENT:?}"
+        ))),
     }
 }
 
@@ -124,12 +129,12 @@ impl Pool {
         values: &[Value<'_>],
     ) -> Result<u64, DirectoryError> {
         match self {
-            Pool::Sqlite { writer, .. } => {
-                Ok(in_time(bound!(statement, values).execute(writer)).await?.rows_affected())
-            }
-            Pool::Postgres(pool) => {
-                Ok(in_time(bound!(statement, values).execute(pool)).await?.rows_affected())
-            }
+            Pool::Sqlite { writer, .. } => Ok(in_time(bound!(statement, values).execute(writer))
+                .await?
+                .rows_affected()),
+            Pool::Postgres(pool) => Ok(in_time(bound!(statement, values).execute(pool))
+                .await?
+                .rows_affected()),
         }
     }
 
@@ -137,11 +142,18 @@ impl Pool {
         match self {
             // Takes the write lock at once: a transaction that reads first and writes later can't
             // be refused in the middle.
-            Pool::Sqlite { writer, .. } => {
-                in_time(writer.begin_with("BEGIN IMMEDIATE")).await.map(Transaction::Sqlite)
-            }
+            Pool::Sqlite { writer, .. } => in_time(writer.begin_with("BEGIN IMMEDIATE"))
+                .await
+                .map(Transaction::Sqlite),
             Pool::Postgres(pool) => in_time(pool.begin()).await.map(Transaction::Postgres),
         }
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), DirectoryError> {
+        timeout(ACQUIRE, self.row(sql::PING, &[]))
+            .await
+            .map_err(|_| DirectoryError::Unavailable(format!("no answer in {ACQUIRE:?}")))?
+            .map(drop)
     }
 
     pub(super) async fn close(&self) {
@@ -171,13 +183,11 @@ impl Transaction {
     ) -> Result<Vec<Row>, DirectoryError> {
         match self {
             Transaction::Sqlite(transaction) => {
-                let rows =
-                    in_time(bound!(statement, values).fetch_all(&mut **transaction)).await?;
+                let rows = in_time(bound!(statement, values).fetch_all(&mut **transaction)).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Transaction::Postgres(transaction) => {
-                let rows =
-                    in_time(bound!(statement, values).fetch_all(&mut **transaction)).await?;
+                let rows = in_time(bound!(statement, values).fetch_all(&mut **transaction)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -211,7 +221,10 @@ impl Transaction {
 impl Row {
     pub(super) fn value<T>(&self, column: &'static str) -> Result<T, DirectoryError>
     where
-        T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>,
+        T: for<'r> Decode<'r, Sqlite>
+            + Type<Sqlite>
+            + for<'r> Decode<'r, Postgres>
+            + Type<Postgres>,
     {
         let value = match self {
             Row::Sqlite(row) => row.try_get(column),
@@ -222,7 +235,10 @@ impl Row {
     }
 
     /// Reads text into a name or a list that has rules of its own.
-    pub(super) fn parsed<T: TryFrom<String>>(&self, column: &'static str) -> Result<T, DirectoryError> {
+    pub(super) fn parsed<T: TryFrom<String>>(
+        &self,
+        column: &'static str,
+    ) -> Result<T, DirectoryError> {
         T::try_from(self.value(column)?)
             .map_err(|_| DirectoryError::Corrupt(format!("column {column}")))
     }
@@ -248,7 +264,15 @@ impl Row {
 
 async fn open_sqlite(path: &str) -> Result<Pool, DirectoryError> {
     if path.is_empty() {
-        return Err(DirectoryError::Address(String::from("\"sqlite:\" without a path")));
+        return Err(DirectoryError::Address(String::from(
+            "\"sqlite:\" without a path",
+        )));
+    }
+    if path == ":memory:" {
+        // Each connection would have its own.
+        return Err(DirectoryError::Address(String::from(
+            "\"sqlite::memory:\": a file is needed",
+        )));
     }
     make_private(Path::new(path))
         .map_err(|error| DirectoryError::Address(format!("{path}: {error}")))?;
@@ -268,7 +292,10 @@ async fn open_sqlite(path: &str) -> Result<Pool, DirectoryError> {
         .map_err(blame)?;
     // sqlx has no lock of its own here: the write lock keeps two processes from migrating at once.
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(blame)?;
-    MIGRATIONS.run_direct(None, &mut *transaction, false).await.map_err(migration_failed)?;
+    MIGRATIONS
+        .run_direct(None, &mut *transaction, false)
+        .await
+        .map_err(migration_failed)?;
     transaction.commit().await.map_err(blame)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
@@ -345,21 +372,16 @@ impl From<sqlx::Error> for DirectoryError {
             sqlx::Error::Database(error) if error.is_unique_violation() => {
                 DirectoryError::Conflict(error.constraint().unwrap_or("a unique index").to_owned())
             }
-            sqlx::Error::ColumnDecode { index, .. } => DirectoryError::Corrupt(format!("column {index}")),
-            sqlx::Error::ColumnNotFound(column) => DirectoryError::Corrupt(format!("column {column}")),
+            sqlx::Error::ColumnDecode { index, .. } => {
+                DirectoryError::Corrupt(format!("column {index}"))
+            }
+            sqlx::Error::ColumnNotFound(column) => {
+                DirectoryError::Corrupt(format!("column {column}"))
+            }
             sqlx::Error::PoolTimedOut => {
                 DirectoryError::Unavailable(String::from("no free connection in time"))
             }
             error => DirectoryError::Unavailable(error.to_string()),
         }
-    }
-}
-
-impl Pool {
-    pub(super) async fn ping(&self) -> Result<(), DirectoryError> {
-        timeout(ACQUIRE, self.row(sql::PING, &[]))
-            .await
-            .map_err(|_| DirectoryError::Unavailable(format!("no answer in {ACQUIRE:?}")))?
-            .map(drop)
     }
 }

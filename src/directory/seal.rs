@@ -57,13 +57,20 @@ impl MasterKey {
     /// # Errors
     /// A missing file, one that others can read, and one that does not hold 32 bytes.
     pub fn read(path: &Path) -> Result<MasterKey, MasterKeyError> {
-        let unreadable = |error| MasterKeyError::Unreadable { path: path.to_owned(), error };
+        let unreadable = |error| MasterKeyError::Unreadable {
+            path: path.to_owned(),
+            error,
+        };
         let file = File::open(path).map_err(unreadable)?;
         refuse_open_to_others(path, &file.metadata().map_err(unreadable)?)?;
         let mut text = Zeroizing::new(Vec::new());
-        file.take(LONGEST_FILE).read_to_end(&mut text).map_err(unreadable)?;
-        MasterKey::parse(&text)
-            .ok_or_else(|| MasterKeyError::Wrong { path: path.to_owned(), rule: RULE })
+        file.take(LONGEST_FILE)
+            .read_to_end(&mut text)
+            .map_err(unreadable)?;
+        MasterKey::parse(&text).ok_or_else(|| MasterKeyError::Wrong {
+            path: path.to_owned(),
+            rule: RULE,
+        })
     }
 
     /// Reads the key, or makes it with mode 0600 when there is no file. Of two processes that
@@ -73,7 +80,9 @@ impl MasterKey {
         random: impl FnOnce() -> [u8; 32],
     ) -> Result<MasterKey, MasterKeyError> {
         match MasterKey::read(path) {
-            Err(MasterKeyError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+            Err(MasterKeyError::Unreadable { error, .. })
+                if error.kind() == io::ErrorKind::NotFound =>
+            {
                 make(path, &MasterKey(random())).map_err(|error| MasterKeyError::Unwritable {
                     path: path.to_owned(),
                     error,
@@ -136,7 +145,10 @@ impl Seal {
         let name = master.derive("seal key id");
         let id = name.first_chunk().copied().unwrap_or_default();
         let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| SealError::Form)?;
-        Ok(Seal { key: LessSafeKey::new(key), id })
+        Ok(Seal {
+            key: LessSafeKey::new(key),
+            id,
+        })
     }
 
     /// `version ‖ key id ‖ nonce ‖ ciphertext ‖ tag`.
@@ -203,7 +215,11 @@ impl fmt::Debug for Seal {
 /// Written beside and then linked: nobody ever reads half a key, and of two makers one wins.
 fn make(path: &Path, key: &MasterKey) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        let mut folders = fs::DirBuilder::new();
+        folders.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folders, 0o700);
+        folders.create(folder)?;
     }
     let draft = path.with_extension(format!("new-{}", std::process::id()));
     drop(fs::remove_file(&draft));
@@ -231,7 +247,10 @@ fn refuse_open_to_others(path: &Path, metadata: &fs::Metadata) -> Result<(), Mas
     if mode & 0o077 == 0 {
         Ok(())
     } else {
-        Err(MasterKeyError::Open { path: path.to_owned(), mode })
+        Err(MasterKeyError::Open {
+            path: path.to_owned(),
+            mode,
+        })
     }
 }
 
@@ -241,7 +260,11 @@ fn refuse_open_to_others(_: &Path, _: &fs::Metadata) -> Result<(), MasterKeyErro
 }
 
 fn from_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     text.chunks_exact(2)
         .map(|pair| match pair {
             [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
@@ -271,7 +294,10 @@ mod tests {
         use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
         let prk = Salt::new(HKDF_SHA256, b"vestibule").extract(&[9; 32]);
         let mut expected = [0; 32];
-        prk.expand(&[b"a purpose"], HKDF_SHA256).unwrap().fill(&mut expected).unwrap();
+        prk.expand(&[b"a purpose"], HKDF_SHA256)
+            .unwrap()
+            .fill(&mut expected)
+            .unwrap();
         assert_eq!(MasterKey::from_bytes([9; 32]).derive("a purpose"), expected);
     }
 
@@ -298,7 +324,10 @@ mod tests {
         let path = folder.path().join("data/master.key");
         let made = MasterKey::read_or_make(&path, || [5; 32]).unwrap();
         assert_eq!(made.0, [5; 32]);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         let read = MasterKey::read_or_make(&path, || [6; 32]).unwrap();
         assert_eq!(read.0, [5; 32]);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
@@ -326,7 +355,13 @@ mod tests {
         for form in [bytes.as_slice(), base64.as_bytes(), hex.as_bytes()] {
             assert_eq!(MasterKey::parse(form).unwrap().0, bytes);
         }
-        for wrong in [&b""[..], &[1; 31], &[1; 33], b"c2hvcnQ=", "zz".repeat(32).as_bytes()] {
+        for wrong in [
+            &b""[..],
+            &[1; 31],
+            &[1; 33],
+            b"c2hvcnQ=",
+            "zz".repeat(32).as_bytes(),
+        ] {
             assert!(MasterKey::parse(wrong).is_none());
         }
     }

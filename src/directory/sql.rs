@@ -63,3 +63,4 @@ pub(super) const SIGNING_KEYS: &str =
     "SELECT id, pkcs8, created_at FROM signing_keys ORDER BY created_at, id";
 pub(super) const SIGNING_KEY_ADD: &str =
     "INSERT INTO signing_keys (id, pkcs8, created_at) VALUES ($1, $2, $3)";
+pub(super) const SIGNING_KEY_REMOVE: &str = "DELETE FROM signing_keys WHERE id = $1";

@@ -11,6 +11,7 @@ pub mod ceremony;
 pub mod cookies;
 pub mod decide;
 pub mod facts;
+pub mod handover;
 pub mod headers;
 pub mod host;
 pub mod identity;

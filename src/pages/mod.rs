@@ -206,3 +206,7 @@ pub struct Settings {
     pub on: bool,
     pub hidden: Hidden,
 }
+
+/// `X-Request-Id`, for pages, logs and the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct RequestId(pub String);

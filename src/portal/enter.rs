@@ -13,6 +13,7 @@ use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{State, accounts, cookies};
 use crate::gate::decide::found as known_session;
+use crate::gate::handover::Handover;
 use crate::gate::product::Product;
 use crate::gate::return_to::ReturnTo;
 use crate::gate::session::{Found, Known, Standing, Token, standing};
@@ -115,7 +116,12 @@ fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answe
         .map(|secret| secret.hash())
         .or_else(|| visit.browser());
     let bind = bind.map(|bind| bind.to_text()).unwrap_or_default();
-    let login = super::links::login_url(&state.portal_origin, url, &bind, None);
+    let login = Handover {
+        wanted: url,
+        bind: Some(&bind),
+        ..Handover::default()
+    }
+    .login_url(&state.portal_origin);
     let mut response = found(&format!("{login}&again={round}"))?;
     if let Some(secret) = fresh {
         cookies::set_session(&mut response, &Token::Visitor(secret));

@@ -2,7 +2,7 @@
 //! No rule lives here: forms are read, the gate is asked, answers are written.
 //!
 //! The proxy puts three things into a request's extensions: `Arc<Facts>`, [`Known`] and
-//! [`RequestId`]. Without them a request is refused.
+//! [`RequestId`](crate::pages::RequestId). Without them a request is refused.
 //!
 //! [`Known`]: crate::gate::session::Known
 
@@ -19,7 +19,6 @@ mod factor;
 mod fields;
 mod finish;
 mod keys;
-pub mod links;
 mod login;
 mod own;
 mod password;
@@ -47,7 +46,6 @@ use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
 pub use keys::Keys;
-pub use visit::RequestId;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 16 * 1024;

@@ -14,10 +14,7 @@ use crate::gate::cookies;
 use crate::gate::facts::{Facts, Presented, Site};
 use crate::gate::product::Product;
 use crate::gate::session::{Known, Secret, SecretHash, Token};
-
-/// `X-Request-Id`, for pages, logs and the audit trail.
-#[derive(Debug, Clone, Default)]
-pub struct RequestId(pub String);
+use crate::pages::RequestId;
 
 pub struct Visit {
     pub facts: Arc<Facts>,

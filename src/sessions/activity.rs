@@ -43,7 +43,10 @@ pub struct Mark {
 impl Mark {
     fn new() -> Mark {
         let never = Moment::EPOCH.millis();
-        Mark { seen: AtomicI64::new(never), written: AtomicI64::new(never) }
+        Mark {
+            seen: AtomicI64::new(never),
+            written: AtomicI64::new(never),
+        }
     }
 
     pub fn seen(&self) -> Moment {
@@ -130,9 +133,17 @@ impl Activity {
     }
 
     /// Whether what was seen must be in the store before anybody is let through on it.
-    pub fn is_urgent(&self, here: &Mark, limits: Limits, started_at: Moment, entered_at: Moment) -> bool {
+    pub fn is_urgent(
+        &self,
+        here: &Mark,
+        limits: Limits,
+        started_at: Moment,
+        entered_at: Moment,
+    ) -> bool {
         self.anywhere.must_be_written(limits.idle, started_at)
-            || limits.product_idle.is_some_and(|idle| here.must_be_written(idle, entered_at))
+            || limits
+                .product_idle
+                .is_some_and(|idle| here.must_be_written(idle, entered_at))
     }
 
     fn unwritten(&self) -> Vec<Stamp> {
@@ -186,7 +197,10 @@ impl WriteBehind {
 
     #[cfg(test)]
     fn is_empty(&self) -> bool {
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 }
 
@@ -231,7 +245,11 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn limits(product_idle: Option<Duration>) -> Limits {
-        Limits { maximum: 12 * HOUR, idle: 8 * HOUR, product_idle }
+        Limits {
+            maximum: 12 * HOUR,
+            idle: 8 * HOUR,
+            product_idle,
+        }
     }
 
     fn seen_at(secs: i64) -> (Arc<Activity>, Arc<Mark>) {

@@ -40,7 +40,9 @@ pub struct SigningKey {
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SigningKey")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +70,9 @@ struct Key {
 impl Assertions {
     /// Refuses an empty list and a key that is not one.
     pub fn new(keys: Vec<SigningKey>) -> Result<Assertions, AssertionError> {
-        Ok(Assertions { keys: ArcSwap::from_pointee(read_keys(&keys)?) })
+        Ok(Assertions {
+            keys: ArcSwap::from_pointee(read_keys(&keys)?),
+        })
     }
 
     /// Takes over another set of keys; the set in force stays when this one is refused.
@@ -111,7 +115,10 @@ fn signer(keys: &[Key], now: Moment) -> Option<&Key> {
 }
 
 fn read_keys(keys: &[SigningKey]) -> Result<Vec<Key>, AssertionError> {
-    let mut read = keys.iter().map(Key::read).collect::<Result<Vec<Key>, AssertionError>>()?;
+    let mut read = keys
+        .iter()
+        .map(Key::read)
+        .collect::<Result<Vec<Key>, AssertionError>>()?;
     if read.is_empty() {
         return Err(AssertionError::NoKey);
     }
@@ -135,9 +142,8 @@ impl Key {
     fn jwk(&self) -> serde_json::Value {
         // An uncompressed point: 4, x, y (SEC 1, 2.3.3).
         let point = self.pair.public_key().as_ref();
-        let part = |from: usize| {
-            URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default())
-        };
+        let part =
+            |from: usize| URL_SAFE_NO_PAD.encode(point.get(from..from + 32).unwrap_or_default());
         json!({
             "kty": "EC",
             "crv": "P-256",
@@ -190,14 +196,19 @@ mod tests {
         let token = assertions.sign(&claims(10_000)).unwrap();
         let token = token.to_str().unwrap();
         let head = decode_header(token).unwrap();
-        assert_eq!((head.alg, head.typ.as_deref()), (Algorithm::ES256, Some("JWT")));
+        assert_eq!(
+            (head.alg, head.typ.as_deref()),
+            (Algorithm::ES256, Some("JWT"))
+        );
 
         let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(assertions.jwks()).unwrap();
         let published = DecodingKey::from_jwk(set.find("a").unwrap()).unwrap();
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_audience(&["https://emr.localhost"]);
         rules.validate_exp = false;
-        let read = decode::<serde_json::Value>(token, &published, &rules).unwrap().claims;
+        let read = decode::<serde_json::Value>(token, &published, &rules)
+            .unwrap()
+            .claims;
         assert_eq!(read["sub"], "kim");
         assert_eq!(read["exp"], 10_300);
 
@@ -222,9 +233,18 @@ mod tests {
     #[test]
     fn a_set_that_is_refused_leaves_the_old_one_in_force() {
         let assertions = Assertions::new(vec![key("a", 0)]).unwrap();
-        let wrong = SigningKey { pkcs8: Zeroizing::new(vec![1, 2, 3]), ..key("b", 0) };
-        assert!(matches!(assertions.replace_keys(vec![wrong]), Err(AssertionError::WrongKey(_))));
-        assert!(matches!(assertions.replace_keys(vec![]), Err(AssertionError::NoKey)));
+        let wrong = SigningKey {
+            pkcs8: Zeroizing::new(vec![1, 2, 3]),
+            ..key("b", 0)
+        };
+        assert!(matches!(
+            assertions.replace_keys(vec![wrong]),
+            Err(AssertionError::WrongKey(_))
+        ));
+        assert!(matches!(
+            assertions.replace_keys(vec![]),
+            Err(AssertionError::NoKey)
+        ));
         assert_eq!(kid(&assertions, 10_000), "a");
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use crate::gate::name::{ProductId, SessionId};
 use crate::gate::product::Product;
-use crate::gate::session::{LastSeen, Presence, Seen, SecretHash, Session};
+use crate::gate::session::{LastSeen, Presence, SecretHash, Seen, Session};
 use crate::gate::time::Moment;
 
 use super::activity::{Activity, Mark};
@@ -118,12 +118,20 @@ impl Record {
             .values()
             .map(|entry| entry.entered_at)
             .fold(session.started_at.max(session.password_at), Moment::max);
-        Arc::new(Record { session: Arc::new(session), activity, entries, awake_at })
+        Arc::new(Record {
+            session: Arc::new(session),
+            activity,
+            entries,
+            awake_at,
+        })
     }
 
     fn close_renewed(&self, session: &Session) {
         for entry in &self.entries {
-            let same = session.entries.get(&entry.product).is_some_and(|now| now.token == entry.token);
+            let same = session
+                .entries
+                .get(&entry.product)
+                .is_some_and(|now| now.token == entry.token);
             if !same {
                 entry.place.close();
             }
@@ -296,7 +304,11 @@ impl Cache {
                 Some((_, Slot::Ready(cached))) => Some(Arc::clone(cached)),
                 None => None,
             };
-            let flight = Flight { epoch: self.epoch(), before, outcome: OnceCell::new() };
+            let flight = Flight {
+                epoch: self.epoch(),
+                before,
+                outcome: OnceCell::new(),
+            };
             Operation::Insert(Slot::Loading(Arc::new(flight)))
         });
         let slot = match placed {
@@ -468,7 +480,11 @@ mod tests {
     }
 
     fn place<'c>(cached: &'c Cached, product: &str) -> &'c Place {
-        &cached.record.entry(&ProductId::parse(product).unwrap()).unwrap().place
+        &cached
+            .record
+            .entry(&ProductId::parse(product).unwrap())
+            .unwrap()
+            .place
     }
 
     #[test]
@@ -482,7 +498,10 @@ mod tests {
         let (flight, cached) = land(&cache, session(1, &[]));
         assert!(cache.publish(ID, &flight, &cached));
         assert!(cache.fresh(ID, Moment::from_secs(30), BOUND).is_some());
-        assert!(cache.fresh(ID, Moment::from_secs(31), BOUND).is_none(), "past the bound");
+        assert!(
+            cache.fresh(ID, Moment::from_secs(31), BOUND).is_none(),
+            "past the bound"
+        );
     }
 
     #[test]
@@ -500,10 +519,15 @@ mod tests {
         let cache = Cache::new();
         let (flight, first) = land(&cache, session(1, &[("emr", 1), ("billing", 2)]));
         assert!(cache.publish(ID, &flight, &first));
-        let (emr, billing) = (place(&first, "emr").leash(), place(&first, "billing").leash());
+        let (emr, billing) = (
+            place(&first, "emr").leash(),
+            place(&first, "billing").leash(),
+        );
         cache.changed(ID);
-        let (flight, second) =
-            land(&cache, session(2, &[("analytics", 4), ("emr", 1), ("billing", 3)]));
+        let (flight, second) = land(
+            &cache,
+            session(2, &[("analytics", 4), ("emr", 1), ("billing", 3)]),
+        );
         assert!(cache.publish(ID, &flight, &second));
         assert!(!emr.is_pulled());
         assert!(billing.is_pulled(), "its cookie was renewed");
@@ -517,7 +541,10 @@ mod tests {
         let cache = Cache::new();
         let (flight, cached) = land(&cache, session(1, &[("emr", 1)]));
         assert!(cache.publish(ID, &flight, &cached));
-        let emr = cached.record.entry(&ProductId::parse("emr").unwrap()).unwrap();
+        let emr = cached
+            .record
+            .entry(&ProductId::parse("emr").unwrap())
+            .unwrap();
         let leash = cached.leash(emr).unwrap();
         cache.evict(ID, &cached);
         assert_eq!(cache.len(), 1);

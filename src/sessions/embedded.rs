@@ -101,21 +101,42 @@ impl EmbeddedStore {
             .connect_with(options)
             .await
             .map_err(|error| cannot(&error))?;
-        sqlx::raw_sql(SCHEMA).execute(&pool).await.map_err(|error| cannot(&error))?;
+        sqlx::raw_sql(SCHEMA)
+            .execute(&pool)
+            .await
+            .map_err(|error| cannot(&error))?;
         let heard = latest_change(&pool).await?;
         let (events, _) = broadcast::channel(EVENTS);
         let changed = Arc::new(Notify::new());
-        let listener =
-            tokio::spawn(announce(pool.clone(), events.clone(), Arc::clone(&changed), heard));
-        Ok(EmbeddedStore { pool, events, changed, listener })
+        let listener = tokio::spawn(announce(
+            pool.clone(),
+            events.clone(),
+            Arc::clone(&changed),
+            heard,
+        ));
+        Ok(EmbeddedStore {
+            pool,
+            events,
+            changed,
+            listener,
+        })
     }
 
-    async fn ids(&self, column: &'static str, name: &str, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn ids(
+        &self,
+        column: &'static str,
+        name: &str,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         let query = match column {
             "person" => "SELECT id FROM sessions WHERE person = ? AND expires_at > ? ORDER BY id",
             _ => "SELECT id FROM sessions WHERE company = ? AND expires_at > ? ORDER BY id",
         };
-        let rows = sqlx::query(query).bind(name).bind(now.millis()).fetch_all(&self.pool).await?;
+        let rows = sqlx::query(query)
+            .bind(name)
+            .bind(now.millis())
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(|row| read_id(row, "id")).collect()
     }
 
@@ -142,7 +163,12 @@ impl EmbeddedStore {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn create(&self, session: &Session, now: Moment, life: Duration) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        session: &Session,
+        now: Moment,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         sqlx::query(
             "INSERT INTO sessions (id, version, person, company, expires_at, record)
              VALUES (?, ?, ?, ?, ?, ?)",
@@ -158,7 +184,11 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn load(&self, id: SessionId, now: Moment) -> Result<Option<(Session, LastSeen)>, StoreError> {
+    async fn load(
+        &self,
+        id: SessionId,
+        now: Moment,
+    ) -> Result<Option<(Session, LastSeen)>, StoreError> {
         let row = sqlx::query("SELECT record FROM sessions WHERE id = ? AND expires_at > ?")
             .bind(id.to_string())
             .bind(now.millis())
@@ -232,11 +262,19 @@ impl Store for EmbeddedStore {
         Ok(())
     }
 
-    async fn of_person(&self, person: &PersonId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_person(
+        &self,
+        person: &PersonId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.ids("person", person.as_str(), now).await
     }
 
-    async fn of_company(&self, company: &CompanyId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_company(
+        &self,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.ids("company", company.as_str(), now).await
     }
 
@@ -249,11 +287,13 @@ impl Store for EmbeddedStore {
     }
 
     async fn state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT value FROM states WHERE key = ? AND expires_at > ?")
-            .bind(key)
-            .bind(now.millis())
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT value FROM states WHERE key = ? AND expires_at > ?")
+                .bind(key)
+                .bind(now.millis())
+                .fetch_optional(&self.pool)
+                .await?,
+        )
     }
 
     async fn swap_state(
@@ -297,11 +337,13 @@ impl Store for EmbeddedStore {
     }
 
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar("DELETE FROM states WHERE key = ? AND expires_at > ? RETURNING value")
-            .bind(key)
-            .bind(now.millis())
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(sqlx::query_scalar(
+            "DELETE FROM states WHERE key = ? AND expires_at > ? RETURNING value",
+        )
+        .bind(key)
+        .bind(now.millis())
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -310,8 +352,14 @@ impl Store for EmbeddedStore {
     }
 
     async fn purge(&self, now: Moment) -> Result<(), StoreError> {
-        for query in ["DELETE FROM sessions WHERE expires_at <= ?", "DELETE FROM states WHERE expires_at <= ?"] {
-            sqlx::query(query).bind(now.millis()).execute(&self.pool).await?;
+        for query in [
+            "DELETE FROM sessions WHERE expires_at <= ?",
+            "DELETE FROM states WHERE expires_at <= ?",
+        ] {
+            sqlx::query(query)
+                .bind(now.millis())
+                .execute(&self.pool)
+                .await?;
         }
         sqlx::query("DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?")
             .bind(CHANGES_KEPT)
@@ -366,18 +414,22 @@ async fn announce(
 
 async fn latest_change(pool: &SqlitePool) -> Result<i64, StoreError> {
     // The sequence's own table knows the number also when the rows are gone.
-    let latest: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
-        .fetch_optional(pool)
-        .await?;
+    let latest: Option<i64> =
+        sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")
+            .fetch_optional(pool)
+            .await?;
     Ok(latest.unwrap_or(0))
 }
 
 async fn changes_since(pool: &SqlitePool, heard: i64) -> Result<Vec<(i64, SessionId)>, StoreError> {
-    let rows = sqlx::query("SELECT seq, session FROM changes WHERE seq > ? ORDER BY seq LIMIT 1000")
-        .bind(heard)
-        .fetch_all(pool)
-        .await?;
-    rows.iter().map(|row| Ok((row.try_get("seq")?, read_id(row, "session")?))).collect()
+    let rows =
+        sqlx::query("SELECT seq, session FROM changes WHERE seq > ? ORDER BY seq LIMIT 1000")
+            .bind(heard)
+            .fetch_all(pool)
+            .await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("seq")?, read_id(row, "session")?)))
+        .collect()
 }
 
 fn read_id(row: &SqliteRow, column: &str) -> Result<SessionId, StoreError> {
@@ -400,9 +452,9 @@ fn corrupt(error: &dyn std::fmt::Display) -> StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> StoreError {
         match error {
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
-                StoreError::Corrupt(error.to_string())
-            }
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::ColumnNotFound(_) => StoreError::Corrupt(error.to_string()),
             other => StoreError::Unavailable(other.to_string()),
         }
     }
@@ -412,7 +464,10 @@ impl From<sqlx::Error> for StoreError {
 /// side files the mode of the file itself.
 fn create_private(data_dir: &Path, path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)?;
     std::fs::OpenOptions::new()
         .create(true)
         .append(true)

@@ -52,7 +52,12 @@ impl Question<'_> {
     }
 
     fn standing(&self, record: &Record, entry: Option<&CachedEntry>) -> Standing {
-        standing(&record.session, record.seen(entry), self.limits(record), self.now)
+        standing(
+            &record.session,
+            record.seen(entry),
+            self.limits(record),
+            self.now,
+        )
     }
 }
 
@@ -65,11 +70,19 @@ impl Sessions {
         now: Moment,
     ) -> LookedUp {
         let (id, secret) = match presented {
-            Presented::Nothing | Presented::Token(Token::Visitor(_)) => return nobody(Stranger::New),
+            Presented::Nothing | Presented::Token(Token::Visitor(_)) => {
+                return nobody(Stranger::New);
+            }
             Presented::Malformed => return nobody(Stranger::Malformed),
             Presented::Token(Token::Session { id, secret }) => (*id, secret),
         };
-        let question = Question { id, secret, site, policies, now };
+        let question = Question {
+            id,
+            secret,
+            site,
+            policies,
+            now,
+        };
         let cached = self.cache.fresh(id, now, self.parts.settings.recheck);
         if let Some(cached) = &cached
             && let Some(found) = self.awake(&question, cached)
@@ -96,7 +109,11 @@ impl Sessions {
         Some(found)
     }
 
-    async fn ask_about(&self, question: &Question<'_>, mut cached: Option<Arc<Cached>>) -> LookedUp {
+    async fn ask_about(
+        &self,
+        question: &Question<'_>,
+        mut cached: Option<Arc<Cached>>,
+    ) -> LookedUp {
         self.parts.observer.looked_up("store");
         for _ in 0..ATTEMPTS {
             // A secret that does not fit what is cached may be newer than it: the browser can be
@@ -152,7 +169,9 @@ impl Sessions {
             Standing::OverIdle => Some(EndCause::Idle),
             Standing::OverProductIdle => None,
         };
-        let answer = self.found(question, record, entry).unwrap_or_else(unavailable);
+        let answer = self
+            .found(question, record, entry)
+            .unwrap_or_else(unavailable);
         match (over, entry) {
             (Some(cause), _) => {
                 if let Err(error) = self.end(question.id, cause).await {
@@ -168,7 +187,9 @@ impl Sessions {
     pub(super) fn product_fell_idle(&self, entry: &CachedEntry) {
         entry.place.cut();
         if entry.place.tell_idle() {
-            self.parts.observer.ended(Some(&entry.product), EndCause::ProductIdle);
+            self.parts
+                .observer
+                .ended(Some(&entry.product), EndCause::ProductIdle);
         }
     }
 
@@ -186,8 +207,16 @@ impl Sessions {
             (Site::Portal | Site::Product(_), _) => None,
         };
         let session = Arc::clone(&record.session);
-        let found = Found { session, seen: record.seen(entry), presence, grace: false };
-        Some(LookedUp { known: Known::Found(found), leash: None })
+        let found = Found {
+            session,
+            seen: record.seen(entry),
+            presence,
+            grace: false,
+        };
+        Some(LookedUp {
+            known: Known::Found(found),
+            leash: None,
+        })
     }
 
     /// What the backend is told; signed here only when nobody did so before.
@@ -230,7 +259,9 @@ impl Sessions {
             }
         };
         let expires_at = Moment::from_secs(claims.exp);
-        let presence = Arc::new(identity::presence(session, entry, product, assertion, expires_at));
+        let presence = Arc::new(identity::presence(
+            session, entry, product, assertion, expires_at,
+        ));
         cached.signed.store(Some(Arc::new(Signed {
             product: Arc::clone(product),
             presence: Arc::clone(&presence),
@@ -252,9 +283,16 @@ impl Sessions {
             self.awake(question, &cached)
         });
         match found {
-            Some(LookedUp { known: Known::Found(found), leash }) => {
-                LookedUp { known: Known::Found(Found { grace: true, ..found }), leash }
-            }
+            Some(LookedUp {
+                known: Known::Found(found),
+                leash,
+            }) => LookedUp {
+                known: Known::Found(Found {
+                    grace: true,
+                    ..found
+                }),
+                leash,
+            },
             Some(_) | None => unavailable(),
         }
     }
@@ -264,7 +302,11 @@ impl Sessions {
         for _ in 0..ATTEMPTS {
             let flight = self.cache.flight(id);
             // Who is cancelled while asking leaves the question to the next who waits.
-            let outcome = flight.outcome.get_or_init(|| self.ask(id, &flight, now)).await.clone();
+            let outcome = flight
+                .outcome
+                .get_or_init(|| self.ask(id, &flight, now))
+                .await
+                .clone();
             match &outcome {
                 Outcome::Found(cached) => {
                     if self.cache.publish(id, &flight, cached) {
@@ -299,9 +341,15 @@ impl Sessions {
 }
 
 fn nobody(stranger: Stranger) -> LookedUp {
-    LookedUp { known: Known::Nobody(stranger), leash: None }
+    LookedUp {
+        known: Known::Nobody(stranger),
+        leash: None,
+    }
 }
 
 fn unavailable() -> LookedUp {
-    LookedUp { known: Known::Unavailable, leash: None }
+    LookedUp {
+        known: Known::Unavailable,
+        leash: None,
+    }
 }

@@ -149,8 +149,10 @@ pub struct NewSession {
 
 impl Sessions {
     pub fn new(parts: Parts) -> Arc<Sessions> {
-        let store: Arc<dyn Store> =
-            Arc::new(Watched::new(Arc::clone(&parts.store), Arc::clone(&parts.observer)));
+        let store: Arc<dyn Store> = Arc::new(Watched::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.observer),
+        ));
         Arc::new(Sessions {
             events: Mutex::new(Some(store.events())),
             store,
@@ -180,7 +182,11 @@ impl Sessions {
         let Some((record, entry)) =
             known.and_then(|record| Some((record, record.entry(&product.id)?)))
         else {
-            let stamp = Stamp { session: session.id, product: Some(product.id.clone()), at: now };
+            let stamp = Stamp {
+                session: session.id,
+                product: Some(product.id.clone()),
+                at: now,
+            };
             if let Err(error) = self.store.touch(&[stamp]).await {
                 tracing::warn!(%error, "activity could not be written");
             }
@@ -189,13 +195,20 @@ impl Sessions {
         record.activity.see(&entry.mark, now);
         self.behind.list(&record.activity);
         let limits = self.parts.policies.load().limits(&session.company, product);
-        if record.activity.is_urgent(&entry.mark, limits, record.awake_at, entry.entered_at) {
+        if record
+            .activity
+            .is_urgent(&entry.mark, limits, record.awake_at, entry.entered_at)
+        {
             self.write(Batch::of(&record.activity)).await;
         }
     }
 
     /// Begins a session; the token is the portal's cookie.
-    pub async fn begin(&self, new: NewSession, now: Moment) -> Result<(Arc<Session>, Token), StoreError> {
+    pub async fn begin(
+        &self,
+        new: NewSession,
+        now: Moment,
+    ) -> Result<(Arc<Session>, Token), StoreError> {
         let random = &self.parts.random;
         let secret = tokens::fresh_secret(random);
         let session = Session {
@@ -216,7 +229,10 @@ impl Sessions {
         };
         let life = self.parts.policies.load().session.maximum + SLACK;
         self.store.create(&session, now, life).await?;
-        let token = Token::Session { id: session.id, secret };
+        let token = Token::Session {
+            id: session.id,
+            secret,
+        };
         Ok((Arc::new(session), token))
     }
 
@@ -275,7 +291,12 @@ impl Sessions {
                     }
                 }
                 let token = self.product_token(session, &product.id, next).hash();
-                let entry = Entry { token, login: login.clone(), entered_at: now, generation: next };
+                let entry = Entry {
+                    token,
+                    login: login.clone(),
+                    entered_at: now,
+                    generation: next,
+                };
                 session.entries.insert(product.id.clone(), entry);
                 true
             })
@@ -293,7 +314,9 @@ impl Sessions {
         product: &ProductId,
         generation: u32,
     ) -> crate::gate::session::Secret {
-        self.parts.token_key.product(session.id, product, generation, &session.seed)
+        self.parts
+            .token_key
+            .product(session.id, product, generation, &session.seed)
     }
 
     /// Makes another of the session's companies the current one. `None` when the session has ended
@@ -339,7 +362,9 @@ impl Sessions {
                 return Ok(Some(Arc::new(session)));
             }
         }
-        Err(StoreError::Unavailable(String::from("too many changes of one session at once")))
+        Err(StoreError::Unavailable(String::from(
+            "too many changes of one session at once",
+        )))
     }
 
     /// Ends a session, everywhere; false when it had ended before.
@@ -353,14 +378,22 @@ impl Sessions {
     }
 
     /// Returns how many ended.
-    pub async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
+    pub async fn end_person(
+        &self,
+        person: &PersonId,
+        cause: EndCause,
+    ) -> Result<usize, StoreError> {
         let now = (self.parts.clock)();
         let ids = self.store.of_person(person, now).await?;
         self.end_all(&ids, cause).await
     }
 
     /// Ends the sessions whose current company this is; returns how many ended.
-    pub async fn end_company(&self, company: &CompanyId, cause: EndCause) -> Result<usize, StoreError> {
+    pub async fn end_company(
+        &self,
+        company: &CompanyId,
+        cause: EndCause,
+    ) -> Result<usize, StoreError> {
         let now = (self.parts.clock)();
         let ids = self.store.of_company(company, now).await?;
         self.end_all(&ids, cause).await
@@ -392,7 +425,11 @@ impl Sessions {
         Ok(sessions)
     }
 
-    async fn load_all(&self, ids: &[SessionId], now: Moment) -> Result<Vec<Arc<Session>>, StoreError> {
+    async fn load_all(
+        &self,
+        ids: &[SessionId],
+        now: Moment,
+    ) -> Result<Vec<Arc<Session>>, StoreError> {
         let mut sessions = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some((session, _)) = self.store.load(*id, now).await? {

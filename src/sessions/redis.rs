@@ -116,19 +116,40 @@ impl RedisStore {
     /// `prefix` begins every key and the channel's name.
     pub async fn connect(url: &str, prefix: &str) -> Result<RedisStore, StoreError> {
         let address = Address::parse(url).map_err(StoreError::Unavailable)?;
-        let keys = Keys { prefix: prefix.to_owned(), channel: format!("{prefix}changed") };
+        let keys = Keys {
+            prefix: prefix.to_owned(),
+            channel: format!("{prefix}changed"),
+        };
         let (events, _) = broadcast::channel(EVENTS);
         let link = Link::connect(&address, keys.channel.clone(), events.clone()).await?;
         let keeper = tokio::spawn(Arc::clone(&link).keep_up());
-        Ok(RedisStore { link, keys, scripts: Scripts::new(), events, keeper })
+        Ok(RedisStore {
+            link,
+            keys,
+            scripts: Scripts::new(),
+            events,
+            keeper,
+        })
     }
 
-    async fn index(&self, key: String, id: SessionId, ends_at: Moment, now: Moment) -> Result<(), StoreError> {
+    async fn index(
+        &self,
+        key: String,
+        id: SessionId,
+        ends_at: Moment,
+        now: Moment,
+    ) -> Result<(), StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut call = self.scripts.index.key(key);
         let life = ends_at.since(now) + BACKSTOP;
-        call.arg(now.millis()).arg(ends_at.millis()).arg(id.to_string()).arg(millis(life));
-        let () = self.link.settle(generation, call.invoke_async(&mut line)).await?;
+        call.arg(now.millis())
+            .arg(ends_at.millis())
+            .arg(id.to_string())
+            .arg(millis(life));
+        let () = self
+            .link
+            .settle(generation, call.invoke_async(&mut line))
+            .await?;
         Ok(())
     }
 
@@ -136,15 +157,24 @@ impl RedisStore {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZREM");
         command.arg(key).arg(id.to_string());
-        let _: i64 = self.link.settle(generation, command.query_async(&mut line)).await?;
+        let _: i64 = self
+            .link
+            .settle(generation, command.query_async(&mut line))
+            .await?;
         Ok(())
     }
 
     async fn indexed(&self, key: String, now: Moment) -> Result<Vec<SessionId>, StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
-        command.arg(key).arg(format!("({}", now.millis())).arg("+inf");
-        let ids: Vec<String> = self.link.settle(generation, command.query_async(&mut line)).await?;
+        command
+            .arg(key)
+            .arg(format!("({}", now.millis()))
+            .arg("+inf");
+        let ids: Vec<String> = self
+            .link
+            .settle(generation, command.query_async(&mut line))
+            .await?;
         let mut ids = ids
             .iter()
             .map(|id| SessionId::parse(id).map_err(|error| corrupt(&error)))
@@ -157,7 +187,9 @@ impl RedisStore {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.session(id));
-        self.link.settle(generation, command.query_async(&mut line)).await
+        self.link
+            .settle(generation, command.query_async(&mut line))
+            .await
     }
 
     async fn touch_batch(&self, line: &mut Line, batch: &[Touch]) -> RedisResult<()> {
@@ -167,7 +199,11 @@ impl RedisStore {
         let mut pipeline = redis::pipe();
         for touch in batch {
             let mut command = redis::cmd("EVALSHA");
-            command.arg(self.scripts.touch.get_hash()).arg(1).arg(&touch.key).arg(&touch.fields);
+            command
+                .arg(self.scripts.touch.get_hash())
+                .arg(1)
+                .arg(&touch.key)
+                .arg(&touch.fields);
             pipeline.add_command(command).ignore();
         }
         match pipeline.query_async::<()>(line).await {
@@ -205,7 +241,12 @@ struct Touch {
 
 #[async_trait]
 impl Store for RedisStore {
-    async fn create(&self, session: &Session, now: Moment, life: Duration) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        session: &Session,
+        now: Moment,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         let ends_at = now.plus(life);
         // Before the record: who revokes by person or company must not miss it.
         for key in [
@@ -223,14 +264,23 @@ impl Store for RedisStore {
             .arg(session.company.as_str())
             .arg(ends_at.millis())
             .arg(millis(life + BACKSTOP));
-        let created: bool = self.link.settle(generation, call.invoke_async(&mut line)).await?;
+        let created: bool = self
+            .link
+            .settle(generation, call.invoke_async(&mut line))
+            .await?;
         match created {
             true => Ok(()),
-            false => Err(StoreError::Unavailable(String::from("there is a session of this id"))),
+            false => Err(StoreError::Unavailable(String::from(
+                "there is a session of this id",
+            ))),
         }
     }
 
-    async fn load(&self, id: SessionId, now: Moment) -> Result<Option<(Session, LastSeen)>, StoreError> {
+    async fn load(
+        &self,
+        id: SessionId,
+        now: Moment,
+    ) -> Result<Option<(Session, LastSeen)>, StoreError> {
         let hash = self.hash(id).await?;
         let (Some(record), Some(ends_at)) = (hash.get("r"), hash.get("e")) else {
             return match hash.is_empty() {
@@ -261,13 +311,24 @@ impl Store for RedisStore {
             .arg(now.millis())
             .arg(&self.keys.channel)
             .arg(session.id.to_string());
-        let before: Option<(String, String)> =
-            self.link.settle(generation, call.invoke_async(&mut line)).await?;
-        let Some((company, ends_at)) = before else { return Ok(false) };
+        let before: Option<(String, String)> = self
+            .link
+            .settle(generation, call.invoke_async(&mut line))
+            .await?;
+        let Some((company, ends_at)) = before else {
+            return Ok(false);
+        };
         if company != session.company.as_str() {
             let ends_at = moment(&ends_at)?;
-            self.index(self.keys.company(session.company.as_str()), session.id, ends_at, now).await?;
-            self.unindex(self.keys.company(&company), session.id).await?;
+            self.index(
+                self.keys.company(session.company.as_str()),
+                session.id,
+                ends_at,
+                now,
+            )
+            .await?;
+            self.unindex(self.keys.company(&company), session.id)
+                .await?;
         }
         Ok(true)
     }
@@ -276,10 +337,18 @@ impl Store for RedisStore {
         let (generation, mut line) = self.link.line().await?;
         let mut call = self.scripts.end.key(self.keys.session(id));
         call.arg(&self.keys.channel).arg(id.to_string());
-        let ended: Option<(String, String)> =
-            self.link.settle(generation, call.invoke_async(&mut line)).await?;
-        let Some((person, company)) = ended else { return Ok(false) };
-        for key in [self.keys.person(&person), self.keys.company(&company), self.keys.all()] {
+        let ended: Option<(String, String)> = self
+            .link
+            .settle(generation, call.invoke_async(&mut line))
+            .await?;
+        let Some((person, company)) = ended else {
+            return Ok(false);
+        };
+        for key in [
+            self.keys.person(&person),
+            self.keys.company(&company),
+            self.keys.all(),
+        ] {
             // It has ended. What stays in an index leads to nothing, and goes when its time comes.
             if let Err(error) = self.unindex(key, id).await {
                 tracing::debug!(%error, "an ended session stays in an index");
@@ -300,32 +369,49 @@ impl Store for RedisStore {
         let touches = touches(&self.keys, stamps);
         for batch in touches.chunks(BATCH) {
             let (generation, mut line) = self.link.line().await?;
-            self.link.settle(generation, self.touch_batch(&mut line, batch)).await?;
+            self.link
+                .settle(generation, self.touch_batch(&mut line, batch))
+                .await?;
         }
         Ok(())
     }
 
-    async fn of_person(&self, person: &PersonId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_person(
+        &self,
+        person: &PersonId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.indexed(self.keys.person(person.as_str()), now).await
     }
 
-    async fn of_company(&self, company: &CompanyId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_company(
+        &self,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.indexed(self.keys.company(company.as_str()), now).await
     }
 
     async fn count(&self, now: Moment) -> Result<u64, StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZCOUNT");
-        command.arg(self.keys.all()).arg(format!("({}", now.millis())).arg("+inf");
-        self.link.settle(generation, command.query_async(&mut line)).await
+        command
+            .arg(self.keys.all())
+            .arg(format!("({}", now.millis()))
+            .arg("+inf");
+        self.link
+            .settle(generation, command.query_async(&mut line))
+            .await
     }
 
     async fn state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("HMGET");
         command.arg(self.keys.state(key)).arg("v").arg("e");
-        let (value, ends_at): (Option<Vec<u8>>, Option<i64>) =
-            self.link.settle(generation, command.query_async(&mut line)).await?;
+        let (value, ends_at): (Option<Vec<u8>>, Option<i64>) = self
+            .link
+            .settle(generation, command.query_async(&mut line))
+            .await?;
         Ok(value.filter(|_| ends_at.is_some_and(|ends_at| ends_at > now.millis())))
     }
 
@@ -346,20 +432,27 @@ impl Store for RedisStore {
             .arg(now.plus(life).millis())
             .arg(now.millis())
             .arg(millis(life + BACKSTOP));
-        self.link.settle(generation, call.invoke_async(&mut line)).await
+        self.link
+            .settle(generation, call.invoke_async(&mut line))
+            .await
     }
 
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut call = self.scripts.take.key(self.keys.state(key));
         call.arg(now.millis());
-        self.link.settle(generation, call.invoke_async(&mut line)).await
+        self.link
+            .settle(generation, call.invoke_async(&mut line))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let ping = redis::cmd("PING");
-        let _: String = self.link.settle(generation, ping.query_async(&mut line)).await?;
+        let _: String = self
+            .link
+            .settle(generation, ping.query_async(&mut line))
+            .await?;
         Ok(())
     }
 
@@ -393,7 +486,9 @@ fn touches(keys: &Keys, stamps: &[Stamp]) -> Vec<Touch> {
 fn seen(hash: &BTreeMap<String, String>) -> Result<LastSeen, StoreError> {
     let mut last_seen = LastSeen::default();
     for (field, at) in hash {
-        let Some(place) = field.strip_prefix("l:") else { continue };
+        let Some(place) = field.strip_prefix("l:") else {
+            continue;
+        };
         if place.is_empty() {
             last_seen.anywhere = Some(moment(at)?);
         } else {
@@ -405,7 +500,9 @@ fn seen(hash: &BTreeMap<String, String>) -> Result<LastSeen, StoreError> {
 }
 
 fn moment(text: &str) -> Result<Moment, StoreError> {
-    text.parse().map(Moment::from_millis).map_err(|error| corrupt(&error))
+    text.parse()
+        .map(Moment::from_millis)
+        .map_err(|error| corrupt(&error))
 }
 
 fn millis(span: Duration) -> u64 {

@@ -37,9 +37,18 @@ pub struct Stamp {
 
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    async fn create(&self, session: &Session, now: Moment, life: Duration) -> Result<(), StoreError>;
+    async fn create(
+        &self,
+        session: &Session,
+        now: Moment,
+        life: Duration,
+    ) -> Result<(), StoreError>;
 
-    async fn load(&self, id: SessionId, now: Moment) -> Result<Option<(Session, LastSeen)>, StoreError>;
+    async fn load(
+        &self,
+        id: SessionId,
+        now: Moment,
+    ) -> Result<Option<(Session, LastSeen)>, StoreError>;
 
     /// Writes the record if the stored one still has the version before it, and announces it.
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError>;
@@ -52,9 +61,14 @@ pub trait Store: Send + Sync + 'static {
     /// Moves last-seen forward, never back, and never brings back what has ended. Announces nothing.
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError>;
 
-    async fn of_person(&self, person: &PersonId, now: Moment) -> Result<Vec<SessionId>, StoreError>;
+    async fn of_person(&self, person: &PersonId, now: Moment)
+    -> Result<Vec<SessionId>, StoreError>;
 
-    async fn of_company(&self, company: &CompanyId, now: Moment) -> Result<Vec<SessionId>, StoreError>;
+    async fn of_company(
+        &self,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError>;
 
     /// How many sessions there are: `vestibule_sessions_active`.
     async fn count(&self, now: Moment) -> Result<u64, StoreError>;

@@ -55,19 +55,19 @@ impl Sessions {
     /// Keeps everything current until told to shut down; writes what is unwritten at the end.
     pub async fn run(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         let listening = Arc::clone(&self).listen(shutdown.clone());
-        let ticking = async {
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut stopped = shutdown.clone();
-            loop {
-                tokio::select! {
-                    _ = ticks.tick() => self.tick((self.parts.clock)()).await,
-                    () = told(&mut stopped) => break,
-                }
+        tokio::join!(listening, self.keep_ticking(shutdown));
+    }
+
+    async fn keep_ticking(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.tick((self.parts.clock)()).await,
+                () = told(&mut shutdown) => break,
             }
-            self.write(self.behind.take()).await;
-        };
-        tokio::join!(listening, ticking);
+        }
+        self.write(self.behind.take()).await;
     }
 
     /// The part of [`run`](Sessions::run) that hears announcements: a session that ends anywhere
@@ -79,7 +79,11 @@ impl Sessions {
             tokio::select! {
                 () = told(&mut shutdown) => break,
                 event = events.recv() => match event {
-                    Ok(event) => reloads.extend(self.hear(event).map(|id| self.reload(id))),
+                    Ok(event) => {
+                        if let Some(id) = self.hear(event) {
+                            reloads.push(self.reload(id));
+                        }
+                    }
                     Err(RecvError::Lagged(_)) => {
                         self.hear(Event::Lost);
                         self.hear(Event::Connected);
@@ -111,7 +115,9 @@ impl Sessions {
 
     /// Whether requests of the session are open.
     pub(super) fn hear_change(&self, id: SessionId) -> bool {
-        self.cache.changed(id).is_some_and(|cached| cached.record.is_live())
+        self.cache
+            .changed(id)
+            .is_some_and(|cached| cached.record.is_live())
     }
 
     /// The record that comes back ends what is over; `Away` is tried again by the next tick.
@@ -124,8 +130,12 @@ impl Sessions {
         self.write(self.behind.take()).await;
         self.confirm(now).await;
         let all = self.cache.all();
-        stream::iter(all.iter().filter(|(_, cached)| cached.record.is_live()))
-            .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| self.watch_over(*id, cached, now))
+        let live: Vec<(SessionId, Arc<Cached>)> =
+            all.iter().filter(|(_, cached)| cached.record.is_live()).cloned().collect();
+        stream::iter(live)
+            .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| async move {
+                self.watch_over(id, &cached, now).await;
+            })
             .await;
         self.sign_again(&all, now).await;
         self.evict(all, now);
@@ -140,7 +150,11 @@ impl Sessions {
         }
         // Where announcements are not heard, asking also brings the connection back.
         if self.store.ping().await.is_ok() && listening && epoch == self.cache.epoch() {
-            let mut answered = self.upkeep.answered.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut answered = self
+                .upkeep
+                .answered
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             *answered = Some((now, epoch));
         }
     }
@@ -204,28 +218,30 @@ impl Sessions {
 
     async fn sign_again(&self, all: &[(SessionId, Arc<Cached>)], now: Moment) {
         let mut left = SIGNED_A_TICK;
-        let entries = all
-            .iter()
-            .flat_map(|(_, cached)| cached.record.entries.iter().map(move |entry| (cached, entry)));
-        for (cached, entry) in entries {
-            let Some(signed) = entry.signed.load_full() else { continue };
-            if left == 0 || signed.presence.assertion_expires_at > now.plus(RENEW_BEFORE) {
-                continue;
-            }
-            if entry.used.swap(false, Ordering::Relaxed) {
-                left -= 1;
-                self.sign(&cached.record, entry, &signed.product, now);
-                // Requests come first.
-                tokio::task::yield_now().await;
-            } else if signed.presence.assertion_expires_at <= now {
-                entry.signed.store(None);
+        for (_, cached) in all {
+            for entry in &cached.record.entries {
+                let Some(signed) = entry.signed.load_full() else { continue };
+                if left == 0 || signed.presence.assertion_expires_at > now.plus(RENEW_BEFORE) {
+                    continue;
+                }
+                if entry.used.swap(false, Ordering::Relaxed) {
+                    left -= 1;
+                    self.sign(&cached.record, entry, &signed.product, now);
+                    // Requests come first.
+                    tokio::task::yield_now().await;
+                } else if signed.presence.assertion_expires_at <= now {
+                    entry.signed.store(None);
+                }
             }
         }
     }
 
     fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
         all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
-        let mut excess = self.cache.len().saturating_sub(self.parts.settings.cache_capacity);
+        let mut excess = self
+            .cache
+            .len()
+            .saturating_sub(self.parts.settings.cache_capacity);
         for (id, cached) in &all {
             let unused = cached.is_changed() || now.since(cached.checked_at) > UNUSED;
             if excess > 0 || unused {

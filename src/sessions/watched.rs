@@ -33,16 +33,27 @@ impl Watched {
 
 #[async_trait]
 impl Store for Watched {
-    async fn create(&self, session: &Session, now: Moment, life: Duration) -> Result<(), StoreError> {
-        self.timed("create", self.store.create(session, now, life)).await
+    async fn create(
+        &self,
+        session: &Session,
+        now: Moment,
+        life: Duration,
+    ) -> Result<(), StoreError> {
+        self.timed("create", self.store.create(session, now, life))
+            .await
     }
 
-    async fn load(&self, id: SessionId, now: Moment) -> Result<Option<(Session, LastSeen)>, StoreError> {
+    async fn load(
+        &self,
+        id: SessionId,
+        now: Moment,
+    ) -> Result<Option<(Session, LastSeen)>, StoreError> {
         self.timed("load", self.store.load(id, now)).await
     }
 
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
-        self.timed("replace", self.store.replace(session, now)).await
+        self.timed("replace", self.store.replace(session, now))
+            .await
     }
 
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
@@ -57,12 +68,22 @@ impl Store for Watched {
         self.timed("touch", self.store.touch(stamps)).await
     }
 
-    async fn of_person(&self, person: &PersonId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
-        self.timed("of_person", self.store.of_person(person, now)).await
+    async fn of_person(
+        &self,
+        person: &PersonId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        self.timed("of_person", self.store.of_person(person, now))
+            .await
     }
 
-    async fn of_company(&self, company: &CompanyId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
-        self.timed("of_company", self.store.of_company(company, now)).await
+    async fn of_company(
+        &self,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        self.timed("of_company", self.store.of_company(company, now))
+            .await
     }
 
     async fn count(&self, now: Moment) -> Result<u64, StoreError> {
@@ -81,11 +102,16 @@ impl Store for Watched {
         life: Duration,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        self.timed("swap_state", self.store.swap_state(key, expected, new, life, now)).await
+        self.timed(
+            "swap_state",
+            self.store.swap_state(key, expected, new, life, now),
+        )
+        .await
     }
 
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        self.timed("take_state", self.store.take_state(key, now)).await
+        self.timed("take_state", self.store.take_state(key, now))
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

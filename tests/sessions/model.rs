@@ -21,14 +21,38 @@ const PRODUCTS: [&str; 2] = ["emr", "billing"];
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Create { id: u8, person: usize, company: usize, life: u32 },
+    Create {
+        id: u8,
+        person: usize,
+        company: usize,
+        life: u32,
+    },
     /// `behind`: by somebody who read an older version.
-    Replace { id: u8, company: usize, behind: bool },
-    End { id: u8 },
-    Touch { id: u8, product: Option<usize>, back: u32 },
-    Swap { key: u8, right: bool, new: Option<u8>, life: u32 },
-    Take { key: u8 },
-    Pass { secs: u64 },
+    Replace {
+        id: u8,
+        company: usize,
+        behind: bool,
+    },
+    End {
+        id: u8,
+    },
+    Touch {
+        id: u8,
+        product: Option<usize>,
+        back: u32,
+    },
+    Swap {
+        key: u8,
+        right: bool,
+        new: Option<u8>,
+        life: u32,
+    },
+    Take {
+        key: u8,
+    },
+    Pass {
+        secs: u64,
+    },
     Purge,
 }
 
@@ -61,16 +85,25 @@ struct Model {
 
 impl Model {
     fn live(&self, now: Moment) -> impl Iterator<Item = &Session> {
-        self.sessions.values().filter(move |(_, ends_at, _)| *ends_at > now).map(|(session, ..)| session)
+        self.sessions
+            .values()
+            .filter(move |(_, ends_at, _)| *ends_at > now)
+            .map(|(session, ..)| session)
     }
 
     fn state(&self, key: u8, now: Moment) -> Option<u8> {
-        self.states.get(&key).filter(|(_, ends_at)| *ends_at > now).map(|(value, _)| *value)
+        self.states
+            .get(&key)
+            .filter(|(_, ends_at)| *ends_at > now)
+            .map(|(value, _)| *value)
     }
 }
 
 pub async fn stores_do_what_the_model_does(home: Home) {
-    let mut runner = TestRunner::new(Config { cases: CASES, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        ..Config::default()
+    });
     for case in 0..CASES {
         let operations = operations().new_tree(&mut runner).unwrap().current();
         let store = home.open_apart(&format!("case{case}:")).await;
@@ -84,25 +117,51 @@ pub async fn stores_do_what_the_model_does(home: Home) {
     }
 }
 
-async fn run(store: &dyn Store, model: &mut Model, operation: &Operation, now: &mut Moment, context: &str) {
+async fn run(
+    store: &dyn Store,
+    model: &mut Model,
+    operation: &Operation,
+    now: &mut Moment,
+    context: &str,
+) {
     match operation {
-        Operation::Create { id, person, company, life } => {
+        Operation::Create {
+            id,
+            person,
+            company,
+            life,
+        } => {
             // Ids are random: none is used twice.
             if model.used.insert(*id) {
                 let new = session(*id, PEOPLE[*person], COMPANIES[*company]);
                 let life = *life * SECOND;
                 store.create(&new, *now, life).await.unwrap();
-                model.sessions.insert(new.id, (new, now.plus(life), LastSeen::default()));
+                model
+                    .sessions
+                    .insert(new.id, (new, now.plus(life), LastSeen::default()));
             }
         }
-        Operation::Replace { id, company, behind } => {
+        Operation::Replace {
+            id,
+            company,
+            behind,
+        } => {
             let id = SessionId::from_bytes([*id; 16]);
-            let known = model.sessions.get_mut(&id).filter(|(_, ends_at, _)| *ends_at > *now);
-            let mut new = known.as_ref().map_or_else(|| session(9, "kim", "acme"), |(known, ..)| known.clone());
+            let known = model
+                .sessions
+                .get_mut(&id)
+                .filter(|(_, ends_at, _)| *ends_at > *now);
+            let mut new = known
+                .as_ref()
+                .map_or_else(|| session(9, "kim", "acme"), |(known, ..)| known.clone());
             new.version += u64::from(!behind);
             new.company = CompanyId::parse(COMPANIES[*company]).unwrap();
             let expected = known.is_some() && !behind;
-            assert_eq!(store.replace(&new, *now).await.unwrap(), expected, "{context}");
+            assert_eq!(
+                store.replace(&new, *now).await.unwrap(),
+                expected,
+                "{context}"
+            );
             if let Some((known, ..)) = known
                 && expected
             {
@@ -120,7 +179,14 @@ async fn run(store: &dyn Store, model: &mut Model, operation: &Operation, now: &
             let session = SessionId::from_bytes([*id; 16]);
             let product = product.map(|index| ProductId::parse(PRODUCTS[index]).unwrap());
             let at = now.minus(*back * SECOND);
-            store.touch(&[Stamp { session, product: product.clone(), at }]).await.unwrap();
+            store
+                .touch(&[Stamp {
+                    session,
+                    product: product.clone(),
+                    at,
+                }])
+                .await
+                .unwrap();
             if let Some((_, _, seen)) = model.sessions.get_mut(&session) {
                 seen.anywhere = seen.anywhere.max(Some(at));
                 if let Some(product) = product {
@@ -129,9 +195,18 @@ async fn run(store: &dyn Store, model: &mut Model, operation: &Operation, now: &
                 }
             }
         }
-        Operation::Swap { key, right, new, life } => {
+        Operation::Swap {
+            key,
+            right,
+            new,
+            life,
+        } => {
             let current = model.state(*key, *now);
-            let expected = if *right { current } else { Some(current.map_or(7, |value| value + 1)) };
+            let expected = if *right {
+                current
+            } else {
+                Some(current.map_or(7, |value| value + 1))
+            };
             let swapped = store
                 .swap_state(
                     &key.to_string(),
@@ -172,8 +247,11 @@ async fn compare(store: &dyn Store, model: &Model, now: Moment, context: &str) {
     }
     for person in PEOPLE {
         let person = PersonId::parse(person).unwrap();
-        let mut expected: Vec<SessionId> =
-            model.live(now).filter(|session| session.person.id == person).map(|session| session.id).collect();
+        let mut expected: Vec<SessionId> = model
+            .live(now)
+            .filter(|session| session.person.id == person)
+            .map(|session| session.id)
+            .collect();
         expected.sort_unstable();
         let mut listed = store.of_person(&person, now).await.unwrap();
         listed.sort_unstable();
@@ -181,12 +259,27 @@ async fn compare(store: &dyn Store, model: &Model, now: Moment, context: &str) {
     }
     for company in COMPANIES {
         let company = CompanyId::parse(company).unwrap();
-        let expected = model.live(now).filter(|session| session.company == company).count();
-        assert_eq!(store.of_company(&company, now).await.unwrap().len(), expected, "{context}");
+        let expected = model
+            .live(now)
+            .filter(|session| session.company == company)
+            .count();
+        assert_eq!(
+            store.of_company(&company, now).await.unwrap().len(),
+            expected,
+            "{context}"
+        );
     }
     for key in 0..2_u8 {
         let expected = model.state(key, now).map(|value| vec![value]);
-        assert_eq!(store.state(&key.to_string(), now).await.unwrap(), expected, "{context}");
+        assert_eq!(
+            store.state(&key.to_string(), now).await.unwrap(),
+            expected,
+            "{context}"
+        );
     }
-    assert_eq!(store.count(now).await.unwrap(), model.live(now).count() as u64, "{context}");
+    assert_eq!(
+        store.count(now).await.unwrap(),
+        model.live(now).count() as u64,
+        "{context}"
+    );
 }

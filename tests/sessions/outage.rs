@@ -22,8 +22,14 @@ async fn a_redis_that_is_missing_at_the_start_is_said_so() {
     let mut redis = Redis::start();
     redis.stop();
     let error = RedisStore::connect(&redis.url(), "x:").await.err().unwrap();
-    assert!(matches!(&error, StoreError::Unavailable(text) if text.contains("redis://127.0.0.1")), "{error}");
-    let error = RedisStore::connect("http://127.0.0.1", "x:").await.err().unwrap();
+    assert!(
+        matches!(&error, StoreError::Unavailable(text) if text.contains("redis://127.0.0.1")),
+        "{error}"
+    );
+    let error = RedisStore::connect("http://127.0.0.1", "x:")
+        .await
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("redis+sentinel://"), "{error}");
 }
 
@@ -37,9 +43,16 @@ async fn an_outage_is_refused_and_recovered_from() {
     assert_eq!(node.act(&emr, "emr").await, "live");
 
     server(&home).stop();
-    within_a_second("the loss is noticed", async || node.worth(&emr, "emr").await == "unavailable").await;
+    within_a_second("the loss is noticed", async || {
+        node.worth(&emr, "emr").await == "unavailable"
+    })
+    .await;
     clock.pass(20 * SECOND);
-    assert_eq!(node.worth(&emr, "emr").await, "unavailable", "nothing cached is used unconfirmed");
+    assert_eq!(
+        node.worth(&emr, "emr").await,
+        "unavailable",
+        "nothing cached is used unconfirmed"
+    );
     node.tick().await;
 
     server(&home).restart();
@@ -50,7 +63,13 @@ async fn an_outage_is_refused_and_recovered_from() {
     let leash = node.look_up(&emr, "emr").await.leash.unwrap();
     let other = home.node(&clock).await;
     let id = crate::nodes::id_of(&emr);
-    assert!(other.sessions.end(id, vestibule::sessions::EndCause::Revoked).await.unwrap());
+    assert!(
+        other
+            .sessions
+            .end(id, vestibule::sessions::EndCause::Revoked)
+            .await
+            .unwrap()
+    );
     tokio::time::timeout(SECOND, leash.pulled()).await.unwrap();
 }
 
@@ -60,7 +79,10 @@ async fn grace_is_for_what_was_confirmed_a_moment_ago() {
     let clock = TestClock::new();
     let node = Node::new(home.open().await, &clock, Some(GRACE));
     let portal = node.sign_in().await;
-    let (emr, billing) = (node.enter(&portal, "emr").await, node.enter(&portal, "billing").await);
+    let (emr, billing) = (
+        node.enter(&portal, "emr").await,
+        node.enter(&portal, "billing").await,
+    );
     tokio::time::sleep(20 * MILLI).await;
     assert_eq!(node.act(&emr, "emr").await, "live");
     assert_eq!(node.act(&billing, "billing").await, "live");
@@ -69,8 +91,15 @@ async fn grace_is_for_what_was_confirmed_a_moment_ago() {
     let unknown = node.sign_in().await;
 
     server(&home).stop();
-    within_a_second("the loss is noticed", async || node.worth(&emr, "emr").await == "grace").await;
-    assert_eq!(node.worth(&unknown, "portal").await, "unavailable", "never looked up here");
+    within_a_second("the loss is noticed", async || {
+        node.worth(&emr, "emr").await == "grace"
+    })
+    .await;
+    assert_eq!(
+        node.worth(&unknown, "portal").await,
+        "unavailable",
+        "never looked up here"
+    );
     clock.pass(GRACE);
     assert_eq!(node.worth(&emr, "emr").await, "grace");
     clock.pass(MILLI);
@@ -80,7 +109,10 @@ async fn grace_is_for_what_was_confirmed_a_moment_ago() {
     within_a_second("recovery", async || node.worth(&emr, "emr").await == "live").await;
     clock.pass(2 * HOUR);
     server(&home).stop();
-    within_a_second("the loss", async || node.worth(&billing, "billing").await == "unavailable").await;
+    within_a_second("the loss", async || {
+        node.worth(&billing, "billing").await == "unavailable"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,10 +141,19 @@ async fn a_connection_that_is_killed_is_made_anew() {
     let client = redis::Client::open(url).unwrap();
     let mut line = client.get_multiplexed_async_connection().await.unwrap();
     for kind in ["normal", "pubsub"] {
-        let _: i64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind).query_async(&mut line).await.unwrap();
+        let _: i64 = redis::cmd("CLIENT")
+            .arg("KILL")
+            .arg("TYPE")
+            .arg(kind)
+            .query_async(&mut line)
+            .await
+            .unwrap();
     }
     for expected in ["Lost", "Connected"] {
-        let event = tokio::time::timeout(SECOND, events.recv()).await.unwrap().unwrap();
+        let event = tokio::time::timeout(SECOND, events.recv())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(format!("{event:?}"), expected);
     }
     store.ping().await.unwrap();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 use vestibule::gate::facts::{Presented, Site};
 use vestibule::gate::name::{CompanyId, PersonId, SessionId};
-use vestibule::gate::session::{Known, LastSeen, Method, Secret, Session, SecretHash, Token};
+use vestibule::gate::session::{Known, LastSeen, Method, Secret, SecretHash, Session, Token};
 use vestibule::gate::time::Moment;
 use vestibule::sessions::EndCause;
 use vestibule::sessions::store::{Event, Stamp, Store, StoreError};
@@ -33,14 +33,21 @@ pub async fn a_cached_session_costs_no_call(home: Home) {
     }
     assert_eq!(node.counted.calls.load(Ordering::SeqCst), before);
     node.tick().await;
-    assert!(node.counted.calls.load(Ordering::SeqCst) <= before + 2, "one touch (and a purge)");
+    assert!(
+        node.counted.calls.load(Ordering::SeqCst) <= before + 2,
+        "one touch (and a purge)"
+    );
 
     clock.pass(30 * SECOND);
     assert_eq!(node.worth(&emr, "emr").await, "live");
     let before = node.counted.from_store.load(Ordering::SeqCst);
     clock.pass(MILLI);
     assert_eq!(node.worth(&emr, "emr").await, "live");
-    assert_eq!(node.counted.from_store.load(Ordering::SeqCst), before + 1, "past the bound");
+    assert_eq!(
+        node.counted.from_store.load(Ordering::SeqCst),
+        before + 1,
+        "past the bound"
+    );
 }
 
 pub async fn a_cookie_opens_its_own_host_only(home: Home) {
@@ -51,25 +58,47 @@ pub async fn a_cookie_opens_its_own_host_only(home: Home) {
     node.enter(&portal, "billing").await;
     assert_eq!(node.worth(&portal, "portal").await, "live");
     assert_eq!(node.worth(&emr, "emr").await, "live");
-    for (token, site) in [(&portal, "emr"), (&emr, "portal"), (&emr, "billing"), (&emr, "analytics")] {
+    for (token, site) in [
+        (&portal, "emr"),
+        (&emr, "portal"),
+        (&emr, "billing"),
+        (&emr, "analytics"),
+    ] {
         assert_eq!(node.worth(token, site).await, "ended", "{site}");
     }
-    let forged = Token::Session { id: id_of(&emr), secret: Secret::from_bytes([1; 32]) };
+    let forged = Token::Session {
+        id: id_of(&emr),
+        secret: Secret::from_bytes([1; 32]),
+    };
     assert_eq!(node.worth(&forged, "emr").await, "ended");
-    assert_eq!(node.worth(&emr, "emr").await, "live", "a wrong guess ends nobody");
+    assert_eq!(
+        node.worth(&emr, "emr").await,
+        "live",
+        "a wrong guess ends nobody"
+    );
 
     let visitor = Token::Visitor(Secret::from_bytes([1; 32]));
     assert_eq!(node.worth(&visitor, "emr").await, "new");
     let policies = node.policies.load_full();
-    for (presented, word) in [(Presented::Nothing, "New"), (Presented::Malformed, "Malformed")] {
-        let known = node.sessions.look_up(&presented, &Site::Portal, &policies, START).await.known;
+    for (presented, word) in [
+        (Presented::Nothing, "New"),
+        (Presented::Malformed, "Malformed"),
+    ] {
+        let known = node
+            .sessions
+            .look_up(&presented, &Site::Portal, &policies, START)
+            .await
+            .known;
         assert_eq!(format!("{known:?}"), format!("Nobody({word})"));
     }
 }
 
 pub async fn ten_tabs_get_the_same_cookie(home: Home) {
     let clock = TestClock::new();
-    let nodes = [Arc::new(home.node(&clock).await), Arc::new(home.node(&clock).await)];
+    let nodes = [
+        Arc::new(home.node(&clock).await),
+        Arc::new(home.node(&clock).await),
+    ];
     let portal = nodes[0].sign_in().await;
     for again in [false, true] {
         let before = nodes[0].enter(&portal, "emr").await;
@@ -87,7 +116,10 @@ pub async fn ten_tabs_get_the_same_cookie(home: Home) {
             cookies.dedup();
             assert_eq!(cookies.len(), 1);
         }
-        assert_eq!(nodes[1].enter(&portal, "emr").await.expose(), before.expose());
+        assert_eq!(
+            nodes[1].enter(&portal, "emr").await.expose(),
+            before.expose()
+        );
     }
 }
 
@@ -105,7 +137,13 @@ pub async fn entering_again_makes_the_old_cookie_worthless(home: Home) {
     assert_eq!(there.worth(&new, "billing").await, "live");
     assert_eq!(there.worth(&old, "billing").await, "ended");
     assert_eq!(here.worth(&old, "billing").await, "ended");
-    assert_eq!(here.sessions.end(id_of(&portal), EndCause::SignedOut).await.unwrap(), true);
+    assert_eq!(
+        here.sessions
+            .end(id_of(&portal), EndCause::SignedOut)
+            .await
+            .unwrap(),
+        true
+    );
     assert!(here.enter_as(&portal, "billing", false).await.is_none());
 }
 
@@ -121,7 +159,10 @@ pub async fn entering_another_product_cuts_nobody(home: Home) {
     there.tick().await;
     assert!(!leash.is_pulled() && !open.is_pulled());
     here.enter_as(&portal, "billing", true).await.unwrap();
-    within_a_second("the renewed product's requests end", async || open.is_pulled()).await;
+    within_a_second("the renewed product's requests end", async || {
+        open.is_pulled()
+    })
+    .await;
     assert!(!leash.is_pulled());
 }
 
@@ -132,36 +173,83 @@ pub async fn renewing_moves_what_was_proved(home: Home) {
     let id = id_of(&old);
     clock.pass(HOUR);
     let methods = [Method::Pwd, Method::Otp];
-    let (session, new) = node.sessions.renew(id, &methods, clock.now()).await.unwrap().unwrap();
+    let (session, new) = node
+        .sessions
+        .renew(id, &methods, clock.now())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(session.amr(), ["pwd", "otp", "mfa"]);
-    assert_eq!((session.password_at, session.factor_at), (clock.now(), Some(clock.now())));
-    assert_eq!(session.started_at, START, "the maximum counts from the sign-in");
+    assert_eq!(
+        (session.password_at, session.factor_at),
+        (clock.now(), Some(clock.now()))
+    );
+    assert_eq!(
+        session.started_at, START,
+        "the maximum counts from the sign-in"
+    );
     assert_eq!(node.worth(&old, "portal").await, "ended");
     assert_eq!(node.worth(&new, "portal").await, "live");
 
     let other = CompanyId::parse("other").unwrap();
-    let moved = node.sessions.switch_company(id, &other, clock.now()).await.unwrap();
+    let moved = node
+        .sessions
+        .switch_company(id, &other, clock.now())
+        .await
+        .unwrap();
     assert_eq!(moved.unwrap().company, other);
     let foreign = CompanyId::parse("foreign").unwrap();
-    assert!(node.sessions.switch_company(id, &foreign, clock.now()).await.unwrap().is_none());
+    assert!(
+        node.sessions
+            .switch_company(id, &foreign, clock.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
     assert_eq!(node.sessions.of_company(&other).await.unwrap().len(), 1);
-    assert_eq!(node.sessions.end_company(&other, EndCause::Revoked).await.unwrap(), 1);
-    assert!(node.sessions.renew(id, &methods, clock.now()).await.unwrap().is_none());
+    assert_eq!(
+        node.sessions
+            .end_company(&other, EndCause::Revoked)
+            .await
+            .unwrap(),
+        1
+    );
+    assert!(
+        node.sessions
+            .renew(id, &methods, clock.now())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 pub async fn idle_is_exact_on_one_node(home: Home) {
     let clock = TestClock::new();
     let node = home.node(&clock).await;
     let portal = node.sign_in().await;
-    let (emr, billing) = (node.enter(&portal, "emr").await, node.enter(&portal, "billing").await);
+    let (emr, billing) = (
+        node.enter(&portal, "emr").await,
+        node.enter(&portal, "billing").await,
+    );
 
     clock.set(START.plus(2 * HOUR));
-    assert_eq!(node.worth(&billing, "billing").await, "live", "exactly two hours");
+    assert_eq!(
+        node.worth(&billing, "billing").await,
+        "live",
+        "exactly two hours"
+    );
     clock.pass(MILLI);
     assert_eq!(node.worth(&billing, "billing").await, "product_idle");
     assert_eq!(node.act(&emr, "emr").await, "live");
-    assert_eq!(node.worth(&billing, "billing").await, "product_idle", "EMR is not Billing");
-    assert_eq!(*node.counted.ended.lock().unwrap(), [(Some("billing".into()), EndCause::ProductIdle)]);
+    assert_eq!(
+        node.worth(&billing, "billing").await,
+        "product_idle",
+        "EMR is not Billing"
+    );
+    assert_eq!(
+        *node.counted.ended.lock().unwrap(),
+        [(Some("billing".into()), EndCause::ProductIdle)]
+    );
 
     let active_at = clock.now();
     clock.set(active_at.plus(8 * HOUR));
@@ -170,21 +258,31 @@ pub async fn idle_is_exact_on_one_node(home: Home) {
     assert_eq!(node.worth(&emr, "emr").await, "idle");
     assert_eq!(node.worth(&emr, "emr").await, "ended");
     assert_eq!(node.worth(&portal, "portal").await, "ended");
-    assert_eq!(node.counted.ended.lock().unwrap().last(), Some(&(None, EndCause::Idle)));
+    assert_eq!(
+        node.counted.ended.lock().unwrap().last(),
+        Some(&(None, EndCause::Idle))
+    );
 }
 
 pub async fn idle_is_exact_across_nodes(home: Home) {
     let clock = TestClock::new();
     let (here, there) = (home.node(&clock).await, home.node(&clock).await);
     let portal = here.sign_in().await;
-    let (emr, billing) = (here.enter(&portal, "emr").await, here.enter(&portal, "billing").await);
+    let (emr, billing) = (
+        here.enter(&portal, "emr").await,
+        here.enter(&portal, "billing").await,
+    );
     assert_eq!(there.worth(&billing, "billing").await, "live");
 
     clock.set(START.plus(90 * MINUTE));
     assert_eq!(here.act(&billing, "billing").await, "live");
     clock.set(START.plus(90 * MINUTE).plus(2 * HOUR));
     for node in [&there, &here] {
-        assert_eq!(node.worth(&billing, "billing").await, "live", "seen by the other node");
+        assert_eq!(
+            node.worth(&billing, "billing").await,
+            "live",
+            "seen by the other node"
+        );
     }
     clock.pass(MILLI);
     for node in [&there, &here, &there] {
@@ -199,8 +297,15 @@ pub async fn idle_is_exact_across_nodes(home: Home) {
 pub async fn never_early_whenever_the_person_was_last_active(home: Home) {
     let limit = 2 * HOUR;
     let offsets = [
-        MILLI, 10 * MINUTE, HOUR, HOUR + MILLI, 119 * MINUTE, limit - 5 * SECOND, limit - SECOND,
-        limit - MILLI, limit,
+        MILLI,
+        10 * MINUTE,
+        HOUR,
+        HOUR + MILLI,
+        119 * MINUTE,
+        limit - 5 * SECOND,
+        limit - SECOND,
+        limit - MILLI,
+        limit,
     ];
     let clock = TestClock::new();
     let (here, there) = (home.node(&clock).await, home.node(&clock).await);
@@ -224,7 +329,11 @@ pub async fn never_early_whenever_the_person_was_last_active(home: Home) {
         assert_eq!(there.worth(&billing, "billing").await, "live", "{offset:?}");
         clock.pass(MILLI);
         for node in [&there, &here] {
-            assert_eq!(node.worth(&billing, "billing").await, "product_idle", "{offset:?}");
+            assert_eq!(
+                node.worth(&billing, "billing").await,
+                "product_idle",
+                "{offset:?}"
+            );
         }
     }
 }
@@ -241,14 +350,20 @@ pub async fn the_maximum_ends_what_is_active(home: Home) {
     clock.pass(MILLI);
     assert_eq!(node.act(&emr, "emr").await, "maximum");
     assert_eq!(node.worth(&emr, "emr").await, "ended");
-    assert_eq!(*node.counted.ended.lock().unwrap(), [(None, EndCause::Maximum)]);
+    assert_eq!(
+        *node.counted.ended.lock().unwrap(),
+        [(None, EndCause::Maximum)]
+    );
 }
 
 pub async fn open_requests_end_within_a_tick_of_their_limit(home: Home) {
     let clock = TestClock::new();
     let (here, there) = (home.node(&clock).await, home.node(&clock).await);
     let portal = here.sign_in().await;
-    let (emr, billing) = (here.enter(&portal, "emr").await, here.enter(&portal, "billing").await);
+    let (emr, billing) = (
+        here.enter(&portal, "emr").await,
+        here.enter(&portal, "billing").await,
+    );
     let socket = here.look_up(&billing, "billing").await.leash.unwrap();
     let stream = here.look_up(&emr, "emr").await.leash.unwrap();
 
@@ -279,10 +394,21 @@ pub async fn a_revocation_reaches_the_open_requests_of_other_nodes(home: Home) {
         let emr = here.enter(&portal, "emr").await;
         leashes.push(there.look_up(&emr, "emr").await.leash.unwrap());
     }
-    let other = here.sessions.begin(new_session("lee", "acme"), START).await.unwrap().1;
+    let other = here
+        .sessions
+        .begin(new_session("lee", "acme"), START)
+        .await
+        .unwrap()
+        .1;
     let kim = PersonId::parse("kim").unwrap();
     assert_eq!(here.sessions.of_person(&kim).await.unwrap().len(), 3);
-    assert_eq!(here.sessions.end_person(&kim, EndCause::Revoked).await.unwrap(), 3);
+    assert_eq!(
+        here.sessions
+            .end_person(&kim, EndCause::Revoked)
+            .await
+            .unwrap(),
+        3
+    );
     for leash in &leashes {
         tokio::time::timeout(SECOND, leash.pulled()).await.unwrap();
     }
@@ -295,12 +421,21 @@ struct Late(Arc<dyn Store>);
 
 #[async_trait]
 impl Store for Late {
-    async fn load(&self, id: SessionId, now: Moment) -> Result<Option<(Session, LastSeen)>, StoreError> {
+    async fn load(
+        &self,
+        id: SessionId,
+        now: Moment,
+    ) -> Result<Option<(Session, LastSeen)>, StoreError> {
         let reply = self.0.load(id, now).await;
         tokio::time::sleep(Duration::from_micros(u64::from(id.as_bytes()[0]) * 20)).await;
         reply
     }
-    async fn create(&self, session: &Session, now: Moment, life: Duration) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        session: &Session,
+        now: Moment,
+        life: Duration,
+    ) -> Result<(), StoreError> {
         self.0.create(session, now, life).await
     }
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
@@ -315,10 +450,18 @@ impl Store for Late {
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
         self.0.touch(stamps).await
     }
-    async fn of_person(&self, person: &PersonId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_person(
+        &self,
+        person: &PersonId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.0.of_person(person, now).await
     }
-    async fn of_company(&self, company: &CompanyId, now: Moment) -> Result<Vec<SessionId>, StoreError> {
+    async fn of_company(
+        &self,
+        company: &CompanyId,
+        now: Moment,
+    ) -> Result<Vec<SessionId>, StoreError> {
         self.0.of_company(company, now).await
     }
     async fn count(&self, now: Moment) -> Result<u64, StoreError> {
@@ -365,7 +508,12 @@ pub async fn no_reply_overtakes_its_invalidation(home: Home) {
                         async move { there.worth(&portal, "portal").await }
                     });
                     tokio::task::yield_now().await;
-                    assert!(here.sessions.end(id_of(&portal), EndCause::Revoked).await.unwrap());
+                    assert!(
+                        here.sessions
+                            .end(id_of(&portal), EndCause::Revoked)
+                            .await
+                            .unwrap()
+                    );
                     asked.await.unwrap();
                     portal
                 })
@@ -378,8 +526,14 @@ pub async fn no_reply_overtakes_its_invalidation(home: Home) {
         // One more announcement: when it is heard, so were those before it.
         let last = here.sign_in().await;
         assert_eq!(there.worth(&last, "portal").await, "live");
-        here.sessions.end(id_of(&last), EndCause::Revoked).await.unwrap();
-        within_a_second("the last end", async || there.worth(&last, "portal").await == "ended").await;
+        here.sessions
+            .end(id_of(&last), EndCause::Revoked)
+            .await
+            .unwrap();
+        within_a_second("the last end", async || {
+            there.worth(&last, "portal").await == "ended"
+        })
+        .await;
         for portal in &ended {
             stale += usize::from(there.worth(portal, "portal").await != "ended");
         }
@@ -448,7 +602,10 @@ pub async fn the_store_holds_nothing_that_is_a_cookie(home: Home) {
     let entry = session.entries.values().next().unwrap().token;
     for hash in [session.portal, session.seed, entry] {
         let hash: SecretHash = hash;
-        let token = Token::Session { id, secret: Secret::parse(hash.to_text().as_bytes()).unwrap() };
+        let token = Token::Session {
+            id,
+            secret: Secret::parse(hash.to_text().as_bytes()).unwrap(),
+        };
         for site in ["portal", "emr"] {
             assert_eq!(node.worth(&token, site).await, "ended");
         }
@@ -468,9 +625,17 @@ async fn held_in(home: &Home) -> String {
             let url = server.lock().unwrap().url();
             let client = ::redis::Client::open(url).unwrap();
             let mut line = client.get_multiplexed_async_connection().await.unwrap();
-            let keys: Vec<String> = ::redis::cmd("KEYS").arg("*").query_async(&mut line).await.unwrap();
+            let keys: Vec<String> = ::redis::cmd("KEYS")
+                .arg("*")
+                .query_async(&mut line)
+                .await
+                .unwrap();
             for key in keys {
-                let kind: String = ::redis::cmd("TYPE").arg(&key).query_async(&mut line).await.unwrap();
+                let kind: String = ::redis::cmd("TYPE")
+                    .arg(&key)
+                    .query_async(&mut line)
+                    .await
+                    .unwrap();
                 let mut command = match kind.as_str() {
                     "hash" => ::redis::cmd("HGETALL"),
                     "zset" => ::redis::cmd("ZRANGE"),
@@ -498,6 +663,10 @@ pub async fn unused_records_are_let_go_of(home: Home) {
     node.tick().await;
     node.tick().await;
     let before = node.counted.from_store.load(Ordering::SeqCst);
-    assert_eq!(node.act(&emr, "emr").await, "live", "and nothing was lost with them");
+    assert_eq!(
+        node.act(&emr, "emr").await,
+        "live",
+        "and nothing was lost with them"
+    );
     assert!(node.counted.from_store.load(Ordering::SeqCst) > before);
 }

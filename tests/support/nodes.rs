@@ -26,9 +26,7 @@ use vestibule::sessions::embedded::EmbeddedStore;
 use vestibule::sessions::redis::RedisStore;
 use vestibule::sessions::store::Store;
 use vestibule::sessions::tokens::TokenKey;
-use vestibule::sessions::{
-    EndCause, LookedUp, NewSession, Observer, Parts, Sessions, Settings,
-};
+use vestibule::sessions::{EndCause, LookedUp, NewSession, Observer, Parts, Sessions, Settings};
 
 use crate::redis_server::Redis;
 
@@ -108,7 +106,11 @@ pub struct Counted {
 
 impl Observer for Counted {
     fn looked_up(&self, source: &'static str) {
-        let counter = if source == "cache" { &self.from_cache } else { &self.from_store };
+        let counter = if source == "cache" {
+            &self.from_cache
+        } else {
+            &self.from_store
+        };
         counter.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -117,7 +119,10 @@ impl Observer for Counted {
     }
 
     fn ended(&self, product: Option<&ProductId>, cause: EndCause) {
-        self.ended.lock().unwrap().push((product.map(ToString::to_string), cause));
+        self.ended
+            .lock()
+            .unwrap()
+            .push((product.map(ToString::to_string), cause));
     }
 }
 
@@ -158,11 +163,21 @@ impl Node {
         });
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(Arc::clone(&sessions).listen(stopped));
-        Node { sessions, counted, policies, clock: clock.clone(), _stop: stop }
+        Node {
+            sessions,
+            counted,
+            policies,
+            clock: clock.clone(),
+            _stop: stop,
+        }
     }
 
     pub async fn sign_in(&self) -> Token {
-        self.sessions.begin(new_session("kim", "acme"), self.clock.now()).await.unwrap().1
+        self.sessions
+            .begin(new_session("kim", "acme"), self.clock.now())
+            .await
+            .unwrap()
+            .1
     }
 
     pub async fn enter(&self, token: &Token, product: &str) -> Token {
@@ -172,7 +187,10 @@ impl Node {
     pub async fn enter_as(&self, token: &Token, product: &str, again: bool) -> Option<Token> {
         let login = Login::parse("kim").unwrap();
         let product = self.product(product);
-        self.sessions.enter(id_of(token), &product, login, again, self.clock.now()).await.unwrap()
+        self.sessions
+            .enter(id_of(token), &product, login, again, self.clock.now())
+            .await
+            .unwrap()
     }
 
     pub async fn look_up(&self, token: &Token, site: &str) -> LookedUp {
@@ -182,7 +200,9 @@ impl Node {
         };
         let presented = Presented::Token(token.clone());
         let policies = self.policies.load_full();
-        self.sessions.look_up(&presented, &site, &policies, self.clock.now()).await
+        self.sessions
+            .look_up(&presented, &site, &policies, self.clock.now())
+            .await
     }
 
     /// What the gate would make of the look-up.
@@ -215,9 +235,13 @@ impl Node {
         let worth = self.worth(token, product).await;
         if worth == "live" {
             let looked_up = self.look_up(token, product).await;
-            let Known::Found(found) = looked_up.known else { panic!("live a moment ago") };
+            let Known::Found(found) = looked_up.known else {
+                panic!("live a moment ago")
+            };
             let product = self.product(product);
-            self.sessions.stamp(&found.session, &product, self.clock.now()).await;
+            self.sessions
+                .stamp(&found.session, &product, self.clock.now())
+                .await;
         }
         worth
     }
@@ -248,7 +272,10 @@ pub fn new_session(person: &str, company: &str) -> NewSession {
             grants: vec![],
         },
         company: CompanyId::parse(company).unwrap(),
-        companies: vec![CompanyId::parse(company).unwrap(), CompanyId::parse("other").unwrap()],
+        companies: vec![
+            CompanyId::parse(company).unwrap(),
+            CompanyId::parse("other").unwrap(),
+        ],
         methods: vec![Method::Pwd],
         factor_at: None,
         address: String::from("192.0.2.7"),
@@ -285,7 +312,11 @@ pub fn products() -> Products {
 }
 
 pub fn policies() -> Policies {
-    let mfa = Mfa { mode: MfaMode::Off, methods: vec![], remember_device: Duration::ZERO };
+    let mfa = Mfa {
+        mode: MfaMode::Off,
+        methods: vec![],
+        remember_device: Duration::ZERO,
+    };
     Policies {
         companies: HashMap::new(),
         default: Arc::new(CompanyPolicy {
@@ -298,7 +329,10 @@ pub fn policies() -> Policies {
             rules: vec![],
             timezone: TimeZone::UTC,
         }),
-        session: SessionLimits { maximum: 12 * HOUR, idle: 8 * HOUR },
+        session: SessionLimits {
+            maximum: 12 * HOUR,
+            idle: 8 * HOUR,
+        },
         rollout: Rollout::default(),
         factor_switched_on: HashSet::new(),
     }

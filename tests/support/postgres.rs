@@ -1,5 +1,15 @@
 //! A real PostgreSQL of this test process alone: own folder, own port, gone with the process.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a failed expectation is how a test reports"
+)]
+#![allow(
+    clippy::zombie_processes,
+    reason = "the keeper outlives this process on purpose"
+)]
+#![allow(dead_code, reason = "each test program uses a part")]
+
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -71,7 +81,11 @@ impl Postgres {
             if let Ok(Some(_)) = keeper.try_wait() {
                 return None;
             }
-            let server = Postgres { port, bin: bin.to_owned(), _keeper: keeper };
+            let server = Postgres {
+                port,
+                bin: bin.to_owned(),
+                _keeper: keeper,
+            };
             match server.name() {
                 Some(name) if name == own_name(port) => return Some(server),
                 Some(_) => return None,
@@ -87,7 +101,11 @@ impl Postgres {
     pub fn new_database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let made = self.client("createdb").arg(&name).status().expect("createdb");
+        let made = self
+            .client("createdb")
+            .arg(&name)
+            .status()
+            .expect("createdb");
         assert!(made.success(), "createdb {name}");
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
     }
@@ -95,15 +113,30 @@ impl Postgres {
     /// Whose server answers on the port: somebody else's, if it was taken meanwhile.
     fn name(&self) -> Option<String> {
         let mut client = self.client("psql");
-        client.args(["-d", "postgres", "-tAc", "SHOW cluster_name"]).stdout(Stdio::piped());
-        let answer = client.output().ok().filter(|answer| answer.status.success())?;
+        client
+            .args(["-d", "postgres", "-tAc", "SHOW cluster_name"])
+            .stdout(Stdio::piped());
+        let answer = client
+            .output()
+            .ok()
+            .filter(|answer| answer.status.success())?;
         Some(String::from_utf8_lossy(&answer.stdout).trim().to_owned())
     }
 
     fn client(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
-        command.args(["-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command
     }
 }
@@ -113,7 +146,14 @@ fn as_ordinary_user() -> Command {
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let mut command = Command::new("env");
     if root {
-        command.args(["-u", "TMPDIR", "setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+        command.args([
+            "-u",
+            "TMPDIR",
+            "setpriv",
+            "--reuid=postgres",
+            "--regid=postgres",
+            "--clear-groups",
+        ]);
     }
     command
 }

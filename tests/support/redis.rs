@@ -21,7 +21,11 @@ impl Redis {
         // A port that was free a moment ago may be taken by now: then another one.
         for _ in 0..5 {
             let port = free_port();
-            let mut redis = Redis { port, folder: tempfile::tempdir().unwrap(), child: None };
+            let mut redis = Redis {
+                port,
+                folder: tempfile::tempdir().unwrap(),
+                child: None,
+            };
             if redis.try_start() {
                 return redis;
             }
@@ -89,12 +93,20 @@ impl Drop for Redis {
 }
 
 fn answers(port: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        return false;
+    };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));
     let mut reply = [0; 7];
-    stream.write_all(b"PING\r\n").is_ok() && stream.read_exact(&mut reply).is_ok() && reply == *b"+PONG\r\n"
+    stream.write_all(b"PING\r\n").is_ok()
+        && stream.read_exact(&mut reply).is_ok()
+        && reply == *b"+PONG\r\n"
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::records::{AccountRecord, CompanyRecord, Credentials, PersonRecord, Records};
 use super::{Change, ImportError, Imported, Tally};
-use crate::directory::passwords::{Hasher, HashError};
+use crate::directory::passwords::{HashError, Hasher};
 use crate::directory::pool::{Transaction, Value};
 use crate::directory::{Account, Directory, DirectoryError, PasswordHash, Person, sql};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
@@ -60,7 +60,15 @@ pub(super) async fn apply(
         before.push(release(&mut transaction, account, &mut imported).await?);
     }
     for ((account, password), before) in records.accounts.iter().zip(passwords).zip(before) {
-        write_account(&mut transaction, account, password, before, now, &mut imported).await?;
+        write_account(
+            &mut transaction,
+            account,
+            password,
+            before,
+            now,
+            &mut imported,
+        )
+        .await?;
     }
     transaction.commit().await?;
     Ok(imported)
@@ -74,16 +82,20 @@ async fn passwords(
     let mut passwords = Vec::with_capacity(accounts.len());
     for record in accounts {
         let password = match &record.credentials {
-            Credentials::Hash(hash) => Password::Hash(hash.clone(), digest_of(hash, record.password_set_at)),
+            Credentials::Hash(hash) => {
+                Password::Hash(hash.clone(), digest_of(hash, record.password_set_at))
+            }
             Credentials::Plain(plain) => {
                 let there = directory.account(&record.product, &record.login).await?;
                 let same = match there {
                     None => false,
-                    Some(account) => hasher
-                        .verify(Some(account.password_hash), plain.clone())
-                        .await
-                        .map_err(|busy| ImportError::Passwords(busy.to_string()))?
-                        .correct,
+                    Some(account) => {
+                        hasher
+                            .verify(Some(account.password_hash), plain.clone())
+                            .await
+                            .map_err(|busy| ImportError::Passwords(busy.to_string()))?
+                            .correct
+                    }
                 };
                 if same {
                     Password::Same
@@ -110,21 +122,35 @@ async fn check_references(
     records: &mut Records,
 ) -> Result<(), DirectoryError> {
     let mut wrong: Vec<(usize, String)> = Vec::new();
-    let mut companies: HashMap<CompanyId, bool> =
-        records.company_lines.keys().map(|id| (id.clone(), true)).collect();
-    let wanted = records.people.iter().map(|person| (person.line, &person.company)).chain(
-        records.accounts.iter().flat_map(|account| {
-            account.companies.iter().map(|company| (account.line, company))
-        }),
-    );
+    let mut companies: HashMap<CompanyId, bool> = records
+        .company_lines
+        .keys()
+        .map(|id| (id.clone(), true))
+        .collect();
+    let wanted = records
+        .people
+        .iter()
+        .map(|person| (person.line, &person.company))
+        .chain(records.accounts.iter().flat_map(|account| {
+            account
+                .companies
+                .iter()
+                .map(|company| (account.line, company))
+        }));
     for (line, company) in wanted {
         let known = match companies.get(company) {
             Some(known) => *known,
-            None => transaction.row(sql::COMPANY, &[Value::Text(company.as_str())]).await?.is_some(),
+            None => transaction
+                .row(sql::COMPANY, &[Value::Text(company.as_str())])
+                .await?
+                .is_some(),
         };
         companies.insert(company.clone(), known);
         if !known {
-            wrong.push((line, format!("there is no company \"{company}\", here or in the directory")));
+            wrong.push((
+                line,
+                format!("there is no company \"{company}\", here or in the directory"),
+            ));
         }
     }
     let moved: HashMap<(&ProductId, &Login), &PersonId> = records
@@ -133,16 +159,28 @@ async fn check_references(
         .filter_map(|account| Some(((&account.product, &account.login), account.person.as_ref()?)))
         .collect();
     for account in &records.accounts {
-        let Some(person) = &account.person else { continue };
+        let Some(person) = &account.person else {
+            continue;
+        };
         let here = records.person_lines.contains_key(person);
-        if !here && transaction.row(sql::PERSON, &[Value::Text(person.as_str())]).await?.is_none() {
+        if !here
+            && transaction
+                .row(sql::PERSON, &[Value::Text(person.as_str())])
+                .await?
+                .is_none()
+        {
             let text = format!("there is no person \"{person}\", here or in the directory");
             wrong.push((account.line, text));
             continue;
         }
-        for row in transaction.rows(sql::ACCOUNTS_OF, &[Value::Text(person.as_str())]).await? {
+        for row in transaction
+            .rows(sql::ACCOUNTS_OF, &[Value::Text(person.as_str())])
+            .await?
+        {
             let held = Account::read(&row)?;
-            let goes = moved.get(&(&held.product, &held.login)).is_some_and(|to| *to != person);
+            let goes = moved
+                .get(&(&held.product, &held.login))
+                .is_some_and(|to| *to != person);
             if held.product == account.product && held.login != account.login && !goes {
                 let (login, product) = (held.login, held.product);
                 let text = format!("{person} has the account \"{login}\" of {product} already");
@@ -167,7 +205,10 @@ async fn write_company(
         None => None,
     };
     imported.companies.count(before.as_ref(), &record.name);
-    transaction.write(sql::COMPANY_WRITE, &[id, Value::Text(&record.name)]).await.map(drop)
+    transaction
+        .write(sql::COMPANY_WRITE, &[id, Value::Text(&record.name)])
+        .await
+        .map(drop)
 }
 
 async fn write_person(
@@ -187,14 +228,25 @@ async fn write_person(
         roles: record.roles.clone(),
         grants: record.grants.clone(),
         disabled: before.as_ref().is_some_and(|before| before.disabled),
-        default_product: before.as_ref().and_then(|before| before.default_product.clone()),
+        default_product: before
+            .as_ref()
+            .and_then(|before| before.default_product.clone()),
     };
     imported.people.count(before.as_ref(), &after);
     // Sessions carry all but the number.
-    if before.is_some_and(|before| Person { phone: after.phone.clone(), ..before } != after) {
+    if before.is_some_and(|before| {
+        Person {
+            phone: after.phone.clone(),
+            ..before
+        } != after
+    }) {
         imported.note(&after.id, Change::Profile);
     }
-    let (roles, grants, search) = (json(&after.roles)?, json(&after.grants)?, after.searchable());
+    let (roles, grants, search) = (
+        json(&after.roles)?,
+        json(&after.grants)?,
+        after.searchable(),
+    );
     let values = [
         id,
         Value::Text(after.company.as_str()),
@@ -205,7 +257,10 @@ async fn write_person(
         Value::Text(&grants),
         Value::Text(&search),
     ];
-    transaction.write(sql::PERSON_WRITE, &values).await.map(drop)
+    transaction
+        .write(sql::PERSON_WRITE, &values)
+        .await
+        .map(drop)
 }
 
 /// Takes the account from whom the file takes it, so that two people can swap in one file.
@@ -214,9 +269,17 @@ async fn release(
     record: &AccountRecord,
     imported: &mut Imported,
 ) -> Result<Option<Before>, DirectoryError> {
-    let key = [Value::Text(record.product.as_str()), Value::Text(record.login.as_str())];
-    let Some(row) = transaction.row(sql::ACCOUNT, &key).await? else { return Ok(None) };
-    let before = Before { account: Account::read(&row)?, imported: row.value("imported")? };
+    let key = [
+        Value::Text(record.product.as_str()),
+        Value::Text(record.login.as_str()),
+    ];
+    let Some(row) = transaction.row(sql::ACCOUNT, &key).await? else {
+        return Ok(None);
+    };
+    let before = Before {
+        account: Account::read(&row)?,
+        imported: row.value("imported")?,
+    };
     if let (Some(from), Some(to)) = (&before.account.person, &record.person)
         && from != to
     {
@@ -238,24 +301,33 @@ async fn write_account(
         Some(Before { account, imported }) => (Some(account), imported),
         None => (None, None),
     };
-    let had = before.as_ref().map(|before| (before.password_hash.clone(), before.password_set_at));
+    let had = before
+        .as_ref()
+        .map(|before| (before.password_hash.clone(), before.password_set_at));
     let given = record.password_set_at;
     let (password_hash, password_set_at, this_import) = match (password, had) {
         // The very line that was imported before: whatever became of the password since stays.
-        (Password::Hash(_, digest), Some((hash, set_at))) if last_import.as_ref() == Some(&digest) => {
+        (Password::Hash(_, digest), Some((hash, set_at)))
+            if last_import.as_ref() == Some(&digest) =>
+        {
             (hash, set_at, Some(digest))
         }
         (Password::Hash(hash, digest), _) => (hash, given.unwrap_or(now), Some(digest)),
         (Password::Hashed(hash), _) => (hash, given.unwrap_or(now), None),
         (Password::Same, Some((hash, set_at))) => (hash, given.unwrap_or(set_at), last_import),
         (Password::Same, None) => {
-            return Err(DirectoryError::Conflict(String::from("an account vanished meanwhile")));
+            return Err(DirectoryError::Conflict(String::from(
+                "an account vanished meanwhile",
+            )));
         }
     };
     let after = Account {
         product: record.product.clone(),
         login: record.login.clone(),
-        person: record.person.clone().or_else(|| before.as_ref()?.person.clone()),
+        person: record
+            .person
+            .clone()
+            .or_else(|| before.as_ref()?.person.clone()),
         password_hash,
         password_set_at,
         companies: record.companies.clone(),
@@ -280,7 +352,10 @@ async fn write_account(
         Value::TextOrNull(after.default_company.as_ref().map(CompanyId::as_str)),
         Value::TextOrNull(this_import.as_deref()),
     ];
-    transaction.write(sql::ACCOUNT_WRITE, &values).await.map(drop)
+    transaction
+        .write(sql::ACCOUNT_WRITE, &values)
+        .await
+        .map(drop)
 }
 
 fn json<T: serde::Serialize>(list: &T) -> Result<String, DirectoryError> {

@@ -28,7 +28,11 @@ impl Fields {
             .deserialize_map(Entries)
             .and_then(|entries| json.end().map(|()| entries))
             .map_err(|error| syntax_problem(line, &error))?;
-        let mut fields = Fields { line, entries: Vec::new(), problems: Vec::new() };
+        let mut fields = Fields {
+            line,
+            entries: Vec::new(),
+            problems: Vec::new(),
+        };
         for (key, value) in entries {
             if fields.entries.iter().any(|(known, _)| *known == key) {
                 fields.problem(format!("{:?} stands there twice", shortened(&key)));
@@ -40,7 +44,11 @@ impl Fields {
     }
 
     pub(super) fn problem(&mut self, text: String) {
-        self.problems.push(Problem { line: self.line, column: None, text });
+        self.problems.push(Problem {
+            line: self.line,
+            column: None,
+            text,
+        });
     }
 
     /// What is left is unknown.
@@ -71,12 +79,20 @@ impl Fields {
     }
 
     /// Reads a text by its own rules.
-    pub(super) fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn parsed<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = self.text(key)?;
         self.noted(key, parse(&text))
     }
 
-    pub(super) fn required<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    pub(super) fn required<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = self.required_text(key)?;
         self.noted(key, parse(&text))
     }
@@ -109,11 +125,15 @@ impl Fields {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|(known, value)| known == key && !value.is_null())
+        self.entries
+            .iter()
+            .any(|(known, value)| known == key && !value.is_null())
     }
 
     pub(super) fn noted<T>(&mut self, key: &str, answer: Result<T, String>) -> Option<T> {
-        answer.map_err(|rule| self.problem(format!("{key}: {rule}"))).ok()
+        answer
+            .map_err(|rule| self.problem(format!("{key}: {rule}")))
+            .ok()
     }
 
     /// `null` is the same as a key that is not there.
@@ -133,7 +153,9 @@ pub(super) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>)
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4)
         .min()
-        .map_or_else(String::new, |(_, candidate)| format!("; did you mean {candidate:?}?"))
+        .map_or_else(String::new, |(_, candidate)| {
+            format!("; did you mean {candidate:?}?")
+        })
 }
 
 pub(super) fn shortened(text: &str) -> String {
@@ -141,17 +163,34 @@ pub(super) fn shortened(text: &str) -> String {
 }
 
 pub(super) fn rule_of(error: InvalidName) -> String {
-    format!("{:?} is not {}: {}", shortened(&error.text), error.what, error.rule)
+    format!(
+        "{:?} is not {}: {}",
+        shortened(&error.text),
+        error.what,
+        error.rule
+    )
 }
 
 fn syntax_problem(line: usize, error: &serde_json::Error) -> Problem {
     if error.is_data() {
-        return Problem { line, column: None, text: String::from("a JSON object is expected") };
+        return Problem {
+            line,
+            column: None,
+            text: String::from("a JSON object is expected"),
+        };
     }
     let text = error.to_string();
     // serde_json adds its own line, which is always 1 here.
-    let text = text.split(" at line ").next().unwrap_or_default().to_owned();
-    Problem { line, column: Some(error.column()), text }
+    let text = text
+        .split(" at line ")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    Problem {
+        line,
+        column: Some(error.column()),
+        text,
+    }
 }
 
 /// Keeps keys in order and doubles visible, which a map would not.

@@ -13,8 +13,9 @@ use crate::gate::time::Moment;
 
 const KINDS: [&str; 3] = ["company", "person", "account"];
 const COMPANY_KEYS: [&str; 3] = ["kind", "id", "name"];
-const PERSON_KEYS: [&str; 8] =
-    ["kind", "id", "company", "name", "email", "phone", "roles", "grants"];
+const PERSON_KEYS: [&str; 8] = [
+    "kind", "id", "company", "name", "email", "phone", "roles", "grants",
+];
 const ACCOUNT_KEYS: [&str; 9] = [
     "kind",
     "product",
@@ -97,7 +98,11 @@ impl Records {
     }
 
     pub(super) fn problem(&mut self, line: usize, text: String) {
-        self.problems.push(Problem { line, column: None, text });
+        self.problems.push(Problem {
+            line,
+            column: None,
+            text,
+        });
     }
 
     pub(super) fn read(&mut self, line: usize, text: &[u8]) {
@@ -148,7 +153,16 @@ impl Records {
         }
         self.person_lines.insert(id.clone(), line);
         if let (Some(company), Some(name), Some(email)) = (company, name, email) {
-            self.people.push(PersonRecord { line, id, company, name, email, phone, roles, grants });
+            self.people.push(PersonRecord {
+                line,
+                id,
+                company,
+                name,
+                email,
+                phone,
+                roles,
+                grants,
+            });
         }
     }
 
@@ -158,18 +172,24 @@ impl Records {
         let person = fields.parsed("person", |text| PersonId::parse(text).map_err(rule_of));
         let credentials = credentials(fields);
         let password_set_at = fields.parsed("password_set_at", |text| moment(text, self.now));
-        let mut companies = fields.list("companies", |text| CompanyId::parse(text).map_err(rule_of));
-        let default_company =
-            fields.parsed("default_company", |text| CompanyId::parse(text).map_err(rule_of));
+        let mut companies =
+            fields.list("companies", |text| CompanyId::parse(text).map_err(rule_of));
+        let default_company = fields.parsed("default_company", |text| {
+            CompanyId::parse(text).map_err(rule_of)
+        });
         fields.refuse_others_than(&ACCOUNT_KEYS);
         if let Some(default) = &default_company {
             if companies.is_empty() {
                 companies.push(default.clone());
             } else if !companies.contains(default) {
-                fields.problem(format!("default_company: \"{default}\" is not among the companies"));
+                fields.problem(format!(
+                    "default_company: \"{default}\" is not among the companies"
+                ));
             }
         }
-        let (Some(product), Some(login)) = (product, login) else { return };
+        let (Some(product), Some(login)) = (product, login) else {
+            return;
+        };
         let key = (product.clone(), login.clone());
         if let Some(first) = self.account_lines.get(&key) {
             let text = format!("account \"{login}\" of {product} stands in line {first} already");
@@ -184,7 +204,9 @@ impl Records {
             }
             self.link_lines.insert(key, line);
         }
-        let Some(credentials) = credentials else { return };
+        let Some(credentials) = credentials else {
+            return;
+        };
         self.accounts.push(AccountRecord {
             line,
             product,
@@ -198,17 +220,23 @@ impl Records {
     }
 
     fn product(&self, text: &str) -> Result<ProductId, String> {
-        self.products.iter().find(|known| known.as_str() == text).cloned().ok_or_else(|| {
-            let hint = did_you_mean(text, self.products.iter().map(ProductId::as_str));
-            format!("there is no product {:?}{hint}", shortened(text))
-        })
+        self.products
+            .iter()
+            .find(|known| known.as_str() == text)
+            .cloned()
+            .ok_or_else(|| {
+                let hint = did_you_mean(text, self.products.iter().map(ProductId::as_str));
+                format!("there is no product {:?}{hint}", shortened(text))
+            })
     }
 }
 
 fn credentials(fields: &mut Fields) -> Option<Credentials> {
     match (fields.has("password"), fields.has("password_hash")) {
         (true, true) => {
-            fields.problem(String::from("\"password\" and \"password_hash\" exclude each other"));
+            fields.problem(String::from(
+                "\"password\" and \"password_hash\" exclude each other",
+            ));
             None
         }
         (false, false) => {
@@ -216,7 +244,9 @@ fn credentials(fields: &mut Fields) -> Option<Credentials> {
             None
         }
         (false, true) => fields
-            .parsed("password_hash", |text| PasswordHash::parse(text).map_err(|rule| rule.to_string()))
+            .parsed("password_hash", |text| {
+                PasswordHash::parse(text).map_err(|rule| rule.to_string())
+            })
             .map(Credentials::Hash),
         (true, false) => {
             let password = fields.text("password").map(Zeroizing::new)?;
@@ -234,7 +264,9 @@ fn credentials(fields: &mut Fields) -> Option<Credentials> {
 fn plain_text(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() || text.len() > LONGEST_TEXT || text.chars().any(char::is_control) {
-        return Err(format!("1 to {LONGEST_TEXT} bytes without control characters are expected"));
+        return Err(format!(
+            "1 to {LONGEST_TEXT} bytes without control characters are expected"
+        ));
     }
     Ok(text.to_owned())
 }
@@ -242,14 +274,16 @@ fn plain_text(text: &str) -> Result<String, String> {
 /// Enough to be put into a header and a mail's envelope; whether it is read shows when used.
 fn email_address(text: &str) -> Result<String, String> {
     let text = text.trim();
-    let sound = text.rsplit_once('@').is_some_and(|(local, host)| {
-        !local.is_empty() && !host.is_empty() && !local.contains('@')
-    });
+    let sound = text
+        .rsplit_once('@')
+        .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !local.contains('@'));
     let banned = |letter: char| {
         letter.is_control() || letter.is_whitespace() || matches!(letter, '<' | '>' | ',' | ';')
     };
     if !sound || text.len() > LONGEST_TEXT || text.chars().any(banned) {
-        return Err(String::from("an address as in \"kim@example.com\" is expected"));
+        return Err(String::from(
+            "an address as in \"kim@example.com\" is expected",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -261,7 +295,9 @@ fn phone_number(text: &str) -> Result<String, String> {
         && !digits.starts_with('0')
         && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !sound {
-        return Err(String::from("a number in E.164 form as in \"+12025550123\" is expected"));
+        return Err(String::from(
+            "a number in E.164 form as in \"+12025550123\" is expected",
+        ));
     }
     Ok(text.to_owned())
 }

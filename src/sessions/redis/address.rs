@@ -15,7 +15,10 @@ pub enum Address {
         database: i64,
     },
     /// `redis+cluster://[user:password@]h1[:6379],h2`
-    Cluster { hosts: Vec<String>, user: Option<(String, String)> },
+    Cluster {
+        hosts: Vec<String>,
+        user: Option<(String, String)>,
+    },
 }
 
 impl Address {
@@ -43,15 +46,25 @@ fn sentinel(rest: &str) -> Result<Address, String> {
         .split_once('/')
         .ok_or("the name of the service is missing: redis+sentinel://h1,h2/name")?;
     let (service, database) = match path.split_once('/') {
-        Some((service, database)) => {
-            (service, database.parse().map_err(|_| format!("{database:?} is not a database's number"))?)
-        }
+        Some((service, database)) => (
+            service,
+            database
+                .parse()
+                .map_err(|_| format!("{database:?} is not a database's number"))?,
+        ),
         None => (path, 0),
     };
     if service.is_empty() {
-        return Err(String::from("the name of the service is missing: redis+sentinel://h1,h2/name"));
+        return Err(String::from(
+            "the name of the service is missing: redis+sentinel://h1,h2/name",
+        ));
     }
-    Ok(Address::Sentinel { hosts: hosts(list, 26379)?, service: service.to_owned(), user, database })
+    Ok(Address::Sentinel {
+        hosts: hosts(list, 26379)?,
+        service: service.to_owned(),
+        user,
+        database,
+    })
 }
 
 fn credentials(rest: &str) -> (Option<(String, String)>, &str) {
@@ -65,7 +78,9 @@ fn credentials(rest: &str) -> (Option<(String, String)>, &str) {
 }
 
 fn decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 fn hosts(list: &str, port: u16) -> Result<Vec<String>, String> {
@@ -108,9 +123,21 @@ mod tests {
     #[test]
     fn all_four_forms_are_read() {
         let address = Address::parse("redis+sentinel://:s%40cret@a,b:1,[::1]/main/2").unwrap();
-        let hosts = vec![String::from("a:26379"), String::from("b:1"), String::from("[::1]:26379")];
+        let hosts = vec![
+            String::from("a:26379"),
+            String::from("b:1"),
+            String::from("[::1]:26379"),
+        ];
         let user = Some((String::new(), String::from("s@cret")));
-        assert_eq!(address, Address::Sentinel { hosts, service: "main".into(), user, database: 2 });
+        assert_eq!(
+            address,
+            Address::Sentinel {
+                hosts,
+                service: "main".into(),
+                user,
+                database: 2
+            }
+        );
 
         let address = Address::parse("redis+cluster://a,b:7000/").unwrap();
         let hosts = vec![String::from("a:6379"), String::from("b:7000")];
@@ -123,14 +150,26 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_refused() {
-        for text in ["", "localhost", "http://a", "redis+sentinel://a,b", "redis+sentinel://a/", "redis+cluster://a,,b", "redis+sentinel://a/b/c"] {
+        for text in [
+            "",
+            "localhost",
+            "http://a",
+            "redis+sentinel://a,b",
+            "redis+sentinel://a/",
+            "redis+cluster://a,,b",
+            "redis+sentinel://a/b/c",
+        ] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn no_password_is_printed() {
-        for url in ["redis://kim:geheim@h/0", "redis+sentinel://:geheim@h/n", "redis+cluster://u:geheim@h"] {
+        for url in [
+            "redis://kim:geheim@h/0",
+            "redis+sentinel://:geheim@h/n",
+            "redis+cluster://u:geheim@h",
+        ] {
             let address = Address::parse(url).unwrap();
             assert!(!format!("{address} {address:?}").contains("geheim"));
         }

@@ -77,10 +77,18 @@ enum Source {
 
 #[derive(Clone)]
 enum State {
-    Up { generation: u64, line: Line },
+    Up {
+        generation: u64,
+        line: Line,
+    },
     /// Lost a moment ago: worth waiting for.
-    Reviving { generation: u64 },
-    Down { generation: u64, reason: String },
+    Reviving {
+        generation: u64,
+    },
+    Down {
+        generation: u64,
+        reason: String,
+    },
 }
 
 impl State {
@@ -109,7 +117,12 @@ impl Link {
         let source = Source::of(address)
             .map_err(|error| StoreError::Unavailable(format!("{address}: {error}")))?;
         let (state, _) = watch::channel(State::Reviving { generation: 0 });
-        let link = Arc::new(Link { source, channel, state, events });
+        let link = Arc::new(Link {
+            source,
+            channel,
+            state,
+            events,
+        });
         link.revive()
             .await
             .map_err(|reason| StoreError::Unavailable(format!("{address}: {reason}")))?;
@@ -120,13 +133,19 @@ impl Link {
     pub async fn keep_up(self: Arc<Link>) {
         let mut state = self.state.subscribe();
         loop {
-            let lost = state.wait_for(|state| !matches!(state, State::Up { .. })).await.is_ok();
+            let lost = state
+                .wait_for(|state| !matches!(state, State::Up { .. }))
+                .await
+                .is_ok();
             if !lost {
                 return;
             }
             if let Err(reason) = self.revive().await {
                 self.state.send_modify(|state| {
-                    *state = State::Down { generation: state.generation(), reason };
+                    *state = State::Down {
+                        generation: state.generation(),
+                        reason,
+                    };
                 });
                 tokio::time::sleep(RETRY_EVERY).await;
             }
@@ -158,7 +177,9 @@ impl Link {
         match &self.source {
             Source::Single(client) => {
                 let config = config().set_push_sender(heard);
-                let mut line = client.get_multiplexed_async_connection_with_config(&config).await?;
+                let mut line = client
+                    .get_multiplexed_async_connection_with_config(&config)
+                    .await?;
                 line.subscribe(&self.channel).await?;
                 Ok(Line::Single(line))
             }
@@ -211,12 +232,19 @@ impl Link {
         match tokio::time::timeout(RESPONSE * 2, call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                let corrupt = matches!(error.kind(), ErrorKind::UnexpectedReturnType | ErrorKind::Parse);
+                let corrupt = matches!(
+                    error.kind(),
+                    ErrorKind::UnexpectedReturnType | ErrorKind::Parse
+                );
                 if is_fatal(&error) {
                     self.give_up(generation);
                 }
                 let text = error.to_string();
-                Err(if corrupt { StoreError::Corrupt(text) } else { StoreError::Unavailable(text) })
+                Err(if corrupt {
+                    StoreError::Corrupt(text)
+                } else {
+                    StoreError::Unavailable(text)
+                })
             }
             Err(_) => {
                 self.give_up(generation);
@@ -238,9 +266,14 @@ impl Link {
 }
 
 /// Passes on what the server says by itself. Holds no connection open: the connection holds this.
-fn hear(link: Weak<Link>, generation: u64) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
+fn hear(
+    link: Weak<Link>,
+    generation: u64,
+) -> impl Fn(PushInfo) -> Result<(), ()> + Send + Sync + 'static {
     move |push| {
-        let Some(link) = link.upgrade() else { return Err(()) };
+        let Some(link) = link.upgrade() else {
+            return Err(());
+        };
         match push.kind {
             PushKind::Message => match announced(&push.data) {
                 Some(id) => {
@@ -291,15 +324,32 @@ impl Source {
         match address {
             Address::Single(url) => {
                 let info = url.as_str().into_connection_info()?;
-                let resp3 = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-                Ok(Source::Single(Client::open(info.set_redis_settings(resp3))?))
+                let resp3 = info
+                    .redis_settings()
+                    .clone()
+                    .set_protocol(ProtocolVersion::RESP3);
+                Ok(Source::Single(Client::open(
+                    info.set_redis_settings(resp3),
+                )?))
             }
-            Address::Sentinel { hosts, service, user, database } => {
+            Address::Sentinel {
+                hosts,
+                service,
+                user,
+                database,
+            } => {
                 let node = SentinelNodeConnectionInfo::default()
                     .set_redis_connection_info(settings(user, *database));
-                let sentinels = hosts.iter().map(|host| format!("redis://{host}/")).collect();
-                let client =
-                    SentinelClient::build::<String>(sentinels, service, Some(node), SentinelServerType::Master)?;
+                let sentinels = hosts
+                    .iter()
+                    .map(|host| format!("redis://{host}/"))
+                    .collect();
+                let client = SentinelClient::build::<String>(
+                    sentinels,
+                    service,
+                    Some(node),
+                    SentinelServerType::Master,
+                )?;
                 Ok(Source::Sentinel(Mutex::new(client)))
             }
             Address::Cluster { hosts, user } => hosts

@@ -1,0 +1,183 @@
+//! Candidates as processes: started, measured from outside, ended with this one.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use super::Result;
+use super::load::Certificate;
+use super::options::Role;
+use super::redis::Redis;
+
+/// The longest that a candidate takes to open its door.
+const STARTING: Duration = Duration::from_secs(20);
+const READY: &str = "listening on ";
+
+/// Where everything is.
+pub struct Setup<'a> {
+    pub folder: &'a Path,
+    pub certificate: &'a Certificate,
+    pub backend: SocketAddr,
+    pub redis: &'a Redis,
+}
+
+/// A process of this bench. Ended when dropped; it also ends when its standard input closes, so
+/// that nothing is left behind whatever happens here.
+pub struct Running {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub struct Candidate {
+    pub name: &'static str,
+    pub role: Role,
+    running: Running,
+    pub address: SocketAddr,
+}
+
+impl Candidate {
+    pub fn start(
+        name: &'static str,
+        role: Role,
+        setup: &Setup<'_>,
+        more: &[&str],
+    ) -> Result<Candidate> {
+        let mut command = command(role)?;
+        command.arg("--backend").arg(setup.backend.to_string());
+        command
+            .arg("--folder")
+            .arg(setup.folder)
+            .arg("--redis")
+            .arg(setup.redis.url())
+            .args(more);
+        let running = start(command)?;
+        Ok(Candidate {
+            name,
+            role,
+            address: running.address,
+            running,
+        })
+    }
+
+    /// CPU time of all threads so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let id = self.running.child.id();
+        threads_cpu(id).map_or_else(|_| process_cpu(id), Ok)
+    }
+
+    /// MiB of memory in use.
+    pub fn resident(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+/// From the scheduler, in nanoseconds. Threads are not ended and begun during a round.
+fn threads_cpu(id: u32) -> Result<Duration> {
+    let mut by_thread: HashMap<String, u64> = HashMap::new();
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let thread = thread?;
+        let text = fs::read_to_string(thread.path().join("schedstat"))?;
+        let nanos = text.split(' ').next().ok_or("empty schedstat")?.parse()?;
+        by_thread.insert(thread.file_name().to_string_lossy().into_owned(), nanos);
+    }
+    match by_thread.values().sum() {
+        0 => Err("the scheduler keeps no figures".into()),
+        nanos => Ok(Duration::from_nanos(nanos)),
+    }
+}
+
+/// From the process's line, in hundredths of a second.
+fn process_cpu(id: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .ok_or("no stat")?
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+pub fn start_backend() -> Result<Running> {
+    start(command(Role::Backend)?)
+}
+
+fn command(role: Role) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--role").arg(role.as_str());
+    Ok(command)
+}
+
+fn start(mut command: Command) -> Result<Running> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let (said, heard) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout)
+            .lines()
+            .map_while(std::result::Result::ok)
+        {
+            if let Some(address) = line.strip_prefix(READY) {
+                let _ = said.send(address.to_owned());
+            }
+        }
+    });
+    // From here on dropping ends the process.
+    let mut running = Running {
+        child,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    };
+    let address = heard
+        .recv_timeout(STARTING)
+        .map_err(|_| "a candidate did not open its door")?;
+    running.address = address.parse()?;
+    Ok(running)
+}
+
+/// Tells the bench where this candidate listens, and ends it with the bench.
+pub fn say_ready(address: SocketAddr) {
+    println!("{READY}{address}");
+    std::thread::spawn(|| {
+        // Nothing is ever sent: this ends when the other side is gone.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+}
+
+/// For listeners that tell nobody when they are open.
+pub fn say_ready_when_listening(address: SocketAddr) {
+    std::thread::spawn(move || {
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() && begun.elapsed() < STARTING {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        say_ready(address);
+    });
+}
+
+/// An address that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}

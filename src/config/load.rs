@@ -1,0 +1,449 @@
+//! File, then environment, then flags: one tree, and what it comes to.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::operation::{limits, log, messages, rollout, telemetry};
+use super::problem::{Place, Problem, Problems};
+use super::product::{self, ProductIds};
+use super::reader::{Field, Fields, Report};
+use super::settings::{
+    Backend, Listen, Portal, SessionStore, Settings, SignOn, StoreSettings, Tls, TlsMinimum,
+    WhenUnavailable,
+};
+use super::tree::{self, Node};
+use super::values::{certificate_files, list_of, network, origin, owned, secret, socket};
+use crate::gate::host::Host;
+use crate::gate::name::ProductId;
+use crate::gate::policy::SessionLimits;
+use crate::gate::product::Products;
+use crate::gate::time::parse_span;
+
+const TABLES: [&str; 11] = [
+    "listen",
+    "tls",
+    "portal",
+    "store",
+    "session",
+    "products",
+    "policies_dir",
+    "messages",
+    "rollout",
+    "limits",
+    "log",
+];
+
+/// A configuration larger than this is none.
+const LARGEST_FILE: u64 = 4 << 20;
+
+/// Reads `file`, puts `VESTIBULE_*` of `variables` over it and then `flags` (dotted keys).
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(
+    file: &Path,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> Result<Settings, Problems> {
+    read(&read_file(file)?, file, variables, flags)
+}
+
+/// The text of a configuration or policy file, if it has the size of one.
+pub fn read_file(file: &Path) -> Result<String, Problems> {
+    let read = || {
+        let metadata = std::fs::metadata(file)?;
+        if metadata.len() > LARGEST_FILE {
+            return Err(std::io::Error::other("it is larger than 4 MiB"));
+        }
+        std::fs::read_to_string(file)
+    };
+    read().map_err(|error| Problems::unreadable(file, &error))
+}
+
+/// [`load`] for a text that stands, or could stand, in `file`.
+pub fn read(
+    text: &str,
+    file: &Path,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> Result<Settings, Problems> {
+    let mut root = tree::parse(text, file)?;
+    let top: Vec<&str> = TABLES.iter().copied().chain(["telemetry"]).collect();
+    let ignored = tree::overlay_variables(&mut root, variables, &top);
+    tree::overlay_flags(&mut root, flags);
+
+    let report = Report::default();
+    let settings = Field::root(&root, &report).table(|fields| settings(fields, file));
+    report.finish()?;
+    let mut settings = settings.ok_or_else(|| unexplained(file))?;
+    settings
+        .notices
+        .extend(ignored.into_iter().map(|name| Problem {
+            place: Place::Variable(name),
+            key: String::new(),
+            message: String::from("sets nothing: there is no such key"),
+        }));
+    Ok(settings)
+}
+
+/// Where the policies are and which products they may name, as far as a configuration with problems
+/// can still tell: `check` goes on with the policies all the same.
+pub fn survey(
+    file: &Path,
+    variables: impl Iterator<Item = (String, String)>,
+    flags: &[(String, String)],
+) -> (PathBuf, ProductIds) {
+    let beside = file.parent().unwrap_or(Path::new("")).join("policies");
+    let Ok(mut root) = read_file(file).and_then(|text| tree::parse(&text, file)) else {
+        return (beside, ProductIds::any());
+    };
+    tree::overlay_variables(&mut root, variables, &["policies_dir"]);
+    tree::overlay_flags(&mut root, flags);
+    let report = Report::default();
+    let found = Field::root(&root, &report).table(|fields| {
+        let dir = fields.or("policies_dir", beside.clone(), |field| field.file_path());
+        let ids = fields.optional("products").and_then(|field| {
+            let ids = field.map(|key, _| Some(ProductId::parse(key).ok()))?;
+            Some(ProductIds::of(ids.into_iter().flatten()))
+        });
+        Some((dir, ids.unwrap_or_else(ProductIds::any)))
+    });
+    found.unwrap_or_else(|| (beside, ProductIds::any()))
+}
+
+/// Nothing was said and nothing was made: a mistake in here, which must not pass as a success.
+fn unexplained(file: &Path) -> Problems {
+    Problems(vec![Problem {
+        place: Place::Whole { file: file.into() },
+        key: String::new(),
+        message: String::from("can't be used"),
+    }])
+}
+
+fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let nothing = Node {
+        data: tree::Data::Table(Vec::new()),
+        place: fields.place.clone(),
+    };
+    let listen = fields
+        .required("listen")
+        .and_then(|field| field.table(listen));
+    let tls = fields.or("tls", plain_tls(), |field| field.table(tls));
+    let portal = fields
+        .required("portal")
+        .and_then(|field| field.table(portal));
+    let store = match fields.optional("store") {
+        Some(field) => field.table(|fields| store(fields, folder)),
+        None => fields
+            .nested("store", &nothing)
+            .table(|fields| store(fields, folder)),
+    };
+    let (session, keep_form) = fields.or("session", (SESSION, KEEP_FORM), |field| {
+        field.table(session)
+    });
+    let products = fields.required("products");
+    let read = products.as_ref().and_then(product::read_all);
+    let policies_dir = fields.or("policies_dir", folder.join("policies"), |field| {
+        field.file_path()
+    });
+    let messages = fields.or("messages", Default::default(), messages);
+    let rollout = fields.or("rollout", Default::default(), rollout);
+    let limits = fields.or("limits", super::settings::Limits::SOUND, limits);
+    let log = fields.or("log", super::operation::plain_log(), log);
+    let telemetry = fields
+        .optional("telemetry")
+        .and_then(|field| telemetry(&field));
+
+    let (all, backends) = read?;
+    let notices = notices(fields, listen.as_ref(), &all, &backends);
+    let products = products?;
+    if let Some(portal) = &portal {
+        check_hosts(&products, portal, &all);
+    }
+    let count = all.iter().filter(|product| product.primary).count();
+    let products = match (Products::new(all.clone()), count) {
+        (Some(products), _) => Some(products),
+        (None, 0) => products.wrong("no product is primary; people sign in with exactly one"),
+        (None, _) => {
+            let primaries: Vec<&str> = all
+                .iter()
+                .filter(|product| product.primary)
+                .map(|p| p.id.as_str())
+                .collect();
+            let names = primaries.join(", ");
+            products.wrong(format!(
+                "several products are primary ({names}); people sign in with exactly one"
+            ))
+        }
+    };
+    Some(Settings {
+        listen: listen?,
+        tls,
+        portal: portal?,
+        store: store?,
+        session,
+        keep_form,
+        products: products?,
+        backends,
+        policies_dir,
+        rollout,
+        messages,
+        limits,
+        log,
+        telemetry,
+        notices,
+    })
+}
+
+const SESSION: SessionLimits = SessionLimits {
+    maximum: Duration::from_secs(12 * 3600),
+    idle: Duration::from_secs(8 * 3600),
+};
+
+const KEEP_FORM: u64 = 1 << 20;
+
+fn listen(fields: &Fields<'_>) -> Option<Listen> {
+    let https = fields.required("https").and_then(|field| {
+        let addresses = field.list(socket)?;
+        if addresses.is_empty() {
+            field.wrong("at least one address is needed")
+        } else {
+            Some(addresses)
+        }
+    });
+    let http = list_of(fields, "http", socket);
+    let admin = fields.optional("admin");
+    let admin_address = admin.as_ref().and_then(socket);
+    let trusted_proxies = list_of(fields, "trusted_proxies", network);
+    let https = https?;
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    for address in https.iter().chain(&http).chain(&admin_address) {
+        // Port 0 is a different one each time.
+        if address.port() != 0 && taken.contains(address) {
+            return fields.wrong(format!("{address} is given twice"));
+        }
+        taken.push(*address);
+    }
+    Some(Listen {
+        https,
+        http,
+        admin: admin_address,
+        trusted_proxies,
+    })
+}
+
+fn plain_tls() -> Tls {
+    Tls {
+        certificates: Vec::new(),
+        minimum: TlsMinimum::V1_2,
+    }
+}
+
+fn tls(fields: &Fields<'_>) -> Option<Tls> {
+    Some(Tls {
+        certificates: list_of(fields, "certificates", certificate_files),
+        minimum: fields.or("minimum", TlsMinimum::V1_2, |field| {
+            field.word(&[("1.2", TlsMinimum::V1_2), ("1.3", TlsMinimum::V1_3)])
+        }),
+    })
+}
+
+fn portal(fields: &Fields<'_>) -> Option<Portal> {
+    let url = fields.required("url").and_then(|field| origin(&field));
+    let title = fields.or("title", String::from("Sign-in"), owned);
+    let (origin, host) = url?;
+    Some(Portal {
+        origin,
+        host,
+        title,
+    })
+}
+
+fn store(fields: &Fields<'_>, folder: &Path) -> Option<StoreSettings> {
+    let data_dir = fields.or("data_dir", folder.join("data"), |field| field.file_path());
+    let master_key = fields.or("master_key", data_dir.join("master.key"), master_key);
+    let directory = match fields.optional("directory") {
+        Some(field) => directory(&field),
+        None => Some(sqlite(folder, "vestibule.db")),
+    };
+    let capacity = |field: &Field<'_>| usize::try_from(field.integer(1, 10_000_000)?).ok();
+    let sessions = fields.or("sessions", SessionStore::Embedded, sessions);
+    let when_unavailable = fields.or(
+        "when_unavailable",
+        WhenUnavailable::Refuse,
+        when_unavailable,
+    );
+    let recheck = fields.or("recheck", Duration::from_secs(60), |field| {
+        field.span_above_zero()
+    });
+    let cache_capacity = fields.or("cache_capacity", 65_536, capacity);
+    Some(StoreSettings {
+        sessions,
+        directory: directory?,
+        data_dir,
+        master_key,
+        when_unavailable,
+        recheck,
+        cache_capacity,
+    })
+}
+
+fn master_key(field: &Field<'_>) -> Option<PathBuf> {
+    if !field.is_table() {
+        return field.wrong("must be { file = \"path\" }: a key does not stand in a configuration");
+    }
+    field.table(|fields| fields.required("file")?.file_path())
+}
+
+fn sessions(field: &Field<'_>) -> Option<SessionStore> {
+    const WANTED: &str = "\"embedded\", or a URL that begins with redis://, rediss://, \
+                          redis+sentinel:// or redis+cluster://, is wanted here";
+    let url = secret(field)?;
+    let text = url.expose();
+    // None of the messages repeats the URL: it may hold a password.
+    match text.split_once("://") {
+        None if text == "embedded" => Some(SessionStore::Embedded),
+        Some(("redis" | "rediss", _)) => match url::Url::parse(text) {
+            Ok(parsed) if parsed.has_host() => Some(SessionStore::Redis(url)),
+            Ok(_) => field.wrong("the Redis URL names no host"),
+            Err(error) => field.wrong(format!("the Redis URL can't be read: {error}")),
+        },
+        Some(("redis+sentinel", rest)) => match rest.split_once('/') {
+            Some((hosts, name)) if !hosts.is_empty() && !name.is_empty() => {
+                Some(SessionStore::Redis(url))
+            }
+            _ => field.wrong("must be redis+sentinel://host1,host2/name"),
+        },
+        Some(("redis+cluster", rest)) if rest.is_empty() => {
+            field.wrong("must be redis+cluster://host1,host2")
+        }
+        Some(("redis+cluster", _)) => Some(SessionStore::Redis(url)),
+        _ => field.wrong(WANTED),
+    }
+}
+
+fn directory(field: &Field<'_>) -> Option<super::settings::SecretText> {
+    let url = secret(field)?;
+    let text = url.expose();
+    if let Some(path) = text.strip_prefix("sqlite:") {
+        return match path.trim_start_matches("//") {
+            "" => field.wrong("must be sqlite:PATH"),
+            path => Some(sqlite(field.node.place.folder(), path)),
+        };
+    }
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return field.wrong("\"sqlite:PATH\" or a URL that begins with postgres:// is wanted here");
+    }
+    match url::Url::parse(text) {
+        Ok(_) => Some(url),
+        Err(error) => field.wrong(format!("the PostgreSQL URL can't be read: {error}")),
+    }
+}
+
+fn sqlite(folder: &Path, path: &str) -> super::settings::SecretText {
+    super::settings::SecretText::new(format!("sqlite:{}", folder.join(path).display()))
+}
+
+fn when_unavailable(field: &Field<'_>) -> Option<WhenUnavailable> {
+    field.parsed("\"refuse\" or \"grace:30s\"", |text| {
+        let grace = text.strip_prefix("grace:").and_then(parse_span);
+        match (text, grace) {
+            ("refuse", _) => Ok(WhenUnavailable::Refuse),
+            (_, Some(span)) if !span.is_zero() => Ok(WhenUnavailable::Grace(span)),
+            _ => Err(format!(
+                "{text:?} is neither \"refuse\" nor \"grace:\" and a duration, as in \"grace:30s\""
+            )),
+        }
+    })
+}
+
+fn session(fields: &Fields<'_>) -> Option<(SessionLimits, u64)> {
+    let span = |field: &Field<'_>| field.span_above_zero();
+    let limits = SessionLimits {
+        maximum: fields.or("maximum", SESSION.maximum, span),
+        idle: fields.or("idle", SESSION.idle, span),
+    };
+    Some((
+        limits,
+        fields.or("keep_form", KEEP_FORM, |field| field.size()),
+    ))
+}
+
+/// Hosts are told apart by name alone, so two things on one name could not be.
+fn check_hosts(
+    field: &Field<'_>,
+    portal: &Portal,
+    products: &[std::sync::Arc<crate::gate::product::Product>],
+) {
+    let mut taken: HashMap<&Host, String> = HashMap::new();
+    taken.insert(&portal.host, String::from("the portal"));
+    for product in products {
+        let host = &product.host;
+        if let Some(other) = taken.get(host) {
+            field.wrong_below::<()>(
+                &[product.id.as_str(), "url"],
+                format!(
+                    "the host {} is already that of {other}; each needs its own",
+                    host.as_str()
+                ),
+            );
+        }
+        taken.insert(host, format!("the product {}", product.id));
+    }
+}
+
+/// What is allowed and may still surprise.
+fn notices(
+    fields: &Fields<'_>,
+    listen: Option<&Listen>,
+    products: &[std::sync::Arc<crate::gate::product::Product>],
+    backends: &[Backend],
+) -> Vec<Problem> {
+    let mut notices = Vec::new();
+    let mut note = |key: String, message: &str| {
+        notices.push(Problem {
+            place: fields.place.clone(),
+            key,
+            message: message.to_owned(),
+        });
+    };
+    if let Some(listen) = listen {
+        if listen
+            .admin
+            .is_some_and(|address| address.ip().is_unspecified())
+        {
+            note(
+                String::from("listen.admin"),
+                "listens on every address; keep it from the public",
+            );
+        }
+        if listen
+            .trusted_proxies
+            .iter()
+            .any(|net| net.prefix_len() == 0)
+        {
+            note(
+                String::from("listen.trusted_proxies"),
+                "believes anybody's X-Forwarded-For, so that no address can be trusted",
+            );
+        }
+    }
+    for (product, backend) in products.iter().zip(backends) {
+        if backend.sign_on != SignOn::Headers {
+            note(
+                format!("products.{}.sign_on", product.id),
+                "is not acted upon by this version: the backend gets headers only",
+            );
+        }
+        if backend.bar {
+            note(
+                format!("products.{}.bar", product.id),
+                "is not acted upon by this version",
+            );
+        }
+    }
+    notices
+}

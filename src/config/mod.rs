@@ -1,0 +1,17 @@
+//! gateway.toml: read as it stands, then made into [`Settings`].
+
+mod load;
+mod operation;
+pub mod problem;
+mod product;
+pub mod reader;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+pub mod tree;
+pub mod values;
+
+pub use load::{load, read, read_file, survey};
+pub use problem::{Place, Problem, Problems};
+pub use product::ProductIds;
+pub use settings::Settings;

@@ -1,0 +1,191 @@
+//! `[limits]`, `[log]`, `[messages]`, `[rollout]`, `[telemetry]`.
+
+use super::reader::{Field, Fields};
+use super::settings::{Email, Limits, Log, LogFormat, Messages, Sms, Telemetry};
+use super::values::{list_of, owned, secret};
+use crate::gate::name::CompanyId;
+use crate::gate::policy::{Reach, Rollout};
+
+pub fn limits(field: &Field<'_>) -> Option<Limits> {
+    const MOST: u64 = 1 << 24;
+    let span = |field: &Field<'_>| field.span_above_zero();
+    let at_least =
+        |least: u64| move |field: &Field<'_>| usize::try_from(field.integer(least, MOST)?).ok();
+    let bytes = |field: &Field<'_>| match usize::try_from(field.size()?) {
+        Ok(bytes) if (1_024..=1 << 20).contains(&bytes) => Some(bytes),
+        _ => field.wrong("a size between 1KiB and 1MiB is wanted here"),
+    };
+    let sound = Limits::SOUND;
+    field.table(|fields| {
+        Some(Limits {
+            handshake: fields.or("handshake", sound.handshake, span),
+            head: fields.or("head", sound.head, span),
+            idle: fields.or("idle", sound.idle, span),
+            drain: fields.or("drain", sound.drain, |field| field.span()),
+            connections: fields.or("connections", sound.connections, at_least(1)),
+            connections_per_address: fields.or(
+                "connections_per_address",
+                sound.connections_per_address,
+                at_least(0),
+            ),
+            streams_per_connection: fields.or(
+                "streams_per_connection",
+                sound.streams_per_connection,
+                at_least(1),
+            ),
+            header_bytes: fields.or("header_bytes", sound.header_bytes, bytes),
+            header_count: fields.or("header_count", sound.header_count, at_least(10)),
+            target_bytes: fields.or("target_bytes", sound.target_bytes, bytes),
+            password_workers: fields.or("password_workers", sound.password_workers, at_least(1)),
+            password_queue: fields.or("password_queue", sound.password_queue, at_least(1)),
+        })
+    })
+}
+
+pub fn plain_log() -> Log {
+    Log {
+        format: LogFormat::Json,
+        access: true,
+        level: String::from("info"),
+        access_file: None,
+        audit_file: None,
+    }
+}
+
+pub fn log(field: &Field<'_>) -> Option<Log> {
+    field.table(|fields| {
+        let plain = plain_log();
+        Some(Log {
+            format: fields.or("format", plain.format, |field| {
+                field.word(&[("json", LogFormat::Json), ("text", LogFormat::Text)])
+            }),
+            access: fields.or("access", plain.access, |field| field.boolean()),
+            level: fields.or("level", plain.level, level),
+            access_file: fields
+                .optional("access_file")
+                .and_then(|field| field.file_path()),
+            audit_file: fields
+                .optional("audit_file")
+                .and_then(|field| field.file_path()),
+        })
+    })
+}
+
+fn level(field: &Field<'_>) -> Option<String> {
+    field.parsed("a level such as \"info\"", |text| {
+        match text.parse::<tracing_subscriber::filter::targets::Targets>() {
+            Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+            _ => Err(format!(
+                "{text:?} is not one of error, warn, info, debug, trace"
+            )),
+        }
+    })
+}
+
+pub fn messages(field: &Field<'_>) -> Option<Messages> {
+    field.table(|fields| {
+        Some(Messages {
+            sms: fields.optional("sms").and_then(|field| field.table(sms)),
+            email: fields
+                .optional("email")
+                .and_then(|field| field.table(email)),
+        })
+    })
+}
+
+fn sms(fields: &Fields<'_>) -> Option<Sms> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Outbox,
+        Http,
+        Twilio,
+    }
+    let kind = fields.required("kind").and_then(|field| {
+        field.word(&[
+            ("http", Kind::Http),
+            ("twilio", Kind::Twilio),
+            ("outbox", Kind::Outbox),
+        ])
+    });
+    let need = |key, by: Kind| {
+        if kind == Some(by) {
+            fields.required(key)
+        } else {
+            fields.optional(key)
+        }
+    };
+    let url = need("url", Kind::Http).and_then(|field| web_url(&field));
+    let token = need("token", Kind::Twilio).and_then(|field| secret(&field));
+    let account = need("account", Kind::Twilio).and_then(|field| owned(&field));
+    let from = need("from", Kind::Twilio).and_then(|field| owned(&field));
+    match kind? {
+        Kind::Outbox => Some(Sms::Outbox),
+        Kind::Http => Some(Sms::Http { url: url?, token }),
+        Kind::Twilio => Some(Sms::Twilio {
+            account: account?,
+            token: token?,
+            from: from?,
+        }),
+    }
+}
+
+fn email(fields: &Fields<'_>) -> Option<Email> {
+    let url = fields.required("url").and_then(|field| {
+        let url = secret(&field)?;
+        match url::Url::parse(url.expose()) {
+            Ok(parsed) if matches!(parsed.scheme(), "smtp" | "smtps") && parsed.has_host() => {
+                Some(url)
+            }
+            _ => field.wrong("a URL that begins with smtp:// or smtps:// is wanted here"),
+        }
+    });
+    let from = fields.required("from").and_then(|field| owned(&field));
+    Some(Email {
+        url: url?,
+        from: from?,
+    })
+}
+
+fn web_url(field: &Field<'_>) -> Option<String> {
+    field.parsed(
+        "a URL that begins with https:// or http://",
+        |text| match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(text.to_owned()),
+            _ => Err(String::from(
+                "a URL that begins with https:// or http:// is wanted here",
+            )),
+        },
+    )
+}
+
+pub fn rollout(field: &Field<'_>) -> Option<Rollout> {
+    field.table(|fields| {
+        Some(Rollout {
+            mfa: fields.optional("mfa").and_then(|field| field.table(reach)),
+            analytics_sso: fields
+                .optional("analytics_sso")
+                .and_then(|field| field.table(reach)),
+        })
+    })
+}
+
+fn reach(fields: &Fields<'_>) -> Option<Reach> {
+    let company = |field: &Field<'_>| {
+        field.parsed("a company's id", |text| {
+            CompanyId::parse(text).map_err(|error| error.to_string())
+        })
+    };
+    Some(Reach {
+        companies: list_of(fields, "companies", company),
+        percent: fields.or("percent", 0, |field| {
+            u8::try_from(field.integer(0, 100)?).ok()
+        }),
+    })
+}
+
+pub fn telemetry(field: &Field<'_>) -> Option<Telemetry> {
+    field.table(|fields| {
+        let otlp = fields.required("otlp").and_then(|field| web_url(&field));
+        Some(Telemetry { otlp: otlp? })
+    })
+}

@@ -1,0 +1,386 @@
+//! Walks a [`Node`] against what is wanted and collects all that is wrong: it never stops at the
+//! first. A wrong value reads as `None` or as what stands in for it; nothing built from such is
+//! ever used, since whoever began the reading asks [`Report::finish`] at the end.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::problem::{Place, Problem, Problems};
+use super::tree::{self, Data, Entry, Node};
+use crate::gate::time::parse_span;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub struct Report {
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl Report {
+    pub fn add(&self, place: &Place, key: &str, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Problem {
+            place: place.clone(),
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// # Errors
+    /// Everything that was wrong, in the order in which it stands.
+    pub fn finish(self) -> Result<(), Problems> {
+        Problems::none_of(self.problems.into_inner())
+    }
+}
+
+/// One value that is there.
+#[derive(Debug, Clone)]
+pub struct Field<'a> {
+    pub node: &'a Node,
+    /// `products.emr.idle`.
+    pub path: String,
+    report: &'a Report,
+}
+
+/// A table whose keys are known.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    entries: &'a [Entry],
+    pub place: Place,
+    pub path: String,
+    known: RefCell<Vec<&'static str>>,
+    report: &'a Report,
+}
+
+impl<'a> Field<'a> {
+    pub fn root(node: &'a Node, report: &'a Report) -> Field<'a> {
+        Field {
+            node,
+            path: String::new(),
+            report,
+        }
+    }
+
+    pub fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.report.add(&self.node.place, &self.path, message);
+        None
+    }
+
+    fn unwanted<T>(&self, wanted: &str) -> Option<T> {
+        self.wrong(format!("{wanted} is wanted here, not {}", self.node.kind()))
+    }
+
+    /// `wanted` says what should stand here, as in `a duration such as "30s"`.
+    pub fn text(&self, wanted: &str) -> Option<&'a str> {
+        match &self.node.data {
+            Data::Text(text) | Data::Raw(text) => Some(text),
+            _ => self.unwanted(wanted),
+        }
+    }
+
+    /// A text that `parse` understands; its error is the problem's message.
+    pub fn parsed<T>(
+        &self,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match parse(self.text(wanted)?) {
+            Ok(value) => Some(value),
+            Err(message) => self.wrong(message),
+        }
+    }
+
+    /// One of a few words.
+    pub fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        self.parsed(&format!("one of {}", listed(&known)), |text| {
+            let found = words
+                .iter()
+                .find(|(word, _)| *word == text)
+                .map(|(_, value)| *value);
+            found.ok_or_else(|| format!("unknown value {text:?}{}", hint(text, &known)))
+        })
+    }
+
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.data {
+            Data::Boolean(value) => Some(*value),
+            Data::Raw(raw) if raw.trim() == "true" => Some(true),
+            Data::Raw(raw) if raw.trim() == "false" => Some(false),
+            _ => self.unwanted("true or false"),
+        }
+    }
+
+    pub fn integer(&self, least: u64, most: u64) -> Option<u64> {
+        let number = match &self.node.data {
+            Data::Integer(number) => u64::try_from(*number).ok(),
+            Data::Raw(raw) => raw.trim().parse().ok(),
+            _ => return self.unwanted("a whole number"),
+        };
+        match number {
+            Some(number) if (least..=most).contains(&number) => Some(number),
+            _ => self.wrong(format!(
+                "a whole number between {least} and {most} is wanted here"
+            )),
+        }
+    }
+
+    pub fn span(&self) -> Option<Duration> {
+        const WANTED: &str = "a duration such as \"30s\", \"5m\", \"2h\" or \"90d\"";
+        self.parsed(WANTED, |text| {
+            parse_span(text)
+                .ok_or_else(|| format!("{text:?} is not a duration; {WANTED} is wanted here"))
+        })
+    }
+
+    /// A limit: nothing ends before it begins.
+    pub fn span_above_zero(&self) -> Option<Duration> {
+        match self.span()? {
+            Duration::ZERO => self.wrong("must be longer than zero"),
+            span => Some(span),
+        }
+    }
+
+    /// Bytes: `64KiB`, `20MiB`, or a number.
+    pub fn size(&self) -> Option<u64> {
+        if let Data::Integer(number) = &self.node.data {
+            return match u64::try_from(*number) {
+                Ok(bytes) => Some(bytes),
+                Err(_) => self.wrong("a size can't be negative"),
+            };
+        }
+        const WANTED: &str = "a size such as \"64KiB\" or \"20MiB\"";
+        self.parsed(WANTED, |text| {
+            parse_size(text)
+                .ok_or_else(|| format!("{text:?} is not a size; {WANTED} is wanted here"))
+        })
+    }
+
+    /// A path, made relative to where it stands.
+    pub fn file_path(&self) -> Option<PathBuf> {
+        match self.text("a path")? {
+            "" => self.wrong("a path can't be empty"),
+            text => Some(self.node.place.folder().join(text)),
+        }
+    }
+
+    /// Reads every item, also after one that is wrong. From outside of a file, one item may stand
+    /// alone.
+    pub fn list<T>(&self, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Vec<T>> {
+        let from_outside;
+        let items: &[Node] = match &self.node.data {
+            Data::List(items) => items,
+            Data::Raw(raw) => {
+                from_outside = tree::structure(raw, &self.node.place);
+                match from_outside.as_ref().map(|node| &node.data) {
+                    Some(Data::List(items)) => items,
+                    _ => std::slice::from_ref(self.node),
+                }
+            }
+            _ => return self.unwanted("a list"),
+        };
+        let several = items.len() > 1;
+        let read_one = |(index, node): (usize, &Node)| {
+            let path = if several {
+                format!("{}[{index}]", self.path)
+            } else {
+                self.path.clone()
+            };
+            read(&Field {
+                node,
+                path,
+                report: self.report,
+            })
+        };
+        let values: Vec<Option<T>> = items.iter().enumerate().map(read_one).collect();
+        values.into_iter().collect()
+    }
+
+    /// Reads a table with known keys and reports the others.
+    pub fn table<T>(&self, read: impl FnOnce(&Fields<'_>) -> Option<T>) -> Option<T> {
+        let from_outside;
+        let entries: &[Entry] = match &self.node.data {
+            Data::Table(entries) => entries,
+            Data::Raw(raw) => {
+                from_outside = tree::structure(raw, &self.node.place);
+                match from_outside.as_ref().map(|node| &node.data) {
+                    Some(Data::Table(entries)) => entries,
+                    _ => return self.unwanted("a table"),
+                }
+            }
+            _ => return self.unwanted("a table"),
+        };
+        let fields = Fields {
+            entries,
+            place: self.node.place.clone(),
+            path: self.path.clone(),
+            known: RefCell::default(),
+            report: self.report,
+        };
+        let value = read(&fields);
+        fields.report_unknown();
+        value
+    }
+
+    /// Reads a table with keys of the operator's choosing.
+    pub fn map<T>(&self, read: impl Fn(&str, &Field<'_>) -> Option<T>) -> Option<Vec<T>> {
+        self.table(|fields| {
+            let read_one = |entry: &Entry| {
+                let path = joined(&fields.path, &entry.key);
+                read(
+                    &entry.key,
+                    &Field {
+                        node: &entry.value,
+                        path,
+                        report: self.report,
+                    },
+                )
+            };
+            let values: Vec<Option<T>> = fields.entries.iter().map(read_one).collect();
+            fields.know_all();
+            values.into_iter().collect()
+        })
+    }
+
+    /// Reports something at a key further down, or here when it is not there.
+    pub fn wrong_below<T>(&self, keys: &[&str], message: impl Into<String>) -> Option<T> {
+        let mut node = self.node;
+        let mut path = self.path.clone();
+        for key in keys {
+            path = joined(&path, key);
+            if let Data::Table(entries) = &node.data
+                && let Some(entry) = entries.iter().find(|entry| entry.key == *key)
+            {
+                node = &entry.value;
+            }
+        }
+        self.report.add(&node.place, &path, message);
+        None
+    }
+
+    pub fn is_table(&self) -> bool {
+        match &self.node.data {
+            Data::Table(_) => true,
+            Data::Raw(raw) => raw.trim_start().starts_with('{'),
+            _ => false,
+        }
+    }
+}
+
+/// Stands among the known keys of a table that has no known keys.
+const ANY_KEY: &str = "*";
+
+impl Fields<'_> {
+    pub fn optional(&self, key: &'static str) -> Option<Field<'_>> {
+        self.known.borrow_mut().push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        Some(Field {
+            node: &entry.value,
+            path: joined(&self.path, key),
+            report: self.report,
+        })
+    }
+
+    pub fn required(&self, key: &'static str) -> Option<Field<'_>> {
+        let field = self.optional(key);
+        if field.is_none() {
+            self.report
+                .add(&self.place, &joined(&self.path, key), "missing");
+        }
+        field
+    }
+
+    /// What `read` makes of the key's value, or `otherwise` when it is not there.
+    pub fn or<T>(
+        &self,
+        key: &'static str,
+        otherwise: T,
+        read: impl FnOnce(&Field<'_>) -> Option<T>,
+    ) -> T {
+        self.optional(key)
+            .and_then(|field| read(&field))
+            .unwrap_or(otherwise)
+    }
+
+    /// A value that stands in for a table that is not there.
+    pub fn nested<'n>(&'n self, key: &str, node: &'n Node) -> Field<'n> {
+        Field {
+            node,
+            path: joined(&self.path, key),
+            report: self.report,
+        }
+    }
+
+    /// Reports something about the table as a whole.
+    pub fn wrong<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.report.add(&self.place, &self.path, message);
+        None
+    }
+
+    fn know_all(&self) {
+        self.known.borrow_mut().push(ANY_KEY);
+    }
+
+    fn report_unknown(&self) {
+        let known = self.known.borrow();
+        if known.contains(&ANY_KEY) {
+            return;
+        }
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| !known.contains(&entry.key.as_str()))
+        {
+            let message = format!("unknown key{}", hint(&entry.key, &known));
+            self.report
+                .add(&entry.place, &joined(&self.path, &entry.key), message);
+        }
+    }
+}
+
+/// Reads `64KiB`, `20MiB`, `1GiB`, `512B`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let shift = match unit {
+        "B" | "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// `, did you mean 'backends'?`, or what is known when nothing is near.
+pub fn hint(text: &str, known: &[&str]) -> String {
+    let distance = |word: &&&str| strsim::damerau_levenshtein(text, word);
+    match known.iter().min_by_key(distance) {
+        Some(nearest) if distance(&nearest) <= 1 + text.chars().count() / 4 => {
+            format!(", did you mean '{nearest}'?")
+        }
+        Some(_) => format!("; known are {}", listed(known)),
+        None => String::new(),
+    }
+}
+
+fn listed(words: &[&str]) -> String {
+    words
+        .iter()
+        .map(|word| format!("'{word}'"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn joined(path: &str, key: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let key = if !key.is_empty() && key.bytes().all(plain) {
+        key.to_owned()
+    } else {
+        format!("{key:?}")
+    };
+    if path.is_empty() {
+        key
+    } else {
+        format!("{path}.{key}")
+    }
+}

@@ -1,0 +1,292 @@
+//! What gateway.toml comes to: parsed, checked, complete. Whoever holds a [`Settings`] need not
+//! ask again whether it makes sense.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+use super::problem::Problem;
+use crate::gate::host::Host;
+use crate::gate::policy::{Rollout, SessionLimits};
+use crate::gate::product::Products;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub listen: Listen,
+    pub tls: Tls,
+    pub portal: Portal,
+    pub store: StoreSettings,
+    pub session: SessionLimits,
+    /// The largest request body, in bytes, that is kept over a sign-in; 0 keeps none.
+    pub keep_form: u64,
+    pub products: Products,
+    /// By [`Product::index`](crate::gate::product::Product::index).
+    pub backends: Vec<Backend>,
+    pub policies_dir: PathBuf,
+    pub rollout: Rollout,
+    pub messages: Messages,
+    pub limits: Limits,
+    pub log: Log,
+    /// Where traces go (OTLP over HTTP).
+    pub telemetry: Option<Telemetry>,
+    /// What an operator should know and that stops nothing.
+    pub notices: Vec<Problem>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listen {
+    pub https: Vec<SocketAddr>,
+    /// Answers only with a redirect to https.
+    pub http: Vec<SocketAddr>,
+    /// `/metrics`, `/healthz`, `/readyz`.
+    pub admin: Option<SocketAddr>,
+    /// Whose `X-Forwarded-For` is believed; empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Chosen by SNI; empty: one for development is made.
+    pub certificates: Vec<CertificateFiles>,
+    pub minimum: TlsMinimum,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMinimum {
+    V1_2,
+    V1_3,
+}
+
+#[derive(Debug, Clone)]
+pub struct Portal {
+    /// `https://host[:port]`, without a trailing slash.
+    pub origin: String,
+    pub host: Host,
+    pub title: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    pub sessions: SessionStore,
+    /// `sqlite:PATH` or `postgres://…`.
+    pub directory: SecretText,
+    pub data_dir: PathBuf,
+    /// A file of 32 bytes, made at first start.
+    pub master_key: PathBuf,
+    pub when_unavailable: WhenUnavailable,
+    /// A cached session is asked for again after so long, whatever the store announced.
+    pub recheck: Duration,
+    /// The most sessions that are kept in this process.
+    pub cache_capacity: usize,
+}
+
+#[derive(Debug, Clone)]
+pub enum SessionStore {
+    Embedded,
+    /// `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`.
+    Redis(SecretText),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnavailable {
+    Refuse,
+    /// Sessions that this node saw so recently go on, reads only.
+    Grace(Duration),
+}
+
+/// One product's backend: what the proxy needs and rules don't.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    pub addresses: Vec<BackendAddress>,
+    pub health: Health,
+    pub timeouts: Timeouts,
+    /// Bytes; `None` is unlimited.
+    pub body_limit: Option<u64>,
+    pub tls: BackendTls,
+    pub sign_on: SignOn,
+    /// Whether the bar is added to its pages.
+    pub bar: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendAddress {
+    pub tls: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Asked with GET and well with 2xx or 3xx; `None`: a connection is enough.
+    pub path: Option<String>,
+    pub interval: Duration,
+    pub timeout: Duration,
+    pub healthy_after: usize,
+    pub unhealthy_after: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// Between two reads.
+    pub read: Duration,
+    /// Between two writes.
+    pub write: Duration,
+    /// How long a connection waits in the pool.
+    pub idle: Duration,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackendTls {
+    /// PEM; `None`: the system's authorities.
+    pub ca: Option<PathBuf>,
+    pub client: Option<CertificateFiles>,
+    /// SNI and the name that the certificate must have; `None`: the address's host.
+    pub server_name: Option<String>,
+}
+
+/// How a backend that knows no identity headers is signed in to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignOn {
+    Headers,
+    Basic,
+    Form(SignOnForm),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignOnForm {
+    pub page: String,
+    pub username_field: String,
+    pub password_field: String,
+    /// A redirect to here says that the backend forgot; `None`: to `page`.
+    pub signed_out: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Messages {
+    pub sms: Option<Sms>,
+    pub email: Option<Email>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Sms {
+    /// Kept on this machine and shown by `vestibule demo`.
+    Outbox,
+    Http {
+        url: String,
+        token: Option<SecretText>,
+    },
+    Twilio {
+        account: String,
+        token: SecretText,
+        from: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub struct Email {
+    /// `smtp://…` or `smtps://…`.
+    pub url: SecretText,
+    pub from: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telemetry {
+    pub otlp: String,
+}
+
+/// Every wait has an end, every buffer a cap, every queue a bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// For a request's head, from its first byte.
+    pub head: Duration,
+    /// A connection without a request.
+    pub idle: Duration,
+    /// From SIGTERM until what is still open is cut.
+    pub drain: Duration,
+    pub connections: usize,
+    /// From one address; 0 is no limit.
+    pub connections_per_address: usize,
+    /// Concurrent requests on one HTTP/2 connection.
+    pub streams_per_connection: usize,
+    /// All of a request's header lines together, in bytes.
+    pub header_bytes: usize,
+    pub header_count: usize,
+    /// Path and query, in bytes.
+    pub target_bytes: usize,
+    /// Threads that hash passwords.
+    pub password_workers: usize,
+    /// Sign-ins that wait for one of them; more are told to come again.
+    pub password_queue: usize,
+}
+
+impl Limits {
+    /// What holds where `[limits]` says nothing.
+    pub const SOUND: Limits = Limits {
+        handshake: Duration::from_secs(10),
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        drain: Duration::from_secs(30),
+        connections: 16_384,
+        connections_per_address: 256,
+        streams_per_connection: 128,
+        header_bytes: 32 << 10,
+        header_count: 100,
+        target_bytes: 8 << 10,
+        password_workers: 2,
+        password_queue: 256,
+    };
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    /// Whether each request is written down.
+    pub access: bool,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing's directives.
+    pub level: String,
+    /// `None`: standard output.
+    pub access_file: Option<PathBuf>,
+    /// `None`: beside the other lines.
+    pub audit_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// Text that may hold a password. Prints as nothing, and is wiped when it goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    pub fn new(text: String) -> SecretText {
+        SecretText(Zeroizing::new(text))
+    }
+
+    /// The one place where it leaves the type.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}

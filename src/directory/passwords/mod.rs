@@ -1,0 +1,190 @@
+//! Passwords: compared and hashed within bounds.
+//!
+//! Hashing is slow on purpose, so it has its own bounded pool: a flood of sign-ins waits or is
+//! turned away, and never slows a request that is being forwarded.
+
+mod stored;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::PasswordHash;
+use stored::{Stored, hash};
+
+pub use stored::InvalidHash;
+
+/// Longer passwords are refused before any work is done, in bytes.
+pub const LONGEST_PASSWORD: usize = 1024;
+
+/// How many wait for a hashing slot, for each slot.
+const WAITING_PER_SLOT: usize = 64;
+/// The longest wait for a hashing slot.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everybody who could hash is busy and the queue is full: 503 with Retry-After.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many sign-ins at once")]
+pub struct Busy;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HashError {
+    #[error("too many sign-ins at once")]
+    Busy,
+    #[error("a password has at most 1024 bytes")]
+    TooLong,
+    #[error("the password can't be hashed")]
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub correct: bool,
+    /// Of a correct password whose hash is not of the kept form: what to store instead.
+    pub upgrade: Option<PasswordHash>,
+}
+
+const WRONG: Verdict = Verdict {
+    correct: false,
+    upgrade: None,
+};
+
+/// The bounded pool. Cheap to clone; clones share the slots.
+#[derive(Clone)]
+pub struct Hasher {
+    inner: Arc<Bounds>,
+}
+
+struct Bounds {
+    /// Who works.
+    slots: Arc<Semaphore>,
+    /// Who works or waits.
+    places: Arc<Semaphore>,
+    /// What an unknown user's password is compared with. Made once, in the first slot that needs
+    /// it, with the parameters in force.
+    dummy: OnceLock<Option<PasswordHash>>,
+}
+
+impl Hasher {
+    /// As many slots as half the processors: forwarding keeps the other half.
+    pub fn new() -> Hasher {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = (processors / 2).max(1);
+        Hasher::with_bounds(slots, slots * WAITING_PER_SLOT)
+    }
+
+    /// `slots` hash at once, `waiting` more may wait.
+    pub fn with_bounds(slots: usize, waiting: usize) -> Hasher {
+        let slots = slots.max(1);
+        Hasher {
+            inner: Arc::new(Bounds {
+                slots: Arc::new(Semaphore::new(slots)),
+                places: Arc::new(Semaphore::new(slots + waiting)),
+                dummy: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// Compares a password with what is stored; `None` (an unknown user) takes as long as a wrong
+    /// password does.
+    pub async fn verify(
+        &self,
+        stored: Option<PasswordHash>,
+        password: Zeroizing<String>,
+    ) -> Result<Verdict, Busy> {
+        if password.len() > LONGEST_PASSWORD {
+            return Ok(WRONG);
+        }
+        self.work(move |bounds| bounds.judge(stored.as_ref(), password.as_bytes()))
+            .await
+    }
+
+    /// Hashes a new password in the kept form.
+    pub async fn hash(&self, password: Zeroizing<String>) -> Result<PasswordHash, HashError> {
+        if password.len() > LONGEST_PASSWORD {
+            return Err(HashError::TooLong);
+        }
+        self.work(move |_| hash(password.as_bytes()))
+            .await
+            .map_err(|Busy| HashError::Busy)?
+            .ok_or(HashError::Failed)
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Bounds) -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let place = self
+            .inner
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Busy)?;
+        let slot = timeout(PATIENCE, self.inner.slots.clone().acquire_owned())
+            .await
+            .map_err(|_| Busy)?
+            .map_err(|_| Busy)?;
+        let bounds = self.inner.clone();
+        tokio::task::spawn_blocking(move || {
+            // Held in here: a client that hangs up must not free a slot that still works.
+            let held: [OwnedSemaphorePermit; 2] = [place, slot];
+            let done = job(&bounds);
+            drop(held);
+            done
+        })
+        .await
+        .map_err(|_| Busy)
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Hasher {
+        Hasher::new()
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
+impl Bounds {
+    /// Every way through here computes argon2id in the kept form exactly once, so that the time
+    /// does not tell an unknown user from a wrong password.
+    fn judge(&self, stored: Option<&PasswordHash>, password: &[u8]) -> Verdict {
+        let Some(stored) = stored.and_then(|hash| Stored::read(&hash.0).ok()) else {
+            self.compute_dummy(password);
+            return WRONG;
+        };
+        let correct = stored.matches(password);
+        if stored.is_kept_form() {
+            return Verdict {
+                correct,
+                upgrade: None,
+            };
+        }
+        if correct {
+            return Verdict {
+                correct,
+                upgrade: hash(password),
+            };
+        }
+        self.compute_dummy(password);
+        WRONG
+    }
+
+    fn compute_dummy(&self, password: &[u8]) {
+        let dummy = self.dummy.get_or_init(|| hash(b"nobody's password"));
+        if let Some(stored) = dummy.as_ref().and_then(|hash| Stored::read(&hash.0).ok()) {
+            std::hint::black_box(stored.matches(password));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The audit trail: what happened to whose access, in a file where nothing can be changed, removed
+//! or moved without it being found.
+//!
+//! `audit.jsonl` is only ever appended to. Each line carries the hash of the line before and its
+//! own, so that a changed, removed or moved line breaks the chain. `audit.jsonl.head` beside it
+//! holds the last line's number and hash: without it, nobody would miss the last lines. Whoever can
+//! write both files can forge both; ship the lines elsewhere ([`export`]) against that.
+//!
+//! Several processes may write (a gateway and `vestibule people reset-mfa`): they take turns by a
+//! lock on the file.
+
+mod chain;
+mod event;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+pub use chain::{Exported, FirstBreak, Verified, VerifyError, export, verify};
+pub use event::AuditEvent;
+use writer::{Chain, Writer};
+
+use super::metrics::Metrics;
+
+/// Events on their way to the disk.
+const QUEUE: usize = 4096;
+/// The longest that [`Audit::flush`] waits for the disk.
+const FLUSHING: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("{path}: the audit trail can't be opened: {source}")]
+    Unusable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(
+        "{path}: the last line of the audit trail is not whole ({why}); see `vestibule audit verify`, and move the file away to begin a new one"
+    )]
+    Broken { path: PathBuf, why: &'static str },
+}
+
+/// The trail of one process. Events are written in the order in which they are recorded.
+#[derive(Debug)]
+pub struct Audit {
+    queue: SyncSender<Message>,
+    failures: IntCounter,
+}
+
+#[derive(Debug)]
+enum Message {
+    Event(Box<AuditEvent>),
+    Flush(SyncSender<()>),
+}
+
+impl Audit {
+    /// Opens the trail, going on where it ended, and starts its writer.
+    pub fn open(path: impl Into<PathBuf>, metrics: &Metrics) -> Result<Audit, AuditError> {
+        Audit::open_counting(path.into(), metrics.audit_failures())
+    }
+
+    fn open_counting(path: PathBuf, failures: IntCounter) -> Result<Audit, AuditError> {
+        let chain = Chain::open(&path)?;
+        let (queue, messages): (_, Receiver<Message>) = sync_channel(QUEUE);
+        let mut writer = Writer::new(chain, failures.clone());
+        thread::Builder::new()
+            .name(String::from("audit"))
+            .spawn(move || writer.run(&messages))
+            .map_err(|source| AuditError::Unusable { path, source })?;
+        Ok(Audit { queue, failures })
+    }
+
+    /// Takes an event. Never waits for the disk; what finds no room is counted and told to the log.
+    pub fn record(&self, event: AuditEvent) {
+        if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
+            self.queue.try_send(Message::Event(Box::new(event)))
+        {
+            self.failures.inc();
+            if let Message::Event(event) = lost {
+                tracing::error!(
+                    event = event.event(),
+                    "an audit event was lost: its writer can't keep up"
+                );
+            }
+        }
+    }
+
+    /// Waits until everything recorded before is on the disk, but not for ever. Says whether it is.
+    pub fn flush(&self) -> bool {
+        let (written, wait) = sync_channel(1);
+        self.queue.try_send(Message::Flush(written)).is_ok() && wait.recv_timeout(FLUSHING).is_ok()
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}

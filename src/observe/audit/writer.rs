@@ -1,0 +1,217 @@
+//! The one thread that appends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use prometheus::IntCounter;
+
+use super::chain::{LONGEST_LINE, Link, read_head, read_line, take_turn, write_head};
+use super::{AuditError, AuditEvent, Message};
+
+/// Events that are written, and synced to the disk, at once.
+const BATCH: usize = 256;
+/// Between attempts to write what could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The file, and how far this process knows it.
+#[derive(Debug)]
+pub(super) struct Chain {
+    path: PathBuf,
+    known: Link,
+}
+
+impl Chain {
+    pub fn open(path: &Path) -> Result<Chain, AuditError> {
+        let mut chain = Chain {
+            path: path.to_owned(),
+            known: Link::origin(),
+        };
+        let unusable = |source| AuditError::Unusable {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = chain.turn().map_err(unusable)?;
+        chain.known = match chain.last(&mut file).map_err(unusable)? {
+            Ok(link) => link,
+            Err(why) => {
+                return Err(AuditError::Broken {
+                    path: path.to_owned(),
+                    why,
+                });
+            }
+        };
+        tracing::info!(seq = chain.known.seq, head = %chain.known.hash, "the audit trail goes on");
+        Ok(chain)
+    }
+
+    /// Opens and locks the file. Each time anew: it may have been moved away.
+    fn turn(&self) -> io::Result<File> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&self.path)?;
+        take_turn(|| file.try_lock())?;
+        Ok(file)
+    }
+
+    /// The place of the last line, or the last that is known to have been there: when lines have
+    /// vanished the chain goes on from where it was, so that the gap stays visible.
+    fn last(&self, file: &mut File) -> io::Result<Result<Link, &'static str>> {
+        let in_file = match tail(file)? {
+            None => Link::origin(),
+            Some(line) => match read_line(&line) {
+                Ok(whole) => whole.link,
+                Err(why) => return Ok(Err(why)),
+            },
+        };
+        let at_head = read_head(&self.path)?.unwrap_or_else(Link::origin);
+        let known = if at_head.seq > self.known.seq {
+            &at_head
+        } else {
+            &self.known
+        };
+        if known.seq > in_file.seq {
+            tracing::error!(
+                expected = known.seq,
+                found = in_file.seq,
+                "lines of the audit trail were removed"
+            );
+            return Ok(Ok(known.clone()));
+        }
+        Ok(Ok(in_file))
+    }
+
+    /// Appends all of `events` or none, and waits for the disk.
+    pub fn append<'a>(&mut self, events: impl Iterator<Item = &'a AuditEvent>) -> io::Result<()> {
+        let mut file = self.turn()?;
+        let mut link = match self.last(&mut file)? {
+            Ok(link) => link,
+            Err(why) => {
+                // Somebody wrote into it. What this process knows goes on; `verify` finds the place.
+                tracing::error!(why, "the last line of the audit trail is not whole");
+                self.known.clone()
+            }
+        };
+        let mut text = Vec::new();
+        for event in events {
+            link = link.extend(event, &mut text);
+        }
+        let length = file.metadata()?.len();
+        if let Err(error) = file.write_all(&text).and_then(|()| file.sync_data()) {
+            // Half a line would break the chain.
+            file.set_len(length)?;
+            return Err(error);
+        }
+        self.known = link;
+        write_head(&self.path, &self.known).unwrap_or_else(
+            |error| tracing::error!(%error, "the audit trail's head can't be written"),
+        );
+        Ok(())
+    }
+}
+
+/// The last line, without its line feed. What follows the last line feed was being written when
+/// the machine stopped, and was never confirmed: it is cut off.
+fn tail(file: &mut File) -> io::Result<Option<Vec<u8>>> {
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(2 * LONGEST_LINE as u64);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.take(2 * LONGEST_LINE as u64).read_to_end(&mut end)?;
+    let kept = end
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    if kept < end.len() {
+        tracing::warn!(
+            bytes = end.len() - kept,
+            "the audit trail ended in the middle of a line, which is cut off"
+        );
+        end.truncate(kept);
+        file.set_len(from + kept as u64)?;
+    }
+    end.pop();
+    let start = end
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
+    let line = end.split_off(start);
+    Ok((!line.is_empty()).then_some(line))
+}
+
+pub(super) struct Writer {
+    chain: Chain,
+    failures: IntCounter,
+    pending: Vec<AuditEvent>,
+    waiting: Vec<SyncSender<()>>,
+}
+
+impl Writer {
+    pub fn new(chain: Chain, failures: IntCounter) -> Writer {
+        Writer {
+            chain,
+            failures,
+            pending: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Writes until nobody can record any more. What can't be written is tried again; meanwhile
+    /// the queue fills, and whoever records is told.
+    pub fn run(&mut self, messages: &Receiver<Message>) {
+        loop {
+            let first = if self.pending.is_empty() {
+                messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                messages.recv_timeout(RETRY)
+            };
+            match first {
+                Ok(message) => {
+                    self.take(message);
+                    while self.pending.len() < BATCH
+                        && let Ok(message) = messages.try_recv()
+                    {
+                        self.take(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.write();
+                    return;
+                }
+            }
+            if !self.write() && self.pending.len() >= BATCH {
+                std::thread::sleep(RETRY);
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Event(event) => self.pending.push(*event),
+            Message::Flush(written) => self.waiting.push(written),
+        }
+    }
+
+    fn write(&mut self) -> bool {
+        if !self.pending.is_empty()
+            && let Err(error) = self.chain.append(self.pending.iter())
+        {
+            self.failures.inc();
+            tracing::error!(%error, events = self.pending.len(), "the audit trail can't be written");
+            return false;
+        }
+        self.pending.clear();
+        for waiting in self.waiting.drain(..) {
+            // Whoever waited may have given up.
+            let _ = waiting.try_send(());
+        }
+        true
+    }
+}

@@ -1,0 +1,495 @@
+//! What `/metrics` shows: the names of the interface's section 11, word for word.
+//!
+//! The fast path is counting one request: handles are kept per product in tables, so that it takes
+//! an index and an atomic and looks nothing up. Labels are configured names and the gate's words,
+//! never what a client sent: nobody can make series without end (CVE-2022-21698).
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+
+use crate::gate::facts::Malformed;
+use crate::gate::product::Products;
+
+/// Seconds. From what a cached page takes to what a person gives up on.
+const BUCKETS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Seconds. A session store answers in well under a millisecond.
+const STORE_BUCKETS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// The label `product` of the portal's own requests.
+const PORTAL: &str = "portal";
+/// The label `product` of requests that were refused before their host was known.
+const NOWHERE: &str = "none";
+/// The label `product` of sessions that ended everywhere.
+const EVERYWHERE: &str = "all";
+
+/// Where a request went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// By [`Product::index`](crate::gate::product::Product::index).
+    Product(usize),
+    Portal,
+    /// Refused before anybody knew where it wanted to go.
+    Nowhere,
+}
+
+impl From<usize> for Place {
+    fn from(index: usize) -> Place {
+        Place::Product(index)
+    }
+}
+
+impl From<Option<usize>> for Place {
+    fn from(index: Option<usize>) -> Place {
+        index.map_or(Place::Portal, Place::Product)
+    }
+}
+
+/// The counters of one gateway, in a registry of their own.
+pub struct Metrics {
+    families: Arc<Families>,
+    products: Vec<Handles>,
+    portal: Handles,
+    nowhere: Handles,
+}
+
+impl Metrics {
+    pub fn new(products: &Products) -> Metrics {
+        Metrics::over(Arc::new(Families::new()), products)
+    }
+
+    /// The same counters for a changed set of products: nothing counted is forgotten.
+    pub fn for_products(&self, products: &Products) -> Metrics {
+        Metrics::over(Arc::clone(&self.families), products)
+    }
+
+    fn over(families: Arc<Families>, products: &Products) -> Metrics {
+        let table = products
+            .iter()
+            .map(|product| Handles::new(&families, product.id.as_str()));
+        Metrics {
+            products: table.collect(),
+            portal: Handles::new(&families, PORTAL),
+            nowhere: Handles::new(&families, NOWHERE),
+            families,
+        }
+    }
+
+    fn handles(&self, place: Place) -> &Handles {
+        match place {
+            Place::Product(index) => self.products.get(index).unwrap_or(&self.nowhere),
+            Place::Portal => &self.portal,
+            Place::Nowhere => &self.nowhere,
+        }
+    }
+
+    /// Counts one answered request.
+    pub fn request(&self, place: impl Into<Place>, code: u16, took: Duration) {
+        let handles = self.handles(place.into());
+        handles.code(&self.families, code).inc();
+        handles.duration.observe(took.as_secs_f64());
+    }
+
+    /// How long the backend took to begin its answer.
+    pub fn upstream(&self, place: impl Into<Place>, took: Duration) {
+        let handles = self.handles(place.into());
+        let seen = handles.upstream.get_or_init(|| {
+            self.families
+                .upstream_duration
+                .with_label_values(&[handles.label.as_str()])
+        });
+        seen.observe(took.as_secs_f64());
+    }
+
+    /// Counts a decision by its words ([`Decision::words`](crate::gate::decide::Decision::words)).
+    pub fn decision(&self, place: impl Into<Place>, decision: &'static str, reason: &'static str) {
+        self.handles(place.into())
+            .decide(&self.families, decision, reason);
+    }
+
+    /// Counts a request that was refused as malformed.
+    pub fn malformed(&self, reason: Malformed) {
+        self.families
+            .malformed
+            .with_label_values(&[reason.as_str()])
+            .inc();
+    }
+
+    pub fn sign_in(&self, result: &'static str) {
+        self.families.sign_ins.with_label_values(&[result]).inc();
+    }
+
+    pub fn factor_challenge(&self, method: &'static str, result: &'static str) {
+        self.families
+            .factor_challenges
+            .with_label_values(&[method, result])
+            .inc();
+    }
+
+    pub fn sessions_active(&self, sessions: u64) {
+        self.families.sessions_active.set(gauge(sessions));
+    }
+
+    /// A session ended, in one product or (`None`) everywhere.
+    pub fn session_ended(&self, product: Option<usize>, cause: &'static str) {
+        let label = match product {
+            Some(index) => self.handles(Place::Product(index)).label.as_str(),
+            None => EVERYWHERE,
+        };
+        self.families
+            .sessions_ended
+            .with_label_values(&[label, cause])
+            .inc();
+    }
+
+    /// Where a session was found: `cache` or `store`.
+    pub fn lookup(&self, source: &'static str) {
+        match source {
+            "cache" => self.families.lookups_cache.inc(),
+            "store" => self.families.lookups_store.inc(),
+            other => self.families.lookups.with_label_values(&[other]).inc(),
+        }
+    }
+
+    pub fn store_call(&self, operation: &'static str, took: Duration) {
+        self.families
+            .store_duration
+            .with_label_values(&[operation])
+            .observe(took.as_secs_f64());
+    }
+
+    pub fn message_sent(&self, channel: &'static str, result: &'static str) {
+        self.families
+            .messages
+            .with_label_values(&[channel, result])
+            .inc();
+    }
+
+    /// What the last reading of the policy folder led to.
+    pub fn policies(&self, companies: usize, reload_successful: bool, rejected_files: usize) {
+        self.families.policy_companies.set(gauge(companies as u64));
+        self.families
+            .policy_reload_successful
+            .set(i64::from(reload_successful));
+        self.families
+            .policy_rejected
+            .set(gauge(rejected_files as u64));
+    }
+
+    /// Seconds until a certificate expires; negative when it has. `name` is from the configuration.
+    pub fn certificate_expiry(&self, name: &str, seconds: i64) {
+        self.families
+            .certificate_expiry
+            .with_label_values(&[name])
+            .set(seconds);
+    }
+
+    /// Forgets the certificates, before those of a reload are told.
+    pub fn forget_certificates(&self) {
+        self.families.certificate_expiry.reset();
+    }
+
+    pub fn backends_healthy(&self, place: impl Into<Place>, backends: usize) {
+        let label = self.handles(place.into()).label.as_str();
+        self.families
+            .backends_healthy
+            .with_label_values(&[label])
+            .set(gauge(backends as u64));
+    }
+
+    /// Lines of the access log that could not be written.
+    pub(super) fn access_lines_lost(&self) -> IntCounter {
+        self.families.access_lines_lost.clone()
+    }
+
+    /// Attempts to write the audit trail that failed, and events that found no room.
+    pub(super) fn audit_failures(&self) -> IntCounter {
+        self.families.audit_failures.clone()
+    }
+
+    /// Everything, in Prometheus's text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.families.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => {
+                tracing::error!(%error, "metrics can't be written");
+                String::new()
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics")
+            .field("products", &self.products.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+const LOWEST_CODE: u16 = 100;
+const CODES: usize = 500;
+/// More pairs of words than the gate has.
+const PAIRS: usize = 48;
+
+type Words = (&'static str, &'static str);
+
+/// The counters of one place, found by position.
+struct Handles {
+    label: String,
+    codes: Vec<OnceLock<IntCounter>>,
+    other_code: OnceLock<IntCounter>,
+    duration: Histogram,
+    upstream: OnceLock<Histogram>,
+    /// Filled from the front in the order in which pairs are first seen, so that the everyday one
+    /// is found at once.
+    decisions: Vec<OnceLock<(Words, IntCounter)>>,
+}
+
+impl Handles {
+    fn new(families: &Families, label: &str) -> Handles {
+        Handles {
+            label: label.to_owned(),
+            codes: std::iter::repeat_with(OnceLock::new).take(CODES).collect(),
+            other_code: OnceLock::new(),
+            duration: families.request_duration.with_label_values(&[label]),
+            upstream: OnceLock::new(),
+            decisions: std::iter::repeat_with(OnceLock::new).take(PAIRS).collect(),
+        }
+    }
+
+    fn code(&self, families: &Families, code: u16) -> &IntCounter {
+        let slot = code
+            .checked_sub(LOWEST_CODE)
+            .and_then(|slot| self.codes.get(usize::from(slot)));
+        match slot {
+            Some(slot) => slot.get_or_init(|| {
+                families
+                    .requests
+                    .with_label_values(&[self.label.as_str(), &code.to_string()])
+            }),
+            None => self.other_code.get_or_init(|| {
+                families
+                    .requests
+                    .with_label_values(&[self.label.as_str(), "other"])
+            }),
+        }
+    }
+
+    fn decide(&self, families: &Families, decision: &'static str, reason: &'static str) {
+        let words = (decision, reason);
+        let fresh = || {
+            families
+                .decisions
+                .with_label_values(&[self.label.as_str(), decision, reason])
+        };
+        for slot in &self.decisions {
+            let (held, counter) = slot.get_or_init(|| (words, fresh()));
+            if *held == words {
+                return counter.inc();
+            }
+        }
+        fresh().inc();
+    }
+}
+
+struct Families {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    decisions: IntCounterVec,
+    malformed: IntCounterVec,
+    sign_ins: IntCounterVec,
+    factor_challenges: IntCounterVec,
+    sessions_active: IntGauge,
+    sessions_ended: IntCounterVec,
+    lookups: IntCounterVec,
+    lookups_cache: IntCounter,
+    lookups_store: IntCounter,
+    store_duration: HistogramVec,
+    messages: IntCounterVec,
+    policy_companies: IntGauge,
+    policy_reload_successful: IntGauge,
+    policy_rejected: IntGauge,
+    certificate_expiry: IntGaugeVec,
+    backends_healthy: IntGaugeVec,
+    access_lines_lost: IntCounter,
+    audit_failures: IntCounter,
+}
+
+impl Families {
+    fn new() -> Families {
+        let registry = Registry::new();
+        let r = &registry;
+        let lookups = counters(
+            r,
+            "session_lookups_total",
+            "Sessions looked up, by where they were found.",
+            &["source"],
+        );
+        gauges(
+            r,
+            "build_info",
+            "1, with the version as a label.",
+            &["version"],
+        )
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+        Families {
+            requests: counters(
+                r,
+                "requests_total",
+                "Requests answered.",
+                &["product", "code"],
+            ),
+            request_duration: histograms(
+                r,
+                "request_duration_seconds",
+                "From the request's head to the end of the answer.",
+                "product",
+                BUCKETS,
+            ),
+            upstream_duration: histograms(
+                r,
+                "upstream_duration_seconds",
+                "From sending a request on to the head of the backend's answer.",
+                "product",
+                BUCKETS,
+            ),
+            decisions: counters(
+                r,
+                "decisions_total",
+                "Decisions, and why.",
+                &["product", "decision", "reason"],
+            ),
+            malformed: counters(
+                r,
+                "malformed_requests_total",
+                "Requests refused before a decision.",
+                &["reason"],
+            ),
+            sign_ins: counters(r, "sign_ins_total", "Attempts to sign in.", &["result"]),
+            factor_challenges: counters(
+                r,
+                "factor_challenges_total",
+                "Answers to a challenge for a second factor.",
+                &["method", "result"],
+            ),
+            sessions_active: gauge_of(r, "sessions_active", "Sessions in the store."),
+            sessions_ended: counters(
+                r,
+                "sessions_ended_total",
+                "Sessions ended, in one product or in all.",
+                &["product", "cause"],
+            ),
+            lookups_cache: lookups.with_label_values(&["cache"]),
+            lookups_store: lookups.with_label_values(&["store"]),
+            lookups,
+            store_duration: histograms(
+                r,
+                "store_duration_seconds",
+                "Calls of the session store.",
+                "operation",
+                STORE_BUCKETS,
+            ),
+            messages: counters(
+                r,
+                "messages_sent_total",
+                "Text messages and mails.",
+                &["channel", "result"],
+            ),
+            policy_companies: gauge_of(r, "policy_companies", "Companies with a policy in force."),
+            policy_reload_successful: gauge_of(
+                r,
+                "policy_last_reload_successful",
+                "1 when the last reading of the policies rejected no file.",
+            ),
+            policy_rejected: gauge_of(
+                r,
+                "policy_rejected_files",
+                "Policy files that are wrong; the last good version is in force.",
+            ),
+            certificate_expiry: gauges(
+                r,
+                "certificate_expiry_seconds",
+                "Seconds until the certificate expires.",
+                &["name"],
+            ),
+            backends_healthy: gauges(r, "backends_healthy", "Backends that answer.", &["product"]),
+            access_lines_lost: counter_of(
+                r,
+                "access_lines_lost_total",
+                "Lines that the access log could not take.",
+            ),
+            audit_failures: counter_of(
+                r,
+                "audit_failures_total",
+                "Failures to write the audit trail.",
+            ),
+            registry,
+        }
+    }
+}
+
+fn options(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("vestibule")
+}
+
+// Names and labels are literals in this file: a wrong one fails every start and every test.
+#[allow(clippy::expect_used)]
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
+    let collector = made.expect("a metric's name and labels are well-formed");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("a metric's name is used once");
+    collector
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(registry, IntCounterVec::new(options(name, help), labels))
+}
+
+fn counter_of(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    registered(registry, IntCounter::with_opts(options(name, help)))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(registry, IntGaugeVec::new(options(name, help), labels))
+}
+
+fn gauge_of(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    registered(registry, IntGauge::with_opts(options(name, help)))
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+    buckets: &[f64],
+) -> HistogramVec {
+    let options = HistogramOpts::from(options(name, help)).buckets(buckets.to_vec());
+    registered(registry, HistogramVec::new(options, &[label]))
+}
+
+#[cfg(test)]
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -1,0 +1,444 @@
+//! The folder as a whole: which file changed, which version of each is in force.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+
+use super::file::{Base, Draft, read_policy};
+use crate::config::problem::{Place, Problem, Problems};
+use crate::config::{ProductIds, read_file};
+use crate::gate::name::CompanyId;
+use crate::gate::policy::{
+    Action, CompanyPolicy, Conditions, Policies, Rollout, Rule, SessionLimits,
+};
+
+const DEFAULT_FILE: &str = "default.toml";
+
+/// The policies in force, and the files that they come from. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct PolicyFolder {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    files: Mutex<Files>,
+    /// Held while a new set is put together from the last one, so that none is lost.
+    publishing: Mutex<()>,
+    published: Arc<ArcSwap<Policies>>,
+}
+
+struct Files {
+    session: SessionLimits,
+    rollout: Rollout,
+    products: ProductIds,
+    default: Watched,
+    companies: HashMap<CompanyId, Watched>,
+    /// Files whose name is no company's id, and what is wrong with the folder itself.
+    strays: Vec<Rejected>,
+}
+
+/// One file, as it was read last.
+#[derive(Default)]
+struct Watched {
+    stamp: Option<Stamp>,
+    good: Option<Draft>,
+    policy: Option<Arc<CompanyPolicy>>,
+    rejected: Option<Rejected>,
+    /// Not there at the last look.
+    gone: bool,
+}
+
+/// When all of it is the same, the file was not touched.
+#[derive(Clone, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    inode: u64,
+    /// False when the file was so new that it could change again within its time stamp's tick.
+    settled: bool,
+}
+
+/// A file that is not in force as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    pub file: PathBuf,
+    pub problems: Problems,
+    /// What is in force instead.
+    pub instead: &'static str,
+}
+
+/// What a look at the folder came to.
+#[derive(Debug, Clone)]
+pub struct Reload {
+    /// Companies whose policy is another than before.
+    pub changed: usize,
+    /// Companies with a file: `vestibule_policy_companies`.
+    pub companies: usize,
+    /// `vestibule_policy_rejected_files`; empty: the last reload was successful.
+    pub rejected: Vec<Rejected>,
+    /// Whether the list of rejected files is another than before.
+    pub rejected_changed: bool,
+}
+
+impl PolicyFolder {
+    /// Reads the folder for the first time.
+    ///
+    /// # Errors
+    /// Without a good `default.toml` nothing can start: there is no last good version yet.
+    pub fn open(dir: &Path, base: Base) -> Result<PolicyFolder, Problems> {
+        let mut default = Watched::default();
+        let file = dir.join(DEFAULT_FILE);
+        let metadata =
+            std::fs::metadata(&file).map_err(|error| Problems::unreadable(&file, &error))?;
+        let products = base.product_ids();
+        default.read(&file, &metadata, &products);
+        if let Some(rejected) = default.rejected {
+            return Err(rejected.problems);
+        }
+        let policy = Arc::new(default.good.clone().unwrap_or_default().complete());
+        default.policy = Some(Arc::clone(&policy));
+        let policies = Policies {
+            companies: HashMap::new(),
+            default: policy,
+            session: base.session,
+            rollout: base.rollout.clone(),
+            factor_switched_on: HashSet::new(),
+        };
+        let files = Files {
+            session: base.session,
+            rollout: base.rollout,
+            products,
+            default,
+            companies: HashMap::new(),
+            strays: Vec::new(),
+        };
+        let folder = PolicyFolder {
+            shared: Arc::new(Shared {
+                dir: dir.to_owned(),
+                files: Mutex::new(files),
+                publishing: Mutex::new(()),
+                published: Arc::new(ArcSwap::from_pointee(policies)),
+            }),
+        };
+        folder.reload();
+        Ok(folder)
+    }
+
+    /// Reads every file once, for `vestibule check`.
+    ///
+    /// # Errors
+    /// What is wrong with any of them.
+    pub fn examine(dir: &Path, products: ProductIds) -> Result<(), Problems> {
+        // Nothing is ever decided by these limits.
+        let session = SessionLimits {
+            maximum: Duration::ZERO,
+            idle: Duration::ZERO,
+        };
+        let mut files = Files {
+            session,
+            rollout: Rollout::default(),
+            products,
+            default: Watched::default(),
+            companies: HashMap::new(),
+            strays: Vec::new(),
+        };
+        files.refresh(dir);
+        let problems = files
+            .rejected()
+            .into_iter()
+            .flat_map(|rejected| rejected.problems.0)
+            .collect();
+        Problems::none_of(problems)
+    }
+
+    /// What requests are decided by.
+    pub fn published(&self) -> Arc<ArcSwap<Policies>> {
+        Arc::clone(&self.shared.published)
+    }
+
+    /// Looks at every file, reads those that changed and publishes the outcome in one swap. A file
+    /// counts as removed at the second look that misses it. Reads files: not for an async task.
+    pub fn reload(&self) -> Reload {
+        self.reload_over(locked(&self.shared.files), false)
+    }
+
+    fn reload_over(&self, mut files: MutexGuard<'_, Files>, publish: bool) -> Reload {
+        let before = files.rejected();
+        let changed = files.refresh(&self.shared.dir);
+        let rejected = files.rejected();
+        if publish || changed > 0 {
+            self.publish(|policies| files.fill(policies));
+        }
+        Reload {
+            changed,
+            companies: files.companies.len(),
+            rejected_changed: before != rejected,
+            rejected,
+        }
+    }
+
+    /// After gateway.toml changed: everything is read again against it.
+    pub fn set_base(&self, base: Base) -> Reload {
+        let mut files = locked(&self.shared.files);
+        files.products = base.product_ids();
+        files.session = base.session;
+        files.rollout = base.rollout;
+        files.default.stamp = None;
+        files
+            .companies
+            .values_mut()
+            .for_each(|watched| watched.stamp = None);
+        self.reload_over(files, true)
+    }
+
+    /// Companies whose admin switched multi-factor authentication on. Waits for no file.
+    pub fn set_switched_on(&self, companies: HashSet<CompanyId>) {
+        if self.shared.published.load().factor_switched_on != companies {
+            self.publish(|policies| policies.factor_switched_on = companies);
+        }
+    }
+
+    /// Looks at the folder again and again until the task is aborted; `on_change` hears of every
+    /// look that changed something.
+    pub fn watch(
+        self,
+        interval: Duration,
+        on_change: impl Fn(&Reload) + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(interval);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let folder = self.clone();
+                let Ok(reload) = tokio::task::spawn_blocking(move || folder.reload()).await else {
+                    continue;
+                };
+                if reload.changed > 0 || reload.rejected_changed {
+                    on_change(&reload);
+                }
+            }
+        })
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Policies)) {
+        let _publishing = locked(&self.shared.publishing);
+        let mut policies = Policies::clone(&self.shared.published.load());
+        change(&mut policies);
+        self.shared.published.store(Arc::new(policies));
+    }
+}
+
+impl Files {
+    /// Returns how many policies are others than before.
+    fn refresh(&mut self, dir: &Path) -> usize {
+        let listing = match list(dir) {
+            Ok(listing) => listing,
+            Err(error) => {
+                // The folder is away for a moment, or for good: nothing is taken from anybody.
+                self.strays = vec![Rejected {
+                    file: dir.to_owned(),
+                    problems: Problems::unreadable(dir, &error),
+                    instead: "the last good version of every policy stays in force",
+                }];
+                return 0;
+            }
+        };
+        self.strays.clear();
+        let default_changed = self.refresh_default(dir);
+        let mut seen = HashSet::new();
+        let mut changed = usize::from(default_changed);
+        for (stem, file) in listing {
+            let company = match CompanyId::parse(&stem) {
+                Ok(company) => company,
+                Err(error) => {
+                    self.strays.push(Rejected::stray(&file, error.to_string()));
+                    continue;
+                }
+            };
+            seen.insert(company.clone());
+            let watched = self.companies.entry(company.clone()).or_default();
+            watched.gone = false;
+            watched.look(&file, &self.products);
+            changed += usize::from(watched.resolve(company.as_str(), self.default.policy.as_ref()));
+        }
+        let before = self.companies.len();
+        // Editors save by removing and writing anew: only what is away twice is away, or a company
+        // would have the default for the moment in between.
+        self.companies.retain(|company, watched| {
+            seen.contains(company) || !std::mem::replace(&mut watched.gone, true)
+        });
+        changed + before - self.companies.len()
+    }
+
+    fn refresh_default(&mut self, dir: &Path) -> bool {
+        self.default.look(&dir.join(DEFAULT_FILE), &self.products);
+        let policy = self.default.good.clone().unwrap_or_default().complete();
+        self.default.replace(policy)
+    }
+
+    fn fill(&self, policies: &mut Policies) {
+        policies.session = self.session;
+        policies.rollout = self.rollout.clone();
+        if let Some(default) = &self.default.policy {
+            policies.default = Arc::clone(default);
+        }
+        policies.companies = self
+            .companies
+            .iter()
+            .filter_map(|(id, watched)| Some((id.clone(), Arc::clone(watched.policy.as_ref()?))))
+            .collect();
+    }
+
+    fn rejected(&self) -> Vec<Rejected> {
+        let watched = std::iter::once(&self.default).chain(self.companies.values());
+        let mut all: Vec<Rejected> = watched
+            .filter_map(|watched| watched.rejected.clone())
+            .chain(self.strays.clone())
+            .collect();
+        all.sort_by(|a, b| a.file.cmp(&b.file));
+        all
+    }
+}
+
+impl Watched {
+    /// Reads the file if it is another than before.
+    fn look(&mut self, file: &Path, products: &ProductIds) {
+        match std::fs::metadata(file) {
+            Ok(metadata) => {
+                let same = self
+                    .stamp
+                    .as_ref()
+                    .is_some_and(|stamp| stamp.still(&metadata));
+                if !same {
+                    self.read(file, &metadata, products);
+                }
+            }
+            Err(error) => {
+                self.stamp = None;
+                self.reject(file, Problems::unreadable(file, &error));
+            }
+        }
+    }
+
+    fn read(&mut self, file: &Path, metadata: &Metadata, products: &ProductIds) {
+        // Taken before reading: a change in between is seen at the next look.
+        self.stamp = Some(Stamp::of(metadata));
+        match read_file(file).and_then(|text| read_policy(&text, file, products)) {
+            Ok(draft) => {
+                self.good = Some(draft);
+                self.rejected = None;
+            }
+            Err(problems) => self.reject(file, problems),
+        }
+    }
+
+    fn reject(&mut self, file: &Path, problems: Problems) {
+        let instead = match self.good {
+            Some(_) => "the last good version stays in force",
+            None => "there is no good version yet: everything is denied to this company",
+        };
+        self.rejected = Some(Rejected {
+            file: file.to_owned(),
+            problems,
+            instead,
+        });
+    }
+
+    /// True when the policy is another than before.
+    fn resolve(&mut self, id: &str, default: Option<&Arc<CompanyPolicy>>) -> bool {
+        let Some(default) = default else { return false };
+        let policy = match &self.good {
+            Some(draft) => draft.over(default, id),
+            None => denied(default, id),
+        };
+        self.replace(policy)
+    }
+
+    fn replace(&mut self, policy: CompanyPolicy) -> bool {
+        if self.policy.as_deref() == Some(&policy) {
+            return false;
+        }
+        self.policy = Some(Arc::new(policy));
+        true
+    }
+}
+
+/// A company whose file never was good. The default could open what the file was to close.
+fn denied(default: &CompanyPolicy, id: &str) -> CompanyPolicy {
+    CompanyPolicy {
+        name: id.to_owned(),
+        rules: vec![Rule {
+            name: String::from("the company's policy file can't be used"),
+            when: Conditions::default(),
+            except: None,
+            action: Action::Deny,
+        }],
+        ..default.clone()
+    }
+}
+
+impl Rejected {
+    fn stray(file: &Path, message: String) -> Rejected {
+        let place = Place::Whole { file: file.into() };
+        Rejected {
+            file: file.to_owned(),
+            problems: Problems(vec![Problem {
+                place,
+                key: String::new(),
+                message,
+            }]),
+            instead: "the file is nobody's",
+        }
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Stamp {
+        let modified = metadata.modified().ok();
+        let settled = modified
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|age| age > Duration::from_secs(2));
+        Stamp {
+            modified,
+            length: metadata.len(),
+            inode: metadata.ino(),
+            settled,
+        }
+    }
+
+    fn still(&self, metadata: &Metadata) -> bool {
+        self.settled
+            && self.modified == metadata.modified().ok()
+            && self.length == metadata.len()
+            && self.inode == metadata.ino()
+    }
+}
+
+/// Names without `.toml`, and paths, in order; default.toml and hidden files are left out.
+fn list(dir: &Path) -> std::io::Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".toml")) else {
+            continue;
+        };
+        if !stem.starts_with('.') && name != DEFAULT_FILE {
+            files.push((stem.to_owned(), entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A panic elsewhere leaves whole values behind: each is replaced, never half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

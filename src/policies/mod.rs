@@ -1,0 +1,9 @@
+//! The folder of policy files: read, watched, swapped as one.
+
+mod file;
+mod folder;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Base, Draft, read_policy};
+pub use folder::{PolicyFolder, Rejected, Reload};

@@ -1,0 +1,310 @@
+//! One client connection: the byte stream that pingora reads, and the watch over each request on
+//! it. This is the only clever file of the house:
+//!
+//! * Pingora's own deadlines end a read, not a head: a client that sends a byte a minute is served
+//!   for ever (pingora issue 447). Here one deadline covers the wait and the whole head.
+//! * Filters run only when bytes flow, so they can't cut a silent websocket. Here the future of
+//!   the whole request is dropped when its session's leash is pulled, which closes an HTTP/1
+//!   connection and resets the one HTTP/2 stream, and drops the backend's connection with it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID, UniqueIDType,
+};
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::framing::{Inspector, Violation};
+use super::gateway::Gateway;
+use crate::gate::host::Host;
+use crate::sessions::leash::Leash;
+
+/// What is true of every request on a connection.
+#[derive(Debug, Clone)]
+pub struct ConnectionFacts {
+    pub peer: SocketAddr,
+    /// The name of the TLS handshake; `None` when the client sent none.
+    pub server_name: Option<Host>,
+    pub http2: bool,
+}
+
+/// What one request on a connection is known by while pingora works on it.
+pub struct RequestScope {
+    pub connection: Arc<ConnectionFacts>,
+    inspector: Option<SharedInspector>,
+    /// The head is read: its deadline is off.
+    head_read: AtomicBool,
+    leash: OnceLock<Arc<Leash>>,
+}
+
+type SharedInspector = Arc<Mutex<Inspector>>;
+
+tokio::task_local! {
+    static SCOPE: Arc<RequestScope>;
+}
+
+impl RequestScope {
+    /// The scope of the request whose hooks are running.
+    pub fn current() -> Option<Arc<RequestScope>> {
+        SCOPE.try_with(Arc::clone).ok()
+    }
+
+    /// Lifts the deadline of the head.
+    pub fn head_is_read(&self) {
+        self.head_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Ties the request to its session: when that ends, so does the request.
+    pub fn tie(&self, leash: Arc<Leash>) {
+        let _ = self.leash.set(leash);
+    }
+
+    /// What is wrong with the raw bytes of the head.
+    pub fn violation(&self) -> Option<Violation> {
+        let inspector = self.inspector.as_ref()?;
+        inspector.lock().unwrap_or_else(PoisonError::into_inner).violation()
+    }
+}
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// From the connection, or the last answer, to the end of the next head.
+    pub first_head: Duration,
+    pub next_head: Duration,
+}
+
+/// The application of one connection.
+pub struct Connection {
+    proxy: Arc<HttpProxy<Gateway>>,
+    facts: Arc<ConnectionFacts>,
+    inspector: Option<SharedInspector>,
+    deadlines: Deadlines,
+    reused: AtomicBool,
+}
+
+impl Connection {
+    pub fn new(
+        proxy: Arc<HttpProxy<Gateway>>,
+        facts: ConnectionFacts,
+        deadlines: Deadlines,
+    ) -> Connection {
+        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
+        Connection {
+            proxy,
+            facts: Arc::new(facts),
+            inspector,
+            deadlines,
+            reused: AtomicBool::new(false),
+        }
+    }
+
+    /// Wraps the encrypted stream for pingora.
+    pub fn wire(&self, io: TlsStream<TcpStream>) -> Wire {
+        let digest = SocketDigest::from_raw_fd(io.get_ref().0.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(self.facts.peer.into()));
+        Wire {
+            io,
+            http2: self.facts.http2,
+            inspector: self.inspector.clone(),
+            socket: Arc::new(digest),
+        }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Connection {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if let Some(inspector) = &self.inspector {
+            inspector.lock().unwrap_or_else(PoisonError::into_inner).begin();
+        }
+        let scope = Arc::new(RequestScope {
+            connection: Arc::clone(&self.facts),
+            inspector: self.inspector.clone(),
+            head_read: AtomicBool::new(false),
+            leash: OnceLock::new(),
+        });
+        let head_within = if self.reused.swap(true, Ordering::Relaxed) {
+            self.deadlines.next_head
+        } else {
+            self.deadlines.first_head
+        };
+        let work = self.proxy.process_new_http(session, shutdown);
+        watch_over(SCOPE.scope(Arc::clone(&scope), work), &scope, head_within).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+}
+
+/// Drives one request until it is done, its head is late, or its leash is pulled. The timer and
+/// the subscription are made only when a poll leaves the request waiting, so that a request which
+/// is answered at once pays for neither.
+async fn watch_over<T>(
+    work: impl Future<Output = Option<T>>,
+    scope: &RequestScope,
+    head_within: Duration,
+) -> Option<T> {
+    let mut work = pin!(work);
+    let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    std::future::poll_fn(|context| {
+        if cut.as_mut().is_some_and(|cut| cut.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(done);
+        }
+        if scope.head_read.load(Ordering::Relaxed) {
+            late = None;
+        } else {
+            let timer = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(head_within)));
+            if timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
+        if cut.is_none()
+            && let Some(leash) = scope.leash.get()
+        {
+            let leash = Arc::clone(leash);
+            let pulled = cut.insert(Box::pin(async move { leash.pulled().await }));
+            if pulled.as_mut().poll(context).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// The decrypted bytes of a connection, as pingora wants them.
+pub struct Wire {
+    io: TlsStream<TcpStream>,
+    http2: bool,
+    inspector: Option<SharedInspector>,
+    socket: Arc<SocketDigest>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("http2", &self.http2).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(context, buffer);
+        if let (Poll::Ready(Ok(())), Some(inspector)) = (&result, &self.inspector) {
+            let new = buffer.filled().get(before..).unwrap_or(&[]);
+            let fed = inspector.lock().unwrap_or_else(PoisonError::into_inner).feed(new);
+            if fed.is_err() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "chunk framing")));
+            }
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Wire {
+    async fn shutdown(&mut self) {
+        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
+    }
+}
+
+impl UniqueID for Wire {
+    fn id(&self) -> UniqueIDType {
+        self.io.get_ref().0.as_raw_fd()
+    }
+}
+
+impl Ssl for Wire {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        None
+    }
+
+    /// What switches pingora to HTTP/2.
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        Some(if self.http2 { ALPN::H2 } else { ALPN::H1 })
+    }
+}
+
+impl GetTimingDigest for Wire {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for Wire {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Wire {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.socket))
+    }
+}
+
+impl Peek for Wire {}

@@ -1,0 +1,118 @@
+//! Spends a permit: what was judged goes on, under the identity that was found, and nothing that
+//! the client said about either.
+
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, HeaderName, SET_COOKIE, VIA};
+use http::{HeaderValue, Version};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use super::record::RequestId;
+use crate::gate::cookies;
+use crate::gate::decide::Permit;
+use crate::gate::headers::Managed;
+
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const STRICT_TRANSPORT_SECURITY: HeaderName = HeaderName::from_static("strict-transport-security");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
+
+/// A year (ASVS 5.0, 3.4.1).
+pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Our name in `Via` (RFC 9110, 7.6.3).
+const PSEUDONYM: &str = "vestibule";
+
+/// Fields of a backend's answer that concern its connection alone (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-authenticate", "proxy-connection", "proxy-authentication-info"];
+
+/// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
+/// names: a header set earlier could be named there by the client, and would be gone.
+pub fn prepare(
+    upstream: &mut RequestHeader,
+    permit: &Permit,
+    managed: &Managed,
+    address: IpAddr,
+    request_id: &RequestId,
+    http2: bool,
+) -> Result<()> {
+    let stale: Vec<HeaderName> =
+        upstream.headers.keys().filter(|name| managed.is_managed(name.as_str())).cloned().collect();
+    for name in stale {
+        upstream.remove_header(&name);
+    }
+    upstream.set_raw_path(permit.target().forwarded().as_bytes())?;
+
+    let authority = permit.product().authority();
+    upstream.insert_header(HOST, authority.clone())?;
+    rewrite_cookies(upstream)?;
+
+    let plain = address.to_string();
+    // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
+    let forwarded = match address {
+        IpAddr::V4(_) => format!("for={plain};proto=https;host=\"{}\"", permit.product().authority_text()),
+        IpAddr::V6(_) => format!("for=\"[{plain}]\";proto=https;host=\"{}\"", permit.product().authority_text()),
+    };
+    upstream.insert_header(FORWARDED, forwarded)?;
+    upstream.insert_header(X_FORWARDED_FOR, plain)?;
+    upstream.insert_header(X_FORWARDED_PROTO, HTTPS)?;
+    upstream.insert_header(X_FORWARDED_HOST, authority)?;
+    upstream.insert_header(X_REQUEST_ID, request_id.header_value())?;
+    upstream.append_header(VIA, if http2 { "2.0 vestibule" } else { "1.1 vestibule" })?;
+    for (name, value) in permit.headers().iter() {
+        upstream.insert_header(name, value.clone())?;
+    }
+    Ok(())
+}
+
+/// One Cookie line without ours: our secrets are nobody's else, and a backend that speaks
+/// HTTP/1.1 may read only the first of several lines (RFC 9113, 8.2.3).
+fn rewrite_cookies(upstream: &mut RequestHeader) -> Result<()> {
+    let lines = upstream.headers.get_all(COOKIE);
+    let rewritten = cookies::without_ours(lines.iter().map(HeaderValue::as_bytes));
+    match rewritten {
+        cookies::Rewritten::Unchanged => {}
+        cookies::Rewritten::Nothing => {
+            upstream.remove_header(&COOKIE);
+        }
+        cookies::Rewritten::Line(line) => {
+            upstream.remove_header(&COOKIE);
+            if let Ok(value) = HeaderValue::from_bytes(&line) {
+                upstream.insert_header(COOKIE, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Cleans a backend's answer: nothing of its connection, none of our cookies, our name on it.
+pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> {
+    for name in HOP_BY_HOP {
+        answer.remove_header(name);
+    }
+    if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        answer.remove_header(&CONNECTION);
+    }
+    let ours = |value: &HeaderValue| cookies::sets_our_cookie(value.as_bytes());
+    if answer.headers.get_all(SET_COOKIE).iter().any(ours) {
+        let kept: Vec<HeaderValue> =
+            answer.headers.get_all(SET_COOKIE).iter().filter(|value| !ours(value)).cloned().collect();
+        answer.remove_header(&SET_COOKIE);
+        for value in kept {
+            answer.append_header(SET_COOKIE, value)?;
+        }
+    }
+    if answer.status.is_informational() {
+        return Ok(());
+    }
+    let protocol = if answer.version == Version::HTTP_2 { "2.0" } else { "1.1" };
+    answer.append_header(VIA, format!("{protocol} {PSEUDONYM}"))?;
+    answer.insert_header(X_REQUEST_ID, request_id.header_value())?;
+    if !answer.headers.contains_key(STRICT_TRANSPORT_SECURITY) {
+        answer.insert_header(STRICT_TRANSPORT_SECURITY, HSTS)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,297 @@
+//! A second look at the raw bytes of HTTP/1 requests, for what pingora's parser forgives before
+//! anybody can see it: Content-Length beside Transfer-Encoding (it drops the former), bare LF line
+//! ends, and chunk lines that two parsers can read differently (RFC 9112, 2.2, 6.1 and 7.1). It
+//! judges nothing else and repairs nothing: it only ever refuses.
+
+use memchr::memchr;
+
+/// The longest chunk-size line accepted, extensions included. They are dropped on the way, so
+/// that nobody misses them.
+const LONGEST_CHUNK_LINE: usize = 256;
+
+/// The longest trailer section accepted. Trailers are not forwarded.
+const LONGEST_TRAILERS: usize = 8 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// A line of the head that ends in LF alone.
+    BareLineFeed,
+    /// Content-Length together with Transfer-Encoding.
+    LengthAndCoding,
+    /// A chunk line or chunk end that is not to the letter.
+    Chunk,
+}
+
+/// Follows one request at a time. Fed with every byte that is read from the connection.
+#[derive(Debug)]
+pub struct Inspector {
+    state: State,
+    /// Whether the request line is behind us: before it, empty lines are skipped (RFC 9112, 2.2).
+    begun: bool,
+    has_length: bool,
+    has_coding: bool,
+    violation: Option<Violation>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head(Line),
+    Chunk(Chunk),
+    /// A body of known length, none at all, or another protocol: nothing to look at.
+    Opaque,
+}
+
+/// Where in a head line the last byte was. The first bytes are kept to recognise two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Line {
+    start: [u8; NAME],
+    length: usize,
+    last: u8,
+}
+
+const NAME: usize = "transfer-encoding:".len();
+
+const NEW_LINE: Line = Line { start: [0; NAME], length: 0, last: 0 };
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chunk {
+    Size { value: u64, digits: u8, length: usize },
+    Extension { value: u64, length: usize },
+    SizeEnd { value: u64 },
+    Data { left: u64 },
+    DataCr,
+    DataLf,
+    Trailers { length: usize, line: usize, cr: bool },
+    Done,
+}
+
+impl Inspector {
+    pub fn new() -> Inspector {
+        Inspector {
+            state: State::Head(NEW_LINE),
+            begun: false,
+            has_length: false,
+            has_coding: false,
+            violation: None,
+        }
+    }
+
+    /// A new request begins on the connection.
+    pub fn begin(&mut self) {
+        *self = Inspector::new();
+    }
+
+    pub fn violation(&self) -> Option<Violation> {
+        self.violation
+    }
+
+    /// Looks at `bytes`. An error is a body that must not be read any further; what is wrong with
+    /// a head is kept for [`Inspector::violation`], so that it can be answered.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+        while !bytes.is_empty() {
+            bytes = match self.state {
+                State::Opaque => return Ok(()),
+                State::Head(line) => self.head(line, bytes),
+                State::Chunk(chunk) => self.chunk(chunk, bytes)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn head<'a>(&mut self, mut line: Line, bytes: &'a [u8]) -> &'a [u8] {
+        let Some(end) = memchr(b'\n', bytes) else {
+            line.take(bytes);
+            self.state = State::Head(line);
+            return &[];
+        };
+        let (text, rest) = bytes.split_at(end);
+        line.take(text);
+        if line.last != b'\r' {
+            self.violation = Some(Violation::BareLineFeed);
+        }
+        let empty = line.length <= 1;
+        if empty && self.begun {
+            self.end_head();
+        } else {
+            self.begun |= !empty;
+            self.note(line);
+            self.state = State::Head(NEW_LINE);
+        }
+        rest.get(1..).unwrap_or(&[])
+    }
+
+    fn note(&mut self, line: Line) {
+        let named = |name: &str| {
+            line.length >= name.len()
+                && line.start.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        self.has_length |= named("content-length:");
+        self.has_coding |= named("transfer-encoding:");
+    }
+
+    fn end_head(&mut self) {
+        if self.has_length && self.has_coding {
+            self.violation = Some(Violation::LengthAndCoding);
+        }
+        self.state = if self.has_coding {
+            State::Chunk(Chunk::Size { value: 0, digits: 0, length: 0 })
+        } else {
+            State::Opaque
+        };
+    }
+
+    fn chunk<'a>(&mut self, chunk: Chunk, bytes: &'a [u8]) -> Result<&'a [u8], Violation> {
+        if let Chunk::Data { left } = chunk {
+            let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+            let left = left.saturating_sub(taken as u64);
+            self.state = State::Chunk(if left == 0 { Chunk::DataCr } else { Chunk::Data { left } });
+            return Ok(bytes.get(taken..).unwrap_or(&[]));
+        }
+        let Some((&byte, rest)) = bytes.split_first() else {
+            return Ok(bytes);
+        };
+        match chunk.step(byte) {
+            Some(next) => {
+                self.state = State::Chunk(next);
+                Ok(rest)
+            }
+            None => {
+                self.violation = Some(Violation::Chunk);
+                Err(Violation::Chunk)
+            }
+        }
+    }
+}
+
+impl Line {
+    fn take(&mut self, text: &[u8]) {
+        if let Some(free) = self.start.get_mut(self.length.min(NAME)..) {
+            for (slot, byte) in free.iter_mut().zip(text) {
+                *slot = *byte;
+            }
+        }
+        self.length = self.length.saturating_add(text.len());
+        self.last = text.last().copied().unwrap_or(self.last);
+    }
+}
+
+impl Chunk {
+    /// The state after one byte; `None` for what RFC 9112, 7.1 does not allow there.
+    fn step(self, byte: u8) -> Option<Chunk> {
+        match (self, byte) {
+            (Chunk::Size { value, digits, .. }, b'\r') if digits > 0 => Some(Chunk::SizeEnd { value }),
+            (Chunk::Size { value, digits, length }, b';') if digits > 0 => {
+                Some(Chunk::Extension { value, length })
+            }
+            // Sixteen digits are more than 64 bits can overflow with.
+            (Chunk::Size { value, digits, length }, _) if digits < 15 => {
+                let digit = char::from(byte).to_digit(16)?;
+                let value = value * 16 + u64::from(digit);
+                Some(Chunk::Size { value, digits: digits + 1, length: length + 1 })
+            }
+            (Chunk::Size { .. }, _) => None,
+            (Chunk::Extension { value, .. }, b'\r') => Some(Chunk::SizeEnd { value }),
+            (Chunk::Extension { .. }, b'\n' | 0) => None,
+            (Chunk::Extension { value, length }, _) if length < LONGEST_CHUNK_LINE => {
+                Some(Chunk::Extension { value, length: length + 1 })
+            }
+            (Chunk::Extension { .. }, _) => None,
+            (Chunk::SizeEnd { value: 0 }, b'\n') => {
+                Some(Chunk::Trailers { length: 0, line: 0, cr: false })
+            }
+            (Chunk::SizeEnd { value }, b'\n') => Some(Chunk::Data { left: value }),
+            (Chunk::SizeEnd { .. }, _) => None,
+            (Chunk::DataCr, b'\r') => Some(Chunk::DataLf),
+            (Chunk::DataLf, b'\n') => Some(Chunk::Size { value: 0, digits: 0, length: 0 }),
+            (Chunk::DataCr | Chunk::DataLf, _) => None,
+            (Chunk::Trailers { cr: true, line: 0, .. }, b'\n') => Some(Chunk::Done),
+            (Chunk::Trailers { length, cr: true, .. }, b'\n') => {
+                Some(Chunk::Trailers { length, line: 0, cr: false })
+            }
+            (Chunk::Trailers { cr: true, .. }, _) | (Chunk::Trailers { .. }, b'\n') => None,
+            (Chunk::Trailers { length, line, .. }, b'\r') => {
+                Some(Chunk::Trailers { length, line, cr: true })
+            }
+            (Chunk::Trailers { length, line, .. }, _) if length < LONGEST_TRAILERS => {
+                Some(Chunk::Trailers { length: length + 1, line: line + 1, cr: false })
+            }
+            (Chunk::Trailers { .. }, _) => None,
+            // What comes after is not this request's; pingora closes on it.
+            (Chunk::Done, _) => Some(Chunk::Done),
+            (Chunk::Data { left }, _) => Some(Chunk::Data { left }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inspect(pieces: &[&[u8]]) -> Option<Violation> {
+        let mut inspector = Inspector::new();
+        for piece in pieces {
+            if let Err(violation) = inspector.feed(piece) {
+                return Some(violation);
+            }
+        }
+        inspector.violation()
+    }
+
+    fn chunked(body: &str) -> Option<Violation> {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        let whole = inspect(&[request.as_bytes()]);
+        // Whatever the packets were, the answer is the same.
+        let bytes: Vec<&[u8]> = request.as_bytes().chunks(1).collect();
+        assert_eq!(inspect(&bytes), whole, "{body:?}");
+        whole
+    }
+
+    #[test]
+    fn plain_requests_pass() {
+        for request in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\nb",
+        ] {
+            assert_eq!(inspect(&[request.as_bytes()]), None, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn both_lengths_are_seen_in_either_order_and_any_case() {
+        for (first, second) in [("Content-Length: 3", "transfer-ENCODING: chunked"), ("Transfer-Encoding:chunked", "content-length:3")] {
+            let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{first}\r\n{second}\r\n\r\n");
+            assert_eq!(inspect(&[request.as_bytes()]), Some(Violation::LengthAndCoding));
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_are_seen() {
+        for request in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"] {
+            assert_eq!(inspect(&[request.as_bytes()]), Some(Violation::BareLineFeed), "{request:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_read_to_the_letter() {
+        for good in ["0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n0\r\nExpires: never\r\n\r\n"] {
+            assert_eq!(chunked(good), None, "{good:?}");
+        }
+        let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(LONGEST_CHUNK_LINE + 1));
+        for bad in [
+            "\r\nhello",
+            "5\nhello\r\n0\r\n\r\n",
+            "5;a\nb\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "0x5\r\nhello\r\n0\r\n\r\n",
+            " 5\r\nhello\r\n0\r\n\r\n",
+            "+5\r\nhello\r\n0\r\n\r\n",
+            "FFFFFFFFFFFFFFFFF\r\n",
+            "0\r\nX: y\n\r\n",
+            long.as_str(),
+        ] {
+            assert_eq!(chunked(bad), Some(Violation::Chunk), "{bad:?}");
+        }
+    }
+}

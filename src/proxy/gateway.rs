@@ -1,0 +1,464 @@
+//! The five steps of a request, in pingora's hooks: read, look up, decide, record, act.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use axum::Router;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::connection::RequestScope;
+use super::facts::{Reader, product};
+use super::record::{Books, Record, RequestId};
+use super::refuse::{self, Answer, Manner, Teller};
+use super::upstream::{MOST_TRIES, Upstream};
+use super::{forward, service};
+use crate::gate::cookies::SESSION_COOKIE;
+use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
+use crate::gate::facts::{Asks, Facts, Malformed, Presented};
+use crate::gate::policy::Policies;
+use crate::gate::product::Product;
+use crate::gate::handover::Handover;
+use crate::gate::session::{Secret, Token};
+use crate::sessions::{Clock, Sessions};
+
+/// Fills a buffer with random bytes. Handed in, as the clock is.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// What the hooks need; one for all connections.
+pub struct Gateway {
+    pub reader: Reader,
+    pub sessions: Arc<Sessions>,
+    pub policies: Arc<ArcSwap<Policies>>,
+    /// By [`Product::index`].
+    pub upstreams: Arc<Vec<Upstream>>,
+    /// The largest request body of each product, in bytes.
+    pub body_limits: Vec<Option<u64>>,
+    pub portal: Router,
+    pub own: Router,
+    /// The portal's title, on every page.
+    pub title: String,
+    pub books: Books,
+    pub clock: Clock,
+    pub random: Random,
+    /// A random number of this process, the first half of request ids.
+    pub process: u64,
+    /// Between two reads of a request's body, and two writes of an answer.
+    pub client_patience: Duration,
+}
+
+/// What is carried from hook to hook.
+pub struct Passage {
+    record: Record,
+    scope: Option<Arc<RequestScope>>,
+    facts_address: std::net::IpAddr,
+    permit: Option<Permit>,
+    body_limit: Option<u64>,
+    tried: Vec<SocketAddr>,
+    manner: Manner,
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Passage;
+
+    fn new_ctx(&self) -> Passage {
+        let request_id = RequestId::next(self.process);
+        Passage {
+            record: Record::begin(self.books.clone(), request_id, (self.clock)()),
+            scope: None,
+            facts_address: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+            permit: None,
+            body_limit: None,
+            tried: Vec::new(),
+            manner: Manner::Json,
+        }
+    }
+
+    /// Deadlines come first: pingora carries an endless one over from every HTTP/1.1 request to
+    /// the next head.
+    async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
+        passage.scope = RequestScope::current();
+        if let Some(scope) = &passage.scope {
+            scope.head_is_read();
+        }
+        let limits = &self.reader.limits;
+        let downstream = &mut session.downstream_session;
+        if downstream.get_keepalive().is_some() {
+            downstream.set_keepalive(Some(limits.idle.as_secs()));
+        }
+        downstream.set_read_timeout(Some(self.client_patience));
+        downstream.set_write_timeout(Some(self.client_patience));
+        downstream.set_total_drain_timeout(Some(limits.head));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+        let Some(scope) = passage.scope.clone() else {
+            return Error::e_explain(ErrorType::InternalError, "a request outside its connection");
+        };
+        passage.record.came(&scope.connection, session.req_header());
+        let facts = match self.reader.read(session.req_header_mut(), &scope) {
+            Ok(facts) => facts,
+            Err(why) => return self.refuse_malformed(session, passage, why).await,
+        };
+        passage.manner = manner(&facts);
+        passage.facts_address = facts.address;
+
+        let now = (self.clock)();
+        let policies = self.policies.load();
+        let looked_up = self.sessions.look_up(&facts.cookie, &facts.site, &policies, now).await;
+        let decision = decide(&facts, &looked_up.known, &policies, now);
+        let asked = Asked::of(&facts);
+        passage.record.decided(facts, &decision);
+
+        match decision {
+            Decision::Forward(permit) => {
+                if let Some(leash) = looked_up.leash {
+                    scope.tie(leash);
+                }
+                if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
+                    self.sessions.stamp(person, permit.product(), now).await;
+                }
+                self.let_through(session, passage, permit, asked.upgrade).await
+            }
+            Decision::Portal(visitor) => {
+                self.serve(session, passage, &self.portal, asked, visitor).await
+            }
+            Decision::Own(visitor) => self.serve(session, passage, &self.own, asked, visitor).await,
+            Decision::SignIn(sign_in) => self.ask_to_sign_in(session, passage, &asked, sign_in).await,
+            Decision::Deny(denial) => {
+                let name = asked.product_name();
+                let problem = self.teller(&passage.record).denied(&denial, name);
+                self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
+            }
+            Decision::Unavailable(absence) => {
+                let problem = self.teller(&passage.record).unavailable(absence);
+                self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        if let Some(chunk) = body {
+            passage.record.bytes_in += chunk.len() as u64;
+        }
+        // A length that is announced was judged before; this is for those that are not.
+        if passage.body_limit.is_some_and(|limit| passage.record.bytes_in > limit) {
+            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than allowed");
+        }
+        Ok(())
+    }
+
+    /// Runs again for each try.
+    async fn upstream_peer(&self, session: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
+        let chosen = passage
+            .permit
+            .as_ref()
+            .and_then(|permit| self.upstreams.get(permit.product().index))
+            .and_then(|upstream| upstream.choose(&passage.tried));
+        let Some(mut peer) = chosen else {
+            return Error::e_explain(ErrorType::HTTPStatus(503), "no backend can be reached");
+        };
+        if waits_for_events(session) {
+            // Silence is how an event stream and a websocket spend their days.
+            peer.options.read_timeout = None;
+        }
+        passage.record.upstream_asked();
+        Ok(Box::new(peer))
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        peer: &HttpPeer,
+        passage: &mut Passage,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(address) = peer._address.as_inet() {
+            passage.tried.push(*address);
+        }
+        // Nothing was sent: trying another backend can't do anything twice.
+        error.set_retry(passage.tried.len() < MOST_TRIES);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut RequestHeader,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        let Some(permit) = &passage.permit else {
+            return Error::e_explain(ErrorType::InternalError, "a request without a permit");
+        };
+        let http2 = passage.scope.as_ref().is_some_and(|scope| scope.connection.http2);
+        forward::prepare(
+            upstream,
+            permit,
+            &self.reader.managed,
+            passage.facts_address,
+            &passage.record.request_id,
+            http2,
+        )
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        if !answer.status.is_informational() || answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            passage.record.upstream_answered();
+            passage.record.status = answer.status.as_u16();
+        }
+        forward::clean(answer, &passage.record.request_id)
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        passage: &mut Passage,
+    ) -> Result<Option<Duration>> {
+        passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(None)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
+        let status = failure_status(error);
+        let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+        if status == 0 || begun {
+            return FailToProxy { error_code: status, can_reuse_downstream: false };
+        }
+        let product = passage.permit.as_ref().map(Permit::product);
+        tracing::warn!(
+            request_id = passage.record.request_id.as_str(),
+            product = product.map(|product| product.id.as_str()),
+            status,
+            error = %error.etype().as_str(),
+            "a request could not be passed on"
+        );
+        let name = product.map_or("The application", |product| product.name.as_str());
+        let problem = if status == 400 {
+            self.teller(&passage.record).malformed(Malformed::Framing)
+        } else {
+            self.teller(&passage.record).backend_failed(status, name)
+        };
+        // The body may be half read: the connection can't be used again.
+        session.set_keepalive(None);
+        let answer = Answer::problem(&problem, passage.manner);
+        if let Err(error) = self.answer(session, passage, answer).await {
+            tracing::debug!(%error, "the refusal could not be sent");
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    /// [`Self::fail_to_proxy`] has said it, with the request's id.
+    fn suppress_error_log(&self, _session: &Session, _passage: &Passage, _error: &Error) -> bool {
+        true
+    }
+}
+
+/// What the answers need of the facts after the record has taken them.
+struct Asked {
+    facts: Arc<Facts>,
+    upgrade: bool,
+}
+
+impl Asked {
+    fn of(facts: &Facts) -> Asked {
+        Asked { upgrade: facts.asks == Asks::Upgrade, facts: Arc::new(facts.clone()) }
+    }
+
+    fn product(&self) -> Option<&Arc<Product>> {
+        product(&self.facts.site)
+    }
+
+    fn product_name(&self) -> &str {
+        self.product().map_or("this application", |product| product.name.as_str())
+    }
+}
+
+impl Gateway {
+    fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+        Teller { site: &self.title, request_id: &record.request_id }
+    }
+
+    async fn answer(&self, session: &mut Session, passage: &mut Passage, answer: Answer) -> Result<bool> {
+        passage.record.status = answer.status;
+        answer.write(session, &passage.record.request_id).await?;
+        Ok(true)
+    }
+
+    async fn refuse_malformed(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        why: Malformed,
+    ) -> Result<bool> {
+        passage.record.refused(why, session.req_header());
+        let problem = self.teller(&passage.record).malformed(why);
+        let reads_html = session
+            .req_header()
+            .headers
+            .get(ACCEPT)
+            .is_some_and(|accept| memchr::memmem::find(accept.as_bytes(), b"text/html").is_some());
+        let manner = if reads_html { Manner::Page } else { Manner::Json };
+        // Whoever sent it may see the next request elsewhere than we do: nothing more is read.
+        session.set_keepalive(None);
+        self.answer(session, passage, Answer::problem(&problem, manner)).await
+    }
+
+    async fn let_through(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        permit: Permit,
+        upgrade: bool,
+    ) -> Result<bool> {
+        let limit = self.body_limits.get(permit.product().index).copied().flatten();
+        let announced = session
+            .req_header()
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        if let (Some(limit), Some(announced)) = (limit, announced)
+            && announced > limit
+        {
+            return self.refuse_malformed(session, passage, Malformed::BodyTooLarge).await;
+        }
+        if upgrade {
+            session.downstream_session.set_read_timeout(None);
+        }
+        passage.body_limit = limit;
+        passage.permit = Some(permit);
+        Ok(false)
+    }
+
+    async fn serve(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        router: &Router,
+        asked: Asked,
+        visitor: Visitor,
+    ) -> Result<bool> {
+        let mut extensions = http::Extensions::new();
+        extensions.insert(asked.facts);
+        extensions.insert(visitor.known);
+        extensions.insert(crate::pages::RequestId(passage.record.request_id.as_str().to_owned()));
+        let request_id = passage.record.request_id;
+        let status = service::answer(session, router.clone(), extensions, |head| {
+            head.insert_header(forward::X_REQUEST_ID, request_id.header_value())?;
+            head.insert_header("strict-transport-security", forward::HSTS)
+        })
+        .await?;
+        passage.record.status = status.as_u16();
+        Ok(true)
+    }
+
+    /// To the portal and back. The way back is bound to this browser by a cookie that only it has:
+    /// nobody can be signed in with somebody else's ticket.
+    async fn ask_to_sign_in(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        asked: &Asked,
+        sign_in: SignIn,
+    ) -> Result<bool> {
+        let wanted = asked
+            .product()
+            .map(|product| format!("{}{}", product.origin, asked.facts.target.forwarded()))
+            .unwrap_or_default();
+        let (secret, cookie) = match &asked.facts.cookie {
+            Presented::Token(Token::Visitor(secret)) => (secret.clone(), None),
+            Presented::Token(Token::Session { .. }) | Presented::Nothing | Presented::Malformed => {
+                let mut bytes = [0; 32];
+                (self.random)(&mut bytes);
+                let secret = Secret::from_bytes(bytes);
+                (secret.clone(), Some(visitor_cookie(secret)))
+            }
+        };
+        let bind = secret.hash().to_text();
+        let handover = Handover {
+            wanted: &wanted,
+            bind: sign_in.redirect.then_some(bind.as_str()),
+            reason: Some(sign_in.reason),
+            within: sign_in.within,
+        };
+        let login = handover.login_url(&self.reader.portal_origin);
+        let answer = if sign_in.redirect {
+            Answer::redirect(&login, cookie)
+        } else {
+            refuse::unauthorized(sign_in.reason, &login)
+        };
+        self.answer(session, passage, answer).await
+    }
+}
+
+fn visitor_cookie(secret: Secret) -> http::HeaderValue {
+    let value = Token::Visitor(secret).expose();
+    let cookie = cookie::Cookie::build((SESSION_COOKIE, value))
+        .secure(true)
+        .http_only(true)
+        .same_site(cookie::SameSite::Lax)
+        .path("/")
+        .build();
+    http::HeaderValue::from_str(&cookie.to_string()).unwrap_or(http::HeaderValue::from_static(""))
+}
+
+fn manner(facts: &Facts) -> Manner {
+    match facts.asks {
+        Asks::Navigation => Manner::Page,
+        Asks::Program | Asks::Upgrade => Manner::Json,
+    }
+}
+
+fn waits_for_events(session: &Session) -> bool {
+    session.is_upgrade_req()
+        || session.req_header().headers.get_all(ACCEPT).iter().any(|accept| {
+            memchr::memmem::find(accept.as_bytes(), b"text/event-stream").is_some()
+        })
+}
+
+/// The status that tells best whose fault it was; 0 when nobody is there to be told.
+fn failure_status(error: &Error) -> u16 {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(status), _) => *status,
+        (
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout,
+            ErrorSource::Upstream,
+        ) => 504,
+        (
+            ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::SocketError
+            | ErrorType::BindError,
+            ErrorSource::Upstream,
+        ) => 503,
+        (_, ErrorSource::Upstream) => 502,
+        (ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+        (_, ErrorSource::Downstream) => 400,
+        (_, ErrorSource::Internal | ErrorSource::Unset) => 500,
+    }
+}

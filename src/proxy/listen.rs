@@ -1,0 +1,147 @@
+//! The front door itself: sockets, TLS handshakes, and how many may stand in it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pingora::apps::ServerApp;
+use pingora::proxy::HttpProxy;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::connection::{Connection, ConnectionFacts, Deadlines};
+use super::gateway::Gateway;
+use crate::config::settings::Limits;
+use crate::gate::host::Host;
+
+/// What an HTTPS listener needs besides its socket.
+#[derive(Clone)]
+pub struct Door {
+    pub proxy: Arc<HttpProxy<Gateway>>,
+    pub tls: Arc<ServerConfig>,
+    pub limits: Limits,
+    pub crowd: Arc<Crowd>,
+}
+
+/// Counts who is connected.
+pub struct Crowd {
+    places: Arc<Semaphore>,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    most_by_address: usize,
+}
+
+impl Crowd {
+    pub fn new(limits: &Limits) -> Arc<Crowd> {
+        Arc::new(Crowd {
+            places: Arc::new(Semaphore::new(limits.connections)),
+            by_address: Mutex::default(),
+            most_by_address: limits.connections_per_address,
+        })
+    }
+
+    /// A place for a connection from `address`; `None` when it has too many already.
+    fn admit(self: &Arc<Crowd>, address: IpAddr) -> Option<Place> {
+        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        if self.most_by_address > 0 && *count >= self.most_by_address {
+            return None;
+        }
+        *count += 1;
+        Some(Place { crowd: Arc::clone(self), address })
+    }
+}
+
+struct Place {
+    crowd: Arc<Crowd>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Serves connections until `shutdown` turns true, then waits for those that are open, at most
+/// `limits.drain`.
+pub async fn serve(listener: TcpListener, door: Door, mut shutdown: watch::Receiver<bool>) {
+    let mut open = JoinSet::new();
+    while !*shutdown.borrow() {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &door.crowd) => accepted,
+            _ = shutdown.changed() => break,
+            Some(_) = open.join_next(), if !open.is_empty() => continue,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => {
+                let Some(place) = door.crowd.admit(peer.ip().to_canonical()) else {
+                    continue;
+                };
+                let door = door.clone();
+                let shutdown = shutdown.clone();
+                open.spawn(async move {
+                    let _held = (permit, place);
+                    converse(stream, peer, door, shutdown).await;
+                });
+            }
+            // Out of descriptors, or a client that is gone already: nobody is served by spinning.
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = timeout(door.limits.drain, async { while open.join_next().await.is_some() {} });
+    if drained.await.is_err() {
+        tracing::warn!(connections = open.len(), "cut after the drain deadline");
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
+    // Take the place first: who finds none waits in the kernel's queue, not in our memory.
+    let permit = Arc::clone(&crowd.places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+async fn converse(stream: TcpStream, peer: SocketAddr, door: Door, shutdown: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let handshake = async {
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+        let server_name = start.client_hello().server_name().and_then(|name| Host::parse(name).ok());
+        let stream = start.into_stream(Arc::clone(&door.tls)).await?;
+        Ok::<_, io::Error>((stream, server_name))
+    };
+    let (stream, server_name) = match timeout(door.limits.handshake, handshake).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "TLS handshake too slow");
+            return;
+        }
+    };
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let facts = ConnectionFacts { peer, server_name, http2 };
+    let deadlines = Deadlines { first_head: door.limits.head, next_head: door.limits.idle };
+    let connection = Arc::new(Connection::new(door.proxy, facts, deadlines));
+    let wire = connection.wire(stream);
+    connection.process_new(Box::new(wire), &shutdown).await;
+}

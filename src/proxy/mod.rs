@@ -1,0 +1,18 @@
+//! The edge towards browsers and backends: pingora as a library in a plain tokio runtime.
+//!
+//! `listen` accepts, `connection` watches over each request, `gateway` takes its five steps:
+//! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
+//! `refuse` or `service` act.
+
+pub mod certificates;
+pub mod connection;
+pub mod facts;
+pub mod forward;
+pub mod framing;
+pub mod gateway;
+pub mod listen;
+pub mod record;
+pub mod redirect;
+pub mod refuse;
+pub mod service;
+pub mod upstream;

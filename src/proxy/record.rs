@@ -1,0 +1,210 @@
+//! What is written down of a request: counters and one line in the access log. It happens when the
+//! request's context is dropped, which always happens; pingora's own hook is skipped for requests
+//! that are cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Method};
+use pingora::http::RequestHeader;
+
+use super::connection::ConnectionFacts;
+use crate::gate::decide::Decision;
+use crate::gate::facts::{Facts, Malformed, Site};
+use crate::gate::session::Session;
+use crate::gate::time::Moment;
+use crate::observe::access::{AccessLine, AccessLog};
+use crate::observe::metrics::{Metrics, Place};
+
+/// Where records go.
+#[derive(Clone)]
+pub struct Books {
+    pub metrics: Arc<Metrics>,
+    pub access: Option<Arc<AccessLog>>,
+}
+
+/// Names one request in pages, logs, headers and what the backend gets: 32 hex digits.
+#[derive(Clone, Copy)]
+pub struct RequestId([u8; 32]);
+
+impl RequestId {
+    /// The next id: a random number of this process, and a count. Unique, and nobody's secret.
+    pub fn next(process: u64) -> RequestId {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 32];
+        let mut number = (u128::from(process) << 64) | u128::from(count);
+        for slot in text.iter_mut().rev() {
+            let digit = u32::try_from(number & 15).unwrap_or(0);
+            *slot = char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8);
+            number >>= 4;
+        }
+        RequestId(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("")
+    }
+
+    pub fn header_value(&self) -> HeaderValue {
+        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// Collected while a request is worked on, written when it is dropped.
+pub struct Record {
+    books: Books,
+    pub request_id: RequestId,
+    began: Instant,
+    at: Moment,
+    connection: Option<Arc<ConnectionFacts>>,
+    read: Read,
+    user_agent: Option<HeaderValue>,
+    decision: (&'static str, &'static str),
+    rule: Option<String>,
+    session: Option<Arc<Session>>,
+    upstream_began: Option<Instant>,
+    upstream_took: Option<Duration>,
+    /// 0 until an answer's head is sent: the client went away, or the request was cut.
+    pub status: u16,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+/// What became of reading the request.
+enum Read {
+    NotYet,
+    Facts(Box<Facts>),
+    /// As it was sent, for the log only.
+    Refused { method: Method, host: Vec<u8>, path: Vec<u8> },
+}
+
+impl Record {
+    pub fn begin(books: Books, request_id: RequestId, at: Moment) -> Record {
+        Record {
+            books,
+            request_id,
+            began: Instant::now(),
+            at,
+            connection: None,
+            read: Read::NotYet,
+            user_agent: None,
+            decision: ("none", "none"),
+            rule: None,
+            session: None,
+            upstream_began: None,
+            upstream_took: None,
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    pub fn came(&mut self, connection: &Arc<ConnectionFacts>, request: &RequestHeader) {
+        self.connection = Some(Arc::clone(connection));
+        self.user_agent = request.headers.get(USER_AGENT).cloned();
+    }
+
+    pub fn refused(&mut self, why: Malformed, request: &RequestHeader) {
+        self.decision = ("malformed", why.as_str());
+        self.books.metrics.malformed(why);
+        let path = request.raw_path();
+        // Queries hold tickets and tokens: not even a malformed one is written down.
+        let query = memchr::memchr(b'?', path).unwrap_or(path.len());
+        self.read = Read::Refused {
+            method: request.method.clone(),
+            host: request.headers.get(HOST).map_or(Vec::new(), |host| host.as_bytes().to_vec()),
+            path: path.get(..query).unwrap_or(&[]).to_vec(),
+        };
+    }
+
+    pub fn decided(&mut self, facts: Facts, decision: &Decision) {
+        self.decision = decision.words();
+        match decision {
+            Decision::Forward(permit) => self.session = permit.session().cloned(),
+            Decision::Deny(denial) => self.rule.clone_from(&denial.rule),
+            Decision::Portal(visitor) | Decision::Own(visitor) => {
+                self.session = crate::gate::decide::found(&visitor.known).map(|found| Arc::clone(&found.session));
+            }
+            Decision::SignIn(_) | Decision::Unavailable(_) => {}
+        }
+        let (decision, reason) = self.decision;
+        self.books.metrics.decision(place(&facts.site), decision, reason);
+        self.read = Read::Facts(Box::new(facts));
+    }
+
+    pub fn upstream_asked(&mut self) {
+        self.upstream_began = Some(Instant::now());
+    }
+
+    pub fn upstream_answered(&mut self) {
+        self.upstream_took = self.upstream_began.map(|began| began.elapsed());
+    }
+}
+
+fn place(site: &Site) -> Place {
+    match site {
+        Site::Portal => Place::Portal,
+        Site::Product(product) => Place::Product(product.index),
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let took = self.began.elapsed();
+        let metrics = &self.books.metrics;
+        let facts = match &self.read {
+            Read::Facts(facts) => Some(facts.as_ref()),
+            Read::NotYet | Read::Refused { .. } => None,
+        };
+        let place = facts.map_or(Place::Nowhere, |facts| place(&facts.site));
+        metrics.request(place, self.status, took);
+        if let Some(upstream) = self.upstream_took {
+            metrics.upstream(place, upstream);
+        }
+        let Some(access) = &self.books.access else {
+            return;
+        };
+        let product = facts.and_then(|facts| match &facts.site {
+            Site::Portal => None,
+            Site::Product(product) => Some(product),
+        });
+        let (method, host, path): (&[u8], &[u8], &[u8]) = match &self.read {
+            Read::NotYet => (b"", b"", b""),
+            Read::Facts(facts) => (
+                facts.method.as_str().as_bytes(),
+                product.map_or(&b""[..], |product| product.host.as_str().as_bytes()),
+                facts.target.path().as_bytes(),
+            ),
+            Read::Refused { method, host, path } => (method.as_str().as_bytes(), host, path),
+        };
+        let session = self.session.as_ref();
+        access.write(&AccessLine {
+            time: self.at,
+            request_id: self.request_id.as_str(),
+            product: product.map(|product| product.id.as_str()),
+            method,
+            host,
+            path,
+            status: self.status,
+            duration: took,
+            upstream: self.upstream_took,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            address: facts.map_or(connection.peer.ip(), |facts| facts.address),
+            decision: self.decision.0,
+            reason: self.decision.1,
+            rule: self.rule.as_deref(),
+            person: session.map(|session| session.person.id.as_str()),
+            session: session.map(|session| session.id),
+            company: session.map(|session| session.company.as_str()),
+            protocol: if connection.http2 { "HTTP/2" } else { "HTTP/1.1" },
+            user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
+        });
+    }
+}

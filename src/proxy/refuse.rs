@@ -1,0 +1,192 @@
+//! Every answer that is not a backend's: what a decision other than a permit, or a backend's
+//! failure, looks like to a person and to a program.
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderValue, Method};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::forward::{HSTS, X_REQUEST_ID};
+use super::record::RequestId;
+use crate::gate::decide::{Absence, Denial, DenialReason, SignInReason};
+use crate::gate::facts::Malformed;
+use crate::pages::Problem;
+
+/// Seconds until coming again is worth it.
+const RETRY_SECS: u16 = 5;
+
+/// How a refusal is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Page,
+    Json,
+}
+
+/// An answer of the gateway's own, whole.
+pub struct Answer {
+    pub status: u16,
+    headers: Vec<(http::HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Answer {
+    pub fn problem(problem: &Problem, manner: Manner) -> Answer {
+        let (kind, body) = match manner {
+            Manner::Page => ("text/html; charset=utf-8", problem.html()),
+            Manner::Json => ("application/json", problem.json()),
+        };
+        let mut answer = Answer {
+            status: problem.status,
+            headers: vec![
+                (CONTENT_TYPE, HeaderValue::from_static(kind)),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ],
+            body: Bytes::from(body),
+        };
+        if manner == Manner::Page {
+            answer.headers.extend(page_headers());
+        }
+        if matches!(problem.status, 429 | 503) {
+            answer.set(RETRY_AFTER, HeaderValue::from(RETRY_SECS));
+        }
+        answer
+    }
+
+    /// To the portal, with the cookie that the way back is bound to.
+    pub fn redirect(to: &str, cookie: Option<HeaderValue>) -> Answer {
+        let location = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
+        let mut answer = Answer {
+            status: 302,
+            headers: vec![(LOCATION, location), (CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+            body: Bytes::new(),
+        };
+        if let Some(cookie) = cookie {
+            answer.set(SET_COOKIE, cookie);
+        }
+        answer
+    }
+
+    fn set(&mut self, name: http::HeaderName, value: HeaderValue) {
+        self.headers.push((name, value));
+    }
+
+    /// Writes the answer. A body that the client is still sending is drained or cut by pingora.
+    pub async fn write(self, session: &mut Session, request_id: &RequestId) -> Result<()> {
+        let mut head = ResponseHeader::build(self.status, Some(self.headers.len() + 4))?;
+        for (name, value) in self.headers {
+            head.append_header(name, value)?;
+        }
+        head.insert_header(CONTENT_LENGTH, self.body.len())?;
+        head.insert_header(X_REQUEST_ID, request_id.header_value())?;
+        head.insert_header("strict-transport-security", HSTS)?;
+        let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
+        session.write_response_header(Box::new(head), bodiless).await?;
+        if !bodiless {
+            session.write_response_body(Some(self.body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+/// 401 for those who can't follow a redirect (interface, section 3).
+pub fn unauthorized(reason: SignInReason, login_url: &str) -> Answer {
+    let body = serde_json::json!({
+        "error": "unauthenticated",
+        "reason": reason.as_str(),
+        "login_url": login_url,
+    });
+    Answer {
+        status: 401,
+        headers: vec![
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            // RFC 9110, 15.5.2 wants one; browsers ignore a scheme that they don't know.
+            (WWW_AUTHENTICATE, HeaderValue::from_static("Vestibule")),
+        ],
+        body: Bytes::from(body.to_string()),
+    }
+}
+
+/// Makes the pages: the site's title and the request's id stand on each.
+#[derive(Clone, Copy)]
+pub struct Teller<'a> {
+    pub site: &'a str,
+    pub request_id: &'a RequestId,
+}
+
+impl Teller<'_> {
+    fn problem(self, status: u16, reason: &str) -> Problem {
+        Problem::of(status, reason, self.site, self.request_id.as_str())
+    }
+
+    pub fn denied(self, denial: &Denial, product: &str) -> Problem {
+        let (what, remedy) = match (denial.reason, &denial.rule) {
+            (DenialReason::Rule, Some(rule)) => (
+                format!("Your company's rule \"{rule}\" does not allow this in {product}."),
+                "If you need it for your work, ask your company's administrator.",
+            ),
+            (DenialReason::Rule, None) => (
+                format!("Your company's rules do not allow this in {product}."),
+                "If you need it for your work, ask your company's administrator.",
+            ),
+            (DenialReason::NotGranted, _) => (
+                format!("You do not have access to {product}."),
+                "A user manager of your company can grant it to you.",
+            ),
+            (DenialReason::Upgrade, _) => (
+                format!("{product} does not accept live connections from here."),
+                "Open the page again from its own address.",
+            ),
+        };
+        self.problem(403, denial.reason.as_str()).saying("Access denied", what, remedy)
+    }
+
+    pub fn unavailable(self, absence: Absence) -> Problem {
+        let what = match absence {
+            Absence::Store => "Sign-ins can't be checked at the moment.",
+            Absence::GraceReadsOnly => "At the moment pages can be read, but nothing can be saved.",
+        };
+        self.problem(503, absence.as_str()).saying(
+            "Not available right now",
+            what,
+            "Nothing was changed. Try again in a few seconds.",
+        )
+    }
+
+    pub fn malformed(self, why: Malformed) -> Problem {
+        self.problem(why.status(), why.as_str())
+    }
+
+    /// A backend that can't be reached (503), answers nonsense (502) or too late (504).
+    pub fn backend_failed(self, status: u16, product: &str) -> Problem {
+        let reason = match status {
+            413 => "body_too_large",
+            503 => "backend_unreachable",
+            504 => "backend_timeout",
+            _ => "backend_error",
+        };
+        let problem = self.problem(status, reason);
+        match status {
+            503 => problem.saying(
+                &format!("{product} can't be reached"),
+                format!("{product} is not answering at the moment."),
+                "You are still signed in. Try again in a moment.",
+            ),
+            _ => problem,
+        }
+    }
+}
+
+/// The headers of a page that stands alone: its style is inside, and nothing else is allowed.
+fn page_headers() -> [(http::HeaderName, HeaderValue); 3] {
+    [
+        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(crate::pages::problem_policy())),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    ]
+}

@@ -1,0 +1,155 @@
+//! Second factors: once only, and sealed.
+
+use vestibule::directory::DirectoryError;
+use vestibule::gate::policy::FactorMethod;
+
+use super::*;
+
+pub(crate) async fn a_time_step_is_spent_by_one_of_twenty_racers(url: String) {
+    let directory = seeded(&url).await;
+    let factor = directory
+        .add_totp(&person("kim"), b"secret", 100, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    for step in [101, 102] {
+        let spent = racers(|| {
+            let (directory, id) = (directory.clone(), factor.id.clone());
+            async move { directory.spend_totp_step(&id, step, LATER).await.unwrap() }
+        });
+        assert_eq!(spent.await.into_iter().filter(|won| *won).count(), 1);
+    }
+    for late in [99, 100, 101, 102] {
+        assert!(
+            !directory
+                .spend_totp_step(&factor.id, late, LATER)
+                .await
+                .unwrap(),
+            "{late}"
+        );
+    }
+    let factors = directory.factors(&person("kim")).await.unwrap();
+    assert_eq!(factors.first().unwrap().last_used_at, Some(LATER));
+    assert!(
+        !directory
+            .spend_totp_step("another", 103, LATER)
+            .await
+            .unwrap()
+    );
+}
+
+pub(crate) async fn a_person_has_one_authenticator(url: String) {
+    let directory = seeded(&url).await;
+    let added = racers(|| {
+        let directory = directory.clone();
+        async move {
+            directory
+                .add_totp(&person("kim"), b"secret", 1, NOW)
+                .await
+                .unwrap()
+        }
+    });
+    let added: Vec<_> = added.await.into_iter().flatten().collect();
+    assert_eq!(added.len(), 1);
+    assert_eq!(directory.factors(&person("kim")).await.unwrap(), added);
+    assert_eq!(added[0].kind, FactorMethod::Totp);
+    assert!(
+        directory
+            .add_totp(&person("lee"), b"secret", 1, NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert!(matches!(
+        directory
+            .add_totp(&person("nobody"), b"secret", 1, NOW)
+            .await,
+        Err(DirectoryError::Unknown(_))
+    ));
+
+    assert_eq!(directory.remove_factors(&person("kim")).await.unwrap(), 1);
+    assert_eq!(directory.remove_factors(&person("kim")).await.unwrap(), 0);
+    assert_eq!(directory.factor_secret(&added[0].id).await.unwrap(), None);
+    assert!(
+        directory
+            .add_totp(&person("kim"), b"another", 2, NOW)
+            .await
+            .unwrap()
+            .is_some()
+    );
+}
+
+pub(crate) async fn secrets_are_sealed_under_the_master_key(url: String) {
+    let directory = seeded(&url).await;
+    let kim = directory
+        .add_totp(&person("kim"), b"kim's secret", 1, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let secret = directory.factor_secret(&kim.id).await.unwrap().unwrap();
+    assert_eq!(&**secret, b"kim's secret");
+    let other = Directory::open(&url, &MasterKey::from_bytes([8; 32]))
+        .await
+        .unwrap();
+    let refused = other.factor_secret(&kim.id).await.unwrap_err().to_string();
+    assert!(refused.contains("another master key"), "{refused}");
+}
+
+/// The sealed secret of one person put into the other's row, as somebody with a way into the
+/// database could.
+#[tokio::test]
+async fn a_sealed_secret_does_not_open_in_another_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("d.db");
+    let directory = seeded(&format!("sqlite:{}", path.display())).await;
+    let kim = directory
+        .add_totp(&person("kim"), b"kim's", 1, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let lee = directory
+        .add_totp(&person("lee"), b"lee's", 1, NOW)
+        .await
+        .unwrap()
+        .unwrap();
+    let raw = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap();
+    let stored: Vec<u8> = sqlx::query_scalar("SELECT secret FROM factors WHERE id = $1")
+        .bind(&kim.id)
+        .fetch_one(&raw)
+        .await
+        .unwrap();
+    assert!(!stored.windows(5).any(|part| part == b"kim's"));
+    let moved =
+        "UPDATE factors SET secret = (SELECT secret FROM factors WHERE id = $1) WHERE id = $2";
+    sqlx::query(moved)
+        .bind(&kim.id)
+        .bind(&lee.id)
+        .execute(&raw)
+        .await
+        .unwrap();
+    let refused = directory.factor_secret(&lee.id).await;
+    assert!(matches!(refused, Err(DirectoryError::Corrupt(_))));
+    assert_eq!(
+        &**directory.factor_secret(&kim.id).await.unwrap().unwrap(),
+        b"kim's"
+    );
+    // Nor does a row that is handed to somebody else.
+    sqlx::query("DELETE FROM factors WHERE id = $1")
+        .bind(&lee.id)
+        .execute(&raw)
+        .await
+        .unwrap();
+    let given = "UPDATE factors SET person_id = 'lee' WHERE id = $1";
+    sqlx::query(given)
+        .bind(&kim.id)
+        .execute(&raw)
+        .await
+        .unwrap();
+    assert!(matches!(
+        directory.factor_secret(&kim.id).await,
+        Err(DirectoryError::Corrupt(_))
+    ));
+    raw.close().await;
+}

@@ -1,0 +1,151 @@
+//! What the directory promises, over SQLite and over a real PostgreSQL: one suite for both.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "how a test reports"
+)]
+
+mod command;
+mod factors;
+mod failures;
+mod imports;
+mod people;
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+use std::future::Future;
+
+use zeroize::Zeroizing;
+
+use vestibule::directory::import::{ImportError, Imported};
+use vestibule::directory::passwords::Hasher;
+use vestibule::directory::seal::MasterKey;
+use vestibule::directory::{Account, Directory, PasswordHash};
+use vestibule::gate::name::{CompanyId, Login, PersonId, ProductId};
+use vestibule::gate::time::Moment;
+
+const NOW: Moment = Moment::from_secs(1_790_000_000);
+const LATER: Moment = Moment::from_secs(1_790_000_060);
+/// 'U*U', from Openwall's test vectors: cheap to check.
+const BCRYPT: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+
+const SEED: &str = r#"{"kind":"company","id":"acme","name":"Acme Rehab"}
+{"kind":"company","id":"bolt","name":"Bolt"}
+{"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@example.com","phone":"+12025550123","roles":["company_admin","user_manager"],"grants":["analytics"]}
+{"kind":"person","id":"lee","company":"bolt","name":"Åsa 100% Lee","email":"lee@example.com"}
+{"kind":"account","product":"emr","login":" Kim ","person":"kim","password_hash":"$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW","password_set_at":"2026-01-02T03:04:05Z","companies":["acme","bolt"],"default_company":"acme"}
+{"kind":"account","product":"billing","login":"kd","password":"U*U*"}
+{"kind":"account","product":"emr","login":"lee","person":"lee","password":"swordfish"}
+"#;
+
+macro_rules! suite {
+    ($($room:ident::$name:ident),* $(,)?) => {
+        mod sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    let folder = tempfile::tempdir().unwrap();
+                    crate::$room::$name(format!("sqlite:{}", folder.path().join("d.db").display())).await;
+                }
+            )*
+        }
+
+        /// One test, since a test process of its own for each would start a server for each.
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn postgresql_keeps_the_same_promises() {
+            $(
+                println!("{}", stringify!($name));
+                $room::$name(postgres::database().await).await;
+            )*
+        }
+    };
+}
+
+suite!(
+    imports::an_import_is_read_back,
+    imports::the_same_import_again_changes_nothing,
+    imports::an_import_says_whose_sessions_must_end,
+    imports::a_wrong_import_changes_nothing_and_lists_every_problem,
+    imports::two_people_can_swap_accounts_in_one_import,
+    imports::what_was_decided_by_hand_outlives_an_import,
+    imports::a_password_changed_since_outlives_an_import,
+    people::people_are_found_by_company_and_by_search_in_any_case,
+    people::a_hash_is_upgraded_once_and_its_age_stays,
+    factors::a_time_step_is_spent_by_one_of_twenty_racers,
+    factors::a_person_has_one_authenticator,
+    factors::secrets_are_sealed_under_the_master_key,
+    people::an_admin_switches_the_factor,
+    people::signing_keys_are_shared_and_sealed,
+    people::two_nodes_start_at_once,
+    command::the_people_command_does_what_a_user_manager_can,
+);
+
+fn master() -> MasterKey {
+    MasterKey::from_bytes([7; 32])
+}
+
+async fn open(url: &str) -> Directory {
+    Directory::open(url, &master()).await.unwrap()
+}
+
+async fn seeded(url: &str) -> Directory {
+    let directory = open(url).await;
+    import(&directory, SEED).await.unwrap();
+    directory
+}
+
+async fn import(directory: &Directory, text: &str) -> Result<Imported, ImportError> {
+    directory
+        .import(&Hasher::new(), text.as_bytes(), &products(), NOW)
+        .await
+}
+
+fn products() -> Vec<ProductId> {
+    ["emr", "billing", "analytics"].map(product).to_vec()
+}
+
+fn product(id: &str) -> ProductId {
+    ProductId::parse(id).unwrap()
+}
+
+fn person(id: &str) -> PersonId {
+    PersonId::parse(id).unwrap()
+}
+
+fn company(id: &str) -> CompanyId {
+    CompanyId::parse(id).unwrap()
+}
+
+fn login(text: &str) -> Login {
+    Login::parse(text).unwrap()
+}
+
+async fn account(directory: &Directory, id: &str, name: &str) -> Account {
+    directory
+        .account(&product(id), &login(name))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn opens(hash: PasswordHash, password: &str) -> bool {
+    let password = Zeroizing::new(password.to_owned());
+    Hasher::new()
+        .verify(Some(hash), password)
+        .await
+        .unwrap()
+        .correct
+}
+
+async fn racers<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    run: impl Fn() -> F,
+) -> Vec<T> {
+    let racers: Vec<_> = (0..20).map(|_| tokio::spawn(run())).collect();
+    let mut answers = Vec::new();
+    for racer in racers {
+        answers.push(racer.await.unwrap());
+    }
+    answers
+}

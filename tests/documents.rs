@@ -1,0 +1,120 @@
+//! What the documents claim about this repository is so.
+
+// A failed expectation is how a test reports, in what it is built from too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use vestibule::demo;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|problem| panic!("{path}: {problem}"))
+}
+
+/// All pages, relative to the root.
+fn pages() -> Vec<PathBuf> {
+    ["", "docs"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root().join(folder)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect()
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_test_that_stands_for_a_guarantee_exists() {
+    let security = read("SECURITY.md");
+    let from = security.find("## What is guaranteed").unwrap();
+    let until = security.find("## What is not promised").unwrap();
+    let mut file: Option<(&str, String)> = None;
+    let mut found = 0;
+    for word in quoted(&security[from..until]) {
+        let is_name =
+            word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if word.ends_with(".rs") {
+            file = Some((word, read(word)));
+        } else if let (true, Some((path, text))) = (is_name, &file)
+            && word != "trusted_proxies"
+            && word != "when_unavailable"
+        {
+            assert!(
+                text.contains(&format!("fn {word}(")),
+                "{path} has no test {word}"
+            );
+            found += 1;
+        }
+    }
+    assert!(found >= 12, "only {found} tests were found in the table");
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || target.contains("://") {
+                continue;
+            }
+            let file = page.parent().unwrap().join(path);
+            assert!(file.exists(), "{} links to {target}", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_sign_ins_of_the_tour_are_those_of_the_demo() {
+    let readme = read("README.md");
+    for login in ["kim", "sam", "lee"] {
+        let account = demo::people()
+            .into_iter()
+            .find(|p| p.product == "emr" && p.login == login)
+            .unwrap();
+        assert!(readme.contains(&format!("`{login}`")), "{login}");
+        assert!(readme.contains(account.password), "{login}'s password");
+    }
+}
+
+#[test]
+fn the_files_that_the_readme_and_the_image_name_are_there() {
+    for file in [
+        "tools/test",
+        "tools/deny",
+        "tools/healthy",
+        ".ci/run",
+        "LICENSE",
+        "deny.toml",
+    ] {
+        assert!(root().join(file).exists(), "{file}");
+    }
+    let image = read("Dockerfile");
+    for line in image
+        .lines()
+        .filter(|line| line.starts_with("COPY ") && !line.contains("--from"))
+    {
+        let source = line.split(' ').nth(1).unwrap();
+        assert!(
+            root().join(source).exists(),
+            "the Dockerfile copies {source}"
+        );
+    }
+}
