@@ -10,7 +10,7 @@ pub mod directory;
 pub mod gate;
 pub mod observe;
 pub mod pages;
+pub mod policies;
 pub mod portal;
 pub mod proxy;
-pub mod policies;
 pub mod sessions;

@@ -1,8 +1,37 @@
 //! Bare pingora on the gateway's accept loop: what the gateway's own steps are measured against.
 
-use super::Result;
-use super::options::Options;
+use std::sync::Arc;
 
-pub async fn run(_options: &Options) -> Result<()> {
-    Err("not joined yet".into())
+use pingora::proxy::http_proxy;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use vestibule::config::settings::{CertificateFiles, Limits, TlsMinimum};
+use vestibule::proxy::certificates::Certificates;
+use vestibule::proxy::listen::{self, Crowd, Door};
+
+use super::options::Options;
+use super::stock::{self, Plain};
+use super::{Result, child};
+
+pub async fn run(options: &Options) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let certificates = Certificates::read(vec![CertificateFiles {
+        certificate: options.folder.join("site.pem"),
+        key: options.folder.join("site.key"),
+    }])?;
+    let plain = Plain {
+        peer: HttpPeer::new(options.backend(), false, String::new()),
+    };
+    let door = Door {
+        proxy: Arc::new(http_proxy(&Arc::new(stock::conf(options)), plain)),
+        tls: certificates.server_config(TlsMinimum::V1_2)?,
+        limits: Limits::SOUND,
+        crowd: Crowd::new(&Limits::SOUND),
+    };
+    let (_open, shutdown) = watch::channel(false);
+    child::say_ready(address);
+    listen::serve(listener, door, shutdown).await;
+    Ok(())
 }

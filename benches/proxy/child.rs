@@ -10,7 +10,6 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::Result;
-use super::load::Certificate;
 use super::options::Role;
 use super::redis::Redis;
 
@@ -21,7 +20,6 @@ const READY: &str = "listening on ";
 /// Where everything is.
 pub struct Setup<'a> {
     pub folder: &'a Path,
-    pub certificate: &'a Certificate,
     pub backend: SocketAddr,
     pub redis: &'a Redis,
 }

@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use child::Candidate;
+use gateway::Visits;
 use load::Load;
 use options::{Options, Role};
 use redis::Redis;
@@ -100,11 +101,15 @@ async fn measure(options: &Options) -> Result<()> {
     let backend = child::start_backend()?;
     let setup = child::Setup {
         folder: folder.path(),
-        certificate: &certificate,
         backend: backend.address,
         redis: &redis,
     };
-    let visits = gateway::prepare(&setup, options.sessions).await?;
+    let anybody = !options.wants("cached") && !options.wants("asking");
+    let visits = if anybody {
+        Visits::anybody()
+    } else {
+        gateway::prepare(&setup, options.sessions).await?
+    };
     let mut candidates = Vec::new();
     for (word, name, role, more) in CANDIDATES {
         if options.wants(word) {
@@ -120,8 +125,9 @@ async fn measure(options: &Options) -> Result<()> {
     let limit = Duration::from_secs(60);
     for round in 0..options.rounds {
         for (index, candidate) in candidates.iter().enumerate() {
-            let cookies = visits.some(options.busy);
-            let mut lanes = load.connect(candidate.address, &cookies).await?;
+            let mut lanes = load
+                .connect(candidate.address, visits.some(options.busy))
+                .await?;
             lanes.run(options.warm_up, limit).await?;
             let (commands, cpu) = (redis.commands().await?, candidate.cpu()?);
             let took = lanes.run(options.requests, limit).await?;

@@ -28,14 +28,12 @@ use pingora::protocols::{
 };
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::tls::SslDigest;
-use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::framing::{Inspector, Violation};
-use super::gateway::Gateway;
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
 
@@ -95,20 +93,20 @@ pub struct Deadlines {
 }
 
 /// The application of one connection.
-pub struct Connection {
-    proxy: Arc<HttpProxy<Gateway>>,
+pub struct Connection<A> {
+    proxy: Arc<A>,
     facts: Arc<ConnectionFacts>,
     inspector: Option<SharedInspector>,
     deadlines: Deadlines,
     reused: AtomicBool,
 }
 
-impl Connection {
+impl<A> Connection<A> {
     pub fn new(
-        proxy: Arc<HttpProxy<Gateway>>,
+        proxy: Arc<A>,
         facts: ConnectionFacts,
         deadlines: Deadlines,
-    ) -> Connection {
+    ) -> Connection<A> {
         let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
         Connection {
             proxy,
@@ -133,7 +131,7 @@ impl Connection {
 }
 
 #[async_trait]
-impl HttpServerApp for Connection {
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,

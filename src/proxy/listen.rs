@@ -6,8 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pingora::apps::ServerApp;
-use pingora::proxy::HttpProxy;
+use pingora::apps::{HttpServerApp, ServerApp};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -16,17 +15,27 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::connection::{Connection, ConnectionFacts, Deadlines};
-use super::gateway::Gateway;
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
 
 /// What an HTTPS listener needs besides its socket.
-#[derive(Clone)]
-pub struct Door {
-    pub proxy: Arc<HttpProxy<Gateway>>,
+pub struct Door<A> {
+    /// Pingora's proxy: the gateway's, or a bare one that it is measured against.
+    pub proxy: Arc<A>,
     pub tls: Arc<ServerConfig>,
     pub limits: Limits,
     pub crowd: Arc<Crowd>,
+}
+
+impl<A> Clone for Door<A> {
+    fn clone(&self) -> Door<A> {
+        Door {
+            proxy: Arc::clone(&self.proxy),
+            tls: Arc::clone(&self.tls),
+            limits: self.limits.clone(),
+            crowd: Arc::clone(&self.crowd),
+        }
+    }
 }
 
 /// Counts who is connected.
@@ -76,7 +85,10 @@ impl Drop for Place {
 
 /// Serves connections until `shutdown` turns true, then waits for those that are open, at most
 /// `limits.drain`.
-pub async fn serve(listener: TcpListener, door: Door, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve<A>(listener: TcpListener, door: Door<A>, mut shutdown: watch::Receiver<bool>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
     let mut open = JoinSet::new();
     while !*shutdown.borrow() {
         let accepted = tokio::select! {
@@ -119,7 +131,10 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
     Ok((stream, peer, permit))
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, door: Door, shutdown: watch::Receiver<bool>) {
+async fn converse<A>(stream: TcpStream, peer: SocketAddr, door: Door<A>, shutdown: watch::Receiver<bool>)
+where
+    A: HttpServerApp + Send + Sync + 'static,
+{
     let _ = stream.set_nodelay(true);
     let handshake = async {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
