@@ -143,6 +143,7 @@ pub fn entry() -> Entry {
         token: Secret::from_bytes([2; 32]).hash(),
         login: Login::parse("kim").unwrap(),
         entered_at: noon().minus(HOUR),
+        generation: 0,
     }
 }
 
