@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::State;
 use super::trouble::{Answer, Trouble};
-use crate::pages::RequestId;
 use crate::gate::facts::{Asks, Facts};
 use crate::pages;
+use crate::pages::RequestId;
 
 const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

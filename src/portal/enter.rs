@@ -116,8 +116,12 @@ fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answe
         .map(|secret| secret.hash())
         .or_else(|| visit.browser());
     let bind = bind.map(|bind| bind.to_text()).unwrap_or_default();
-    let login = Handover { wanted: url, bind: Some(&bind), ..Handover::default() }
-        .login_url(&state.portal_origin);
+    let login = Handover {
+        wanted: url,
+        bind: Some(&bind),
+        ..Handover::default()
+    }
+    .login_url(&state.portal_origin);
     let mut response = found(&format!("{login}&again={round}"))?;
     if let Some(secret) = fresh {
         cookies::set_session(&mut response, &Token::Visitor(secret));

@@ -14,8 +14,8 @@ use super::fields::{Fields, Form};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State};
-use crate::gate::handover::Handover;
 use crate::gate::facts::Asks;
+use crate::gate::handover::Handover;
 use crate::gate::name::CompanyId;
 use crate::gate::policy::Limits;
 use crate::gate::product::Product;
@@ -136,8 +136,11 @@ pub fn signed_in<'a>(
 }
 
 fn signed_out(state: &State, product: &Product) -> Trouble {
-    let url = Handover { wanted: &format!("{}/", product.origin), ..Handover::default() }
-        .login_url(&state.portal_origin);
+    let url = Handover {
+        wanted: &format!("{}/", product.origin),
+        ..Handover::default()
+    }
+    .login_url(&state.portal_origin);
     Trouble::signed_out("no_session", url)
 }
 

@@ -13,8 +13,8 @@ use super::trouble::Trouble;
 use crate::gate::cookies;
 use crate::gate::facts::{Facts, Presented, Site};
 use crate::gate::product::Product;
-use crate::pages::RequestId;
 use crate::gate::session::{Known, Secret, SecretHash, Token};
+use crate::pages::RequestId;
 
 pub struct Visit {
     pub facts: Arc<Facts>,

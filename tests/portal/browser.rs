@@ -9,11 +9,12 @@ use http::{HeaderMap, Method, Request};
 use tower::ServiceExt as _;
 
 use vestibule::gate::cookies::presented;
-use vestibule::gate::decide::{Decision, SignInReason, decide};
+use vestibule::gate::decide::{Decision, decide};
 use vestibule::gate::facts::{Asks, Facts, Presented, Site};
+use vestibule::gate::handover::Handover;
 use vestibule::gate::session::{Known, Secret, Token};
 use vestibule::gate::target::Target;
-use vestibule::portal::{RequestId, links};
+use vestibule::pages::RequestId;
 
 use crate::clinic::{Clinic, PASSWORD, PORTAL, origin_of};
 
@@ -365,11 +366,13 @@ impl<'a> Browser<'a> {
                     }
                 };
                 let bind = bind.to_text();
-                let location = if sign_in.reason == SignInReason::StepUp {
-                    links::step_up_url(PORTAL, url, &bind, None)
-                } else {
-                    links::login_url(PORTAL, url, &bind, Some(sign_in.reason.as_str()))
+                let handover = Handover {
+                    wanted: url,
+                    bind: Some(&bind),
+                    reason: Some(sign_in.reason),
+                    within: sign_in.within,
                 };
+                let location = handover.login_url(PORTAL);
                 page(302, Some(location), String::new())
             }
             Decision::Deny(denial) => page(403, None, denial.reason.as_str().to_owned()),

@@ -16,8 +16,10 @@ use vestibule::directory::passwords::Hasher;
 use vestibule::directory::seal::MasterKey;
 use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, ProductId};
+use vestibule::gate::pattern::Pattern;
 use vestibule::gate::policy::{
-    CompanyPolicy, FactorMethod, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
+    Action, CompanyPolicy, Conditions, FactorMethod, Mfa, MfaMode, PasswordPolicy, Policies,
+    Rollout, Rule, SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, Product, Products, Unauthenticated,
@@ -142,7 +144,17 @@ fn policy(name: &str, mode: MfaMode) -> Arc<CompanyPolicy> {
         session_maximum: None,
         session_idle: None,
         product_idle: BTreeMap::new(),
-        rules: Vec::new(),
+        rules: vec![Rule {
+            name: String::from("payments need a fresh factor"),
+            when: Conditions {
+                paths: Some(vec![Pattern::parse("/payments/**").unwrap()]),
+                ..Conditions::default()
+            },
+            except: None,
+            action: Action::StepUp {
+                within: Duration::from_secs(900),
+            },
+        }],
         timezone: jiff::tz::TimeZone::UTC,
     })
 }

@@ -332,18 +332,7 @@ async fn a_rule_that_wants_a_fresh_factor_asks_for_the_factor_alone() {
     let (key, _) = enrol(&browser, page).await;
     clinic.wait(HOUR);
     let session = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
-    let billing = browser.cookie(BILLING, "__Host-vestibule").unwrap();
-    let secret = billing.split('.').nth(1).unwrap();
-    let bind = vestibule::gate::session::Secret::parse(secret.as_bytes())
-        .unwrap()
-        .hash()
-        .to_text();
-    let url = vestibule::portal::links::step_up_url(
-        PORTAL,
-        &format!("{BILLING}/payments"),
-        &bind,
-        Some(Duration::from_secs(900)),
-    );
+    let url = format!("{BILLING}/payments/7");
     let page = browser.open(&url).await;
     assert!(
         page.url.starts_with(&format!("{PORTAL}/login/factor?")),
@@ -359,21 +348,31 @@ async fn a_rule_that_wants_a_fresh_factor_asks_for_the_factor_alone() {
         .submit(&page, &[("code", &code(&key, clinic.now()))])
         .await;
     let page = browser.follow(answer).await;
-    assert_eq!(page.url, format!("{BILLING}/payments"));
+    assert_eq!(page.url, format!("{BILLING}/payments/7"));
     let renewed = browser.cookie(PORTAL, "__Host-vestibule").unwrap();
     assert_eq!(renewed.split('.').next(), session.split('.').next());
     assert_ne!(renewed, session);
-    // Fresh now: straight through.
+    // Fresh now: straight through; stale again after the rule's quarter of an hour.
+    assert_eq!(browser.get(&url).await.status, 200);
+    clinic.wait(Duration::from_secs(901));
     let page = browser.open(&url).await;
-    assert_eq!(page.url, format!("{BILLING}/payments"));
+    assert!(
+        page.url.starts_with(&format!("{PORTAL}/login/factor?")),
+        "{}",
+        page.url
+    );
+    let answer = browser
+        .submit(&page, &[("code", &code(&key, clinic.now()))])
+        .await;
+    let page = browser.follow(answer).await;
+    assert_eq!(page.url, format!("{BILLING}/payments/7"));
 }
 
 #[tokio::test]
 async fn a_session_without_a_factor_needs_the_password_to_add_the_first() {
     let clinic = Clinic::open().await;
     let browser = clinic.signed_in("kim").await;
-    let url =
-        vestibule::portal::links::step_up_url(PORTAL, &format!("{EMR}/x"), &"A".repeat(43), None);
+    let url = format!("{EMR}/payments/7");
     let page = browser.open(&url).await;
     assert!(
         page.body.contains("enter your password again"),
