@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use vestibule::gate::cookies::SESSION_COOKIE;
 
 use super::backend::PAGE;
 use super::{HOST, Result};
@@ -53,7 +54,8 @@ impl Load {
         })
     }
 
-    /// Opens the connections; `cookies` are dealt out among them.
+    /// Opens the connections; `cookies` are dealt out among them. Who has none sends one of the
+    /// same size that says nothing, so that requests are equally long.
     pub async fn connect(&self, address: SocketAddr, cookies: &[String]) -> Result<Lanes> {
         let mut lanes = Vec::with_capacity(self.connections);
         for index in 0..self.connections {
