@@ -143,6 +143,5 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
         .map_err(Failure::not_so)?
         .block_on(work)
 }
-//! The verbs of the command line.
-
-pub mod sessions;
+pub mod policy_diff;
+pub mod policy_test;

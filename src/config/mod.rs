@@ -6,12 +6,13 @@ pub mod problem;
 mod product;
 pub mod reader;
 pub mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 pub mod tree;
 pub mod values;
 
-pub use load::{load, read, read_file, survey};
+pub use load::{load, read, read_file, survey, variables};
 pub use problem::{Place, Problem, Problems};
 pub use product::ProductIds;
 pub use settings::Settings;

@@ -72,8 +72,9 @@ pub fn read_all(field: &Field<'_>) -> Option<(Vec<Arc<Product>>, Vec<Backend>)> 
             Ok(id) => Some(id),
             Err(error) => field.wrong(error.to_string()),
         };
-        let read = field.table(|fields| read_one(fields, id.clone()?));
-        read
+        // A name that is wrong must not keep the keys under it from being read.
+        let stand_in = || ProductId::parse("unnamed").ok();
+        field.table(|fields| read_one(fields, id.or_else(stand_in)?))
     })?;
     let mut products = Vec::new();
     let mut backends = Vec::new();

@@ -257,6 +257,16 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// Whether something further down is wrong already, so that what is missed may be there.
+    pub fn is_wrong_below(&self) -> bool {
+        let below = format!("{}.", self.path);
+        self.report
+            .problems
+            .borrow()
+            .iter()
+            .any(|problem| problem.key.starts_with(&below))
+    }
+
     pub fn is_table(&self) -> bool {
         match &self.node.data {
             Data::Table(_) => true,

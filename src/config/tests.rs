@@ -234,6 +234,15 @@ fn what_is_no_toml_is_told_with_its_place() {
 }
 
 #[test]
+fn a_product_with_a_wrong_name_is_one_problem() {
+    assert_eq!(
+        complaints(&SMALL.replace("products.emr", "products.EMR")),
+        "gateway.toml:7:11: products.EMR: \"EMR\" is not a product's id: 1 to 64 of a-z, 0-9, '-', '_' and '.', \
+         beginning with a letter or a digit"
+    );
+}
+
+#[test]
 fn a_missing_file_is_a_problem_like_any_other() {
     let problems = load(Path::new("/nowhere/gateway.toml"), std::iter::empty(), &[]).unwrap_err();
     assert!(
@@ -378,6 +387,39 @@ sign_on = { kind = "form", page = "/login", username_field = "user", password_fi
     assert_eq!(backend.timeouts.idle, Duration::from_secs(4));
     assert_eq!(backend.body_limit, Some(65_536));
     assert_eq!(settings.notices.len(), 2, "bar and sign_on are told");
+}
+
+#[test]
+fn sqlite_paths_are_relative_to_the_file_too() {
+    for (written, meant) in [
+        ("sqlite:a.db", "sqlite:/etc/vestibule/a.db"),
+        ("sqlite://a.db", "sqlite:/etc/vestibule/a.db"),
+        ("sqlite:/var/a.db", "sqlite:/var/a.db"),
+        ("sqlite:///var/a.db", "sqlite:/var/a.db"),
+        ("sqlite::memory:", "sqlite::memory:"),
+        ("postgres://u:p@db/vestibule", "postgres://u:p@db/vestibule"),
+    ] {
+        let text = format!("{SMALL}[store]\ndirectory = \"{written}\"\n");
+        let file = Path::new("/etc/vestibule/gateway.toml");
+        let settings = read(&text, file, std::iter::empty(), &[]).unwrap();
+        assert_eq!(settings.store.directory.expose(), meant);
+    }
+}
+
+/// A key that ends the reading of its table early would make the keys after it unknown.
+#[test]
+fn one_wrong_value_makes_no_other_key_unknown() {
+    let text = std::fs::read_to_string(sample()).unwrap();
+    for line in text
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with('#'))
+    {
+        let (key, _) = line.split_once(" = ").unwrap();
+        let broken = text.replacen(line, &format!("{key} = 1979-05-27"), 1);
+        let told = complaints(&broken);
+        assert!(!told.contains("unknown key"), "{key}: {told}");
+        assert_eq!(told.lines().count(), 1, "{key}: {told}");
+    }
 }
 
 #[test]

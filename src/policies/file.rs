@@ -8,7 +8,7 @@ use http::Method;
 use jiff::tz::TimeZone;
 
 use crate::config::ProductIds;
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems};
 use crate::config::reader::{Field, Fields, Report};
 use crate::config::tree;
 use crate::config::values::{network, owned, pattern};
@@ -63,7 +63,15 @@ pub fn read_policy(text: &str, file: &Path, products: &ProductIds) -> Result<Dra
     let report = Report::default();
     let draft = Field::root(&root, &report).table(|fields| Some(draft(fields, products)));
     report.finish()?;
-    Ok(draft.unwrap_or_default())
+    // Without a draft and without a problem: never to be taken for an empty file.
+    draft.ok_or_else(|| {
+        let message = String::from("can't be used");
+        Problems(vec![Problem {
+            place: root.place.clone(),
+            key: String::new(),
+            message,
+        }])
+    })
 }
 
 impl Draft {

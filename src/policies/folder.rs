@@ -1,21 +1,18 @@
 //! The folder as a whole: which file changed, which version of each is in force.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::file::{Base, Draft, read_policy};
-use crate::config::problem::{Place, Problem, Problems};
-use crate::config::{ProductIds, read_file};
+use super::file::Base;
+use super::watched::{Rejected, Watched};
+use crate::config::ProductIds;
+use crate::config::problem::Problems;
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{
-    Action, CompanyPolicy, Conditions, Policies, Rollout, Rule, SessionLimits,
-};
+use crate::gate::policy::{Policies, Rollout, SessionLimits};
 
 const DEFAULT_FILE: &str = "default.toml";
 
@@ -41,36 +38,6 @@ struct Files {
     companies: HashMap<CompanyId, Watched>,
     /// Files whose name is no company's id, and what is wrong with the folder itself.
     strays: Vec<Rejected>,
-}
-
-/// One file, as it was read last.
-#[derive(Default)]
-struct Watched {
-    stamp: Option<Stamp>,
-    good: Option<Draft>,
-    policy: Option<Arc<CompanyPolicy>>,
-    rejected: Option<Rejected>,
-    /// Not there at the last look.
-    gone: bool,
-}
-
-/// When all of it is the same, the file was not touched.
-#[derive(Clone, PartialEq, Eq)]
-struct Stamp {
-    modified: Option<SystemTime>,
-    length: u64,
-    inode: u64,
-    /// False when the file was so new that it could change again within its time stamp's tick.
-    settled: bool,
-}
-
-/// A file that is not in force as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    pub file: PathBuf,
-    pub problems: Problems,
-    /// What is in force instead.
-    pub instead: &'static str,
 }
 
 /// What a look at the folder came to.
@@ -189,11 +156,8 @@ impl PolicyFolder {
         files.products = base.product_ids();
         files.session = base.session;
         files.rollout = base.rollout;
-        files.default.stamp = None;
-        files
-            .companies
-            .values_mut()
-            .for_each(|watched| watched.stamp = None);
+        files.default.forget();
+        files.companies.values_mut().for_each(Watched::forget);
         self.reload_over(files, true)
     }
 
@@ -304,120 +268,6 @@ impl Files {
             .collect();
         all.sort_by(|a, b| a.file.cmp(&b.file));
         all
-    }
-}
-
-impl Watched {
-    /// Reads the file if it is another than before.
-    fn look(&mut self, file: &Path, products: &ProductIds) {
-        match std::fs::metadata(file) {
-            Ok(metadata) => {
-                let same = self
-                    .stamp
-                    .as_ref()
-                    .is_some_and(|stamp| stamp.still(&metadata));
-                if !same {
-                    self.read(file, &metadata, products);
-                }
-            }
-            Err(error) => {
-                self.stamp = None;
-                self.reject(file, Problems::unreadable(file, &error));
-            }
-        }
-    }
-
-    fn read(&mut self, file: &Path, metadata: &Metadata, products: &ProductIds) {
-        // Taken before reading: a change in between is seen at the next look.
-        self.stamp = Some(Stamp::of(metadata));
-        match read_file(file).and_then(|text| read_policy(&text, file, products)) {
-            Ok(draft) => {
-                self.good = Some(draft);
-                self.rejected = None;
-            }
-            Err(problems) => self.reject(file, problems),
-        }
-    }
-
-    fn reject(&mut self, file: &Path, problems: Problems) {
-        let instead = match self.good {
-            Some(_) => "the last good version stays in force",
-            None => "there is no good version yet: everything is denied to this company",
-        };
-        self.rejected = Some(Rejected {
-            file: file.to_owned(),
-            problems,
-            instead,
-        });
-    }
-
-    /// True when the policy is another than before.
-    fn resolve(&mut self, id: &str, default: Option<&Arc<CompanyPolicy>>) -> bool {
-        let Some(default) = default else { return false };
-        let policy = match &self.good {
-            Some(draft) => draft.over(default, id),
-            None => denied(default, id),
-        };
-        self.replace(policy)
-    }
-
-    fn replace(&mut self, policy: CompanyPolicy) -> bool {
-        if self.policy.as_deref() == Some(&policy) {
-            return false;
-        }
-        self.policy = Some(Arc::new(policy));
-        true
-    }
-}
-
-/// A company whose file never was good. The default could open what the file was to close.
-fn denied(default: &CompanyPolicy, id: &str) -> CompanyPolicy {
-    CompanyPolicy {
-        name: id.to_owned(),
-        rules: vec![Rule {
-            name: String::from("the company's policy file can't be used"),
-            when: Conditions::default(),
-            except: None,
-            action: Action::Deny,
-        }],
-        ..default.clone()
-    }
-}
-
-impl Rejected {
-    fn stray(file: &Path, message: String) -> Rejected {
-        let place = Place::Whole { file: file.into() };
-        Rejected {
-            file: file.to_owned(),
-            problems: Problems(vec![Problem {
-                place,
-                key: String::new(),
-                message,
-            }]),
-            instead: "the file is nobody's",
-        }
-    }
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
-        let modified = metadata.modified().ok();
-        let settled = modified
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|age| age > Duration::from_secs(2));
-        Stamp {
-            modified,
-            length: metadata.len(),
-            inode: metadata.ino(),
-            settled,
-        }
-    }
-
-    fn still(&self, metadata: &Metadata) -> bool {
-        self.settled
-            && self.modified == metadata.modified().ok()
-            && self.length == metadata.len()
-            && self.inode == metadata.ino()
     }
 }
 

@@ -4,6 +4,8 @@ mod file;
 mod folder;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 pub use file::{Base, Draft, read_policy};
-pub use folder::{PolicyFolder, Rejected, Reload};
+pub use folder::{PolicyFolder, Reload};
+pub use watched::Rejected;

@@ -371,6 +371,28 @@ fn switches_are_one_swap_and_survive_reloads() {
 }
 
 #[test]
+fn another_gateway_toml_reads_everything_again() {
+    let site = Site::new(&[("acme.toml", "[products.rehab]\nidle = \"1m\"\n")]);
+    let folder = site.open();
+    assert!(
+        denies_everything(&policy(&folder, "acme")),
+        "there is no product 'rehab'"
+    );
+    let text = "[listen]\nhttps = [\"127.0.0.1:0\"]\n[portal]\nurl = \"https://login.example.org\"\n\
+                [session]\nidle = \"7m\"\n[products.rehab]\nurl = \"https://rehab.example.org\"\n\
+                backends = [\"http://127.0.0.1:1\"]\nprimary = true\n";
+    let settings = config::read(text, Path::new("gateway.toml"), std::iter::empty(), &[]).unwrap();
+    let reload = folder.set_base(Base {
+        session: settings.session,
+        rollout: settings.rollout,
+        products: settings.products,
+    });
+    assert!(reload.rejected.is_empty());
+    assert!(!denies_everything(&policy(&folder, "acme")));
+    assert_eq!(now(&folder).session.idle, Duration::from_secs(420));
+}
+
+#[test]
 fn a_thousand_companies_are_one_swap() {
     let site = Site::new(&[]);
     for number in 0..1_000 {

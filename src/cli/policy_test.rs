@@ -1,0 +1,218 @@
+//! `vestibule policy test`: tables of expected decisions, kept beside the policies.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::explain::{ExplainArgs, explain};
+use crate::config::problem::Problems;
+use crate::config::read_file;
+use crate::config::reader::{Field, Fields, Report};
+use crate::config::tree;
+use crate::config::values::{list_of, owned};
+use crate::gate::policy::Policies;
+use crate::gate::product::Products;
+use crate::gate::time::Moment;
+
+/// One row: a question and its answer.
+#[derive(Debug, Clone)]
+struct Case {
+    name: String,
+    args: ExplainArgs,
+    expect: &'static str,
+}
+
+const ANSWERS: [(&str, &str); 4] = [
+    ("allow", "allow"),
+    ("deny", "deny"),
+    ("step_up", "step_up"),
+    ("sign_in", "sign_in"),
+];
+
+/// Runs `DIR/tests/*.toml`, or `DIR/*.toml` when `dir` is that folder itself. Mismatches and
+/// problems go to `out`; returns the exit code: 0 when every answer is as expected.
+pub fn test(
+    dir: &Path,
+    products: &Products,
+    policies: &Policies,
+    now: Moment,
+    out: &mut impl Write,
+) -> std::io::Result<u8> {
+    let tables = tables(dir)?;
+    let mut cases = 0;
+    let mut wrong = 0;
+    for file in &tables {
+        let read = match read(file) {
+            Ok(read) => read,
+            Err(problems) => {
+                writeln!(out, "{problems}")?;
+                wrong += 1;
+                continue;
+            }
+        };
+        for case in read {
+            cases += 1;
+            let answer = match explain(&case.args, products, policies, None, now) {
+                Ok(explanation) if explanation.decision == case.expect => continue,
+                Ok(explanation) => explanation.to_string(),
+                Err(error) => error.to_string(),
+            };
+            wrong += 1;
+            writeln!(
+                out,
+                "{}: {}: expected {}, got {answer}",
+                file.display(),
+                case.name,
+                case.expect
+            )?;
+        }
+    }
+    writeln!(
+        out,
+        "{cases} cases in {} files, {wrong} wrong",
+        tables.len()
+    )?;
+    Ok(u8::from(wrong > 0))
+}
+
+fn tables(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let inside = dir.join("tests");
+    let dir = if inside.is_dir() {
+        inside
+    } else {
+        dir.to_owned()
+    };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(file: &Path) -> Result<Vec<Case>, Problems> {
+    let root = tree::parse(&read_file(file)?, file)?;
+    let report = Report::default();
+    let cases = Field::root(&root, &report)
+        .table(|fields| fields.required("cases")?.list(|field| field.table(case)));
+    report.finish()?;
+    Ok(cases.unwrap_or_default())
+}
+
+fn case(fields: &Fields<'_>) -> Option<Case> {
+    let text = |key| fields.optional(key).and_then(|field| owned(&field));
+    let company = fields.required("company").and_then(|field| owned(&field));
+    let product = fields.required("product").and_then(|field| owned(&field));
+    let expect = fields
+        .required("expect")
+        .and_then(|field| field.word(&ANSWERS));
+    let ip = fields.optional("ip").map(|field| {
+        field.parsed("an address", |text| {
+            text.parse()
+                .map_err(|_| format!("{text:?} is not an address"))
+        })
+    });
+    let name = text("name");
+    let args = ExplainArgs {
+        company: company.clone().unwrap_or_default(),
+        person: text("person"),
+        product: product.clone().unwrap_or_default(),
+        method: text("method").unwrap_or_else(|| String::from("GET")),
+        path: text("path").unwrap_or_else(|| String::from("/")),
+        at: text("at"),
+        ip: ip.flatten().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
+        roles: list_of(fields, "roles", owned),
+        grants: list_of(fields, "grants", owned),
+        factor_age: text("factor_age"),
+    };
+    company.and(product)?;
+    let name = name.unwrap_or_else(|| format!("{} {} {}", args.product, args.method, args.path));
+    Some(Case {
+        name,
+        args,
+        expect: expect?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::policies::{Base, PolicyFolder};
+
+    /// The repository's policies, tested by `table` instead of by their own tables.
+    fn tested(table: Option<&str>) -> (u8, String) {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
+        let products = settings.products.clone();
+        let base = Base {
+            session: settings.session,
+            rollout: settings.rollout,
+            products: settings.products,
+        };
+        let folder = PolicyFolder::open(&settings.policies_dir, base).unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let dir = match table {
+            Some(text) => {
+                std::fs::write(own.path().join("table.toml"), text).unwrap();
+                own.path()
+            }
+            None => settings.policies_dir.as_path(),
+        };
+        let policies = folder.published().load_full();
+        let mut out = Vec::new();
+        let code = test(
+            dir,
+            &products,
+            &policies,
+            Moment::from_secs(1_795_000_000),
+            &mut out,
+        )
+        .unwrap();
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_repositorys_tables_hold() {
+        assert_eq!(
+            tested(None),
+            (0, String::from("4 cases in 1 files, 0 wrong\n"))
+        );
+    }
+
+    #[test]
+    fn a_mismatch_is_told_with_the_steps() {
+        let table = "[[cases]]\nname = \"pay\"\ncompany = \"acme-rehab\"\nproduct = \"billing\"\n\
+                     method = \"POST\"\npath = \"/payments/1\"\nexpect = \"allow\"\n";
+        let (code, out) = tested(Some(table));
+        assert_eq!(code, 1);
+        assert!(
+            out.contains("pay: expected allow, got step_up (step_up)"),
+            "{out}"
+        );
+        assert!(
+            out.contains("\"payments need a fresh factor\" met"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn a_broken_table_is_told_with_its_place() {
+        let (code, out) = tested(Some(
+            "[[cases]]\ncompany = \"acme-rehab\"\nexpect = \"alow\"\n",
+        ));
+        assert_eq!(code, 1);
+        assert!(
+            out.contains("table.toml:1:1: cases.product: missing"),
+            "{out}"
+        );
+        assert!(out.contains(
+            "table.toml:3:10: cases.expect: unknown value \"alow\", did you mean 'allow'?"
+        ));
+    }
+}
