@@ -62,7 +62,8 @@ impl Load {
             let own = cookies.iter().skip(index).step_by(self.connections);
             let mut requests: Vec<Vec<u8>> = own.map(|cookie| request(address, cookie)).collect();
             if requests.is_empty() {
-                requests.push(request(address, cookies.first().map_or("", String::as_str)));
+                let nothing = format!("{SESSION_COOKIE}={}", ".".repeat(66));
+                requests.push(request(address, cookies.first().unwrap_or(&nothing)));
             }
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
