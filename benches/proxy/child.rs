@@ -11,18 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::Result;
 use super::options::Role;
-use super::redis::Redis;
 
 /// The longest that a candidate takes to open its door.
 const STARTING: Duration = Duration::from_secs(20);
 const READY: &str = "listening on ";
-
-/// Where everything is.
-pub struct Setup<'a> {
-    pub folder: &'a Path,
-    pub backend: SocketAddr,
-    pub redis: &'a Redis,
-}
 
 /// A process of this bench. Ended when dropped; it also ends when its standard input closes, so
 /// that nothing is left behind whatever happens here.
@@ -40,7 +32,6 @@ impl Drop for Running {
 
 pub struct Candidate {
     pub name: &'static str,
-    pub role: Role,
     running: Running,
     pub address: SocketAddr,
 }
@@ -49,21 +40,20 @@ impl Candidate {
     pub fn start(
         name: &'static str,
         role: Role,
-        setup: &Setup<'_>,
+        folder: &Path,
+        backend: SocketAddr,
+        redis: Option<String>,
         more: &[&str],
     ) -> Result<Candidate> {
         let mut command = command(role)?;
-        command.arg("--backend").arg(setup.backend.to_string());
-        command
-            .arg("--folder")
-            .arg(setup.folder)
-            .arg("--redis")
-            .arg(setup.redis.url())
-            .args(more);
+        command.arg("--backend").arg(backend.to_string());
+        command.arg("--folder").arg(folder).args(more);
+        if let Some(redis) = redis {
+            command.arg("--redis").arg(redis);
+        }
         let running = start(command)?;
         Ok(Candidate {
             name,
-            role,
             address: running.address,
             running,
         })

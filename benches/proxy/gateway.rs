@@ -2,6 +2,7 @@
 //! metrics on.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,11 +15,11 @@ use vestibule::gate::cookies::SESSION_COOKIE;
 use vestibule::gate::name::{CompanyId, Login, PersonId};
 use vestibule::gate::session::{Method, Profile};
 use vestibule::gate::time::{Moment, parse_span};
+use vestibule::observe::trace;
 use vestibule::sessions::NewSession;
 
-use super::child::{self, Setup};
 use super::options::Options;
-use super::{HOST, Result};
+use super::{HOST, Result, child};
 
 /// The cookies of people who have signed in.
 pub struct Visits {
@@ -26,13 +27,6 @@ pub struct Visits {
 }
 
 impl Visits {
-    /// Nobody in particular, for candidates that ask nobody.
-    pub fn anybody() -> Visits {
-        Visits {
-            cookies: vec![format!("{SESSION_COOKIE}={}", ".".repeat(66))],
-        }
-    }
-
     pub fn all(&self) -> &[String] {
         &self.cookies
     }
@@ -44,12 +38,17 @@ impl Visits {
 
 /// Signs people in, as the portal would once their password was proved. Every gateway of this run
 /// has the same master key and the same Redis, and takes them for its own.
-pub async fn prepare(setup: &Setup<'_>, people: usize) -> Result<Visits> {
+pub async fn prepare(
+    folder: &Path,
+    backend: SocketAddr,
+    redis: &str,
+    people: usize,
+) -> Result<Visits> {
     let running = start(
-        setup.folder,
+        folder,
         "prepare",
-        &setup.backend.to_string(),
-        &setup.redis.url(),
+        &backend.to_string(),
+        redis,
         "60s",
         Sockets::default(),
     )
@@ -92,6 +91,8 @@ fn person(number: usize) -> Result<NewSession> {
 }
 
 pub async fn run(options: &Options) -> Result<()> {
+    // As `vestibule run` has it: what is not logged is asked for all the same.
+    trace::start(trace::Format::Json, "warn")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let sockets = Sockets {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use vestibule::gate::cookies::SESSION_COOKIE;
 
 use super::backend::PAGE;
 use super::{HOST, Result};
@@ -53,14 +54,16 @@ impl Load {
         })
     }
 
-    /// Opens the connections; `cookies` are dealt out among them.
+    /// Opens the connections; `cookies` are dealt out among them. Who has none sends one of the
+    /// same size that says nothing, so that requests are equally long.
     pub async fn connect(&self, address: SocketAddr, cookies: &[String]) -> Result<Lanes> {
         let mut lanes = Vec::with_capacity(self.connections);
         for index in 0..self.connections {
             let own = cookies.iter().skip(index).step_by(self.connections);
             let mut requests: Vec<Vec<u8>> = own.map(|cookie| request(address, cookie)).collect();
             if requests.is_empty() {
-                requests.push(request(address, cookies.first().map_or("", String::as_str)));
+                let nothing = format!("{SESSION_COOKIE}={}", ".".repeat(66));
+                requests.push(request(address, cookies.first().unwrap_or(&nothing)));
             }
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;

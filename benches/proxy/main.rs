@@ -21,6 +21,8 @@ mod report;
 mod stock;
 
 use std::error::Error;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,6 +38,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// The same as the gateway's own: an allocator is a fifth of a proxy's time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The longest that a round takes.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Name in the certificate, in SNI and in `Host`.
 const HOST: &str = "emr.localhost";
@@ -94,69 +99,99 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
+/// A Redis of its own, so that no gateway's upkeep is counted as another's.
+struct House {
+    redis: Redis,
+    visits: Visits,
+}
+
+impl House {
+    async fn build(folder: &Path, backend: SocketAddr, sessions: usize) -> Result<House> {
+        let redis = Redis::start(folder).await?;
+        let visits = gateway::prepare(folder, backend, &redis.url(), sessions).await?;
+        Ok(House { redis, visits })
+    }
+
+    /// Commands so far; none where there is no house.
+    async fn commands(house: Option<&House>) -> Result<u64> {
+        match house {
+            Some(house) => house.redis.commands().await,
+            None => Ok(0),
+        }
+    }
+}
+
 async fn measure(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let certificate = load::make_certificate(folder.path(), &[HOST, "login.localhost"])?;
-    let redis = Redis::start(folder.path()).await?;
     let backend = child::start_backend()?;
-    let setup = child::Setup {
-        folder: folder.path(),
-        backend: backend.address,
-        redis: &redis,
-    };
-    let anybody = !options.wants("cached") && !options.wants("asking");
-    let visits = if anybody {
-        Visits::anybody()
-    } else {
-        gateway::prepare(&setup, options.sessions).await?
-    };
-    let mut candidates = Vec::new();
+    let mut stages = Vec::new();
     for (word, name, role, more) in CANDIDATES {
-        if options.wants(word) {
-            candidates.push(Candidate::start(name, role, &setup, more)?);
+        if !options.wants(word) {
+            continue;
         }
+        let house = match role {
+            Role::Gateway => {
+                Some(House::build(folder.path(), backend.address, options.sessions).await?)
+            }
+            Role::Backend | Role::Stock | Role::Bare => None,
+        };
+        let redis = house.as_ref().map(|house| house.redis.url());
+        let candidate = Candidate::start(name, role, folder.path(), backend.address, redis, more)?;
+        stages.push((candidate, house));
     }
-    let load = Load::new(&certificate, options.connections)?;
     println!(
         "{} rounds of {} requests over {} TLS connections, {} people in use",
         options.rounds, options.requests, options.connections, options.busy
     );
-    let mut report = Report::new(candidates.iter().map(|candidate| candidate.name));
-    let limit = Duration::from_secs(60);
-    for round in 0..options.rounds {
-        for (index, candidate) in candidates.iter().enumerate() {
-            let mut lanes = load
-                .connect(candidate.address, visits.some(options.busy))
-                .await?;
-            lanes.run(options.warm_up, limit).await?;
-            let (commands, cpu) = (redis.commands().await?, candidate.cpu()?);
-            let took = lanes.run(options.requests, limit).await?;
-            let round = Round {
-                number: round + 1,
-                requests: lanes.rounded(options.requests),
-                took,
-                cpu: candidate.cpu()?.saturating_sub(cpu),
-                commands: redis.commands().await?.saturating_sub(commands),
-            };
+    let load = Load::new(&certificate, options.connections)?;
+    let mut report = Report::new(stages.iter().map(|(candidate, _)| candidate.name));
+    for number in 1..=options.rounds {
+        for (index, (candidate, house)) in stages.iter().enumerate() {
+            let round = measure_round(options, &load, candidate, house.as_ref(), number).await?;
             println!("{}", round.line(candidate.name));
             report.add(index, round);
         }
     }
     println!("\n{report}");
-    for candidate in candidates
-        .iter()
-        .filter(|candidate| candidate.role == Role::Gateway)
-    {
-        let before = candidate.resident()?;
-        let mut lanes = load.connect(candidate.address, visits.all()).await?;
-        lanes.run(visits.all().len(), limit).await?;
-        println!(
-            "{}: {:.1} MiB resident with {} live sessions (before: {:.1} MiB)",
-            candidate.name,
-            candidate.resident()?,
-            visits.all().len(),
-            before
-        );
+    for (candidate, house) in &stages {
+        if let Some(house) = house {
+            println!("{}", measure_memory(&load, candidate, house).await?);
+        }
     }
     Ok(())
+}
+
+async fn measure_round(
+    options: &Options,
+    load: &Load,
+    candidate: &Candidate,
+    house: Option<&House>,
+    number: usize,
+) -> Result<Round> {
+    let cookies = house.map_or(&[][..], |house| house.visits.some(options.busy));
+    let mut lanes = load.connect(candidate.address, cookies).await?;
+    lanes.run(options.warm_up, LIMIT).await?;
+    let (commands, cpu) = (House::commands(house).await?, candidate.cpu()?);
+    let took = lanes.run(options.requests, LIMIT).await?;
+    Ok(Round {
+        number,
+        requests: lanes.rounded(options.requests),
+        took,
+        cpu: candidate.cpu()?.saturating_sub(cpu),
+        commands: House::commands(house).await?.saturating_sub(commands),
+    })
+}
+
+/// Everybody comes once, and stays signed in.
+async fn measure_memory(load: &Load, candidate: &Candidate, house: &House) -> Result<String> {
+    let everybody = house.visits.all();
+    let before = candidate.resident()?;
+    let mut lanes = load.connect(candidate.address, everybody).await?;
+    lanes.run(everybody.len(), LIMIT).await?;
+    let (name, after) = (candidate.name, candidate.resident()?);
+    Ok(format!(
+        "{name}: {after:.1} MiB resident with {} live sessions (before: {before:.1} MiB)",
+        everybody.len()
+    ))
 }

@@ -4,7 +4,8 @@
 //! `audit.jsonl` is only ever appended to. Each line carries the hash of the line before and its
 //! own, so that a changed, removed or moved line breaks the chain. `audit.jsonl.head` beside it
 //! holds the last line's number and hash: without it, nobody would miss the last lines. Whoever can
-//! write both files can forge both; ship the lines elsewhere ([`export`]) against that.
+//! write both files can forge both; ship the lines elsewhere ([`export`]) against that. Whoever puts
+//! a trail away to begin a new one puts both away.
 //!
 //! Several processes may write (a gateway and `vestibule people reset-mfa`): they take turns by a
 //! lock on the file.
@@ -42,7 +43,7 @@ pub enum AuditError {
         source: std::io::Error,
     },
     #[error(
-        "{path}: the last line of the audit trail is not whole ({why}); see `vestibule audit verify`, and move the file away to begin a new one"
+        "{path}: the last line of the audit trail is not whole ({why}); see `vestibule audit verify`, and move it and its .head away to begin a new one"
     )]
     Broken { path: PathBuf, why: &'static str },
 }
