@@ -2,7 +2,12 @@
 //! in a browser by the way: their scripts run under their own content security policy.
 
 // A failed expectation is how a test reports, in what it is built from too.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod support;
 

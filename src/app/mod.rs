@@ -77,7 +77,10 @@ pub enum StartError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error("{address} can't be listened on: {source}")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
     #[error(transparent)]
@@ -147,7 +150,11 @@ pub struct Running {
 }
 
 /// Opens what must be there, then serves on `sockets`.
-pub async fn start(settings: Settings, world: World, sockets: Sockets) -> Result<Running, StartError> {
+pub async fn start(
+    settings: Settings,
+    world: World,
+    sockets: Sockets,
+) -> Result<Running, StartError> {
     let store_settings = &settings.store;
     std::fs::create_dir_all(&store_settings.data_dir).map_err(|source| StartError::File {
         what: format!("{} can't be made", store_settings.data_dir.display()),
@@ -161,8 +168,9 @@ pub async fn start(settings: Settings, world: World, sockets: Sockets) -> Result
     })?;
     let directory = Directory::open(store_settings.directory.expose(), &master).await?;
     let store = open_store(&settings).await?;
-    let assertions =
-        Arc::new(Assertions::new(keys::load_or_make(&directory, &world).await?)?);
+    let assertions = Arc::new(Assertions::new(
+        keys::load_or_make(&directory, &world).await?,
+    )?);
 
     let base = Base {
         session: settings.session,
@@ -174,7 +182,10 @@ pub async fn start(settings: Settings, world: World, sockets: Sockets) -> Result
 
     let metrics = Arc::new(Metrics::new(&settings.products));
     let access = open_access_log(&settings, &metrics)?;
-    let audit = Arc::new(Audit::open(store_settings.data_dir.join("audit.jsonl"), &metrics)?);
+    let audit = Arc::new(Audit::open(
+        store_settings.data_dir.join("audit.jsonl"),
+        &metrics,
+    )?);
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,
@@ -232,10 +243,18 @@ pub async fn start(settings: Settings, world: World, sockets: Sockets) -> Result
 
     let certificates = Arc::new(open_certificates(&settings)?);
     let tls = certificates.server_config(settings.tls.minimum)?;
-    let gateway = gateway(&settings, &world, &sessions, policies.published(), &upstreams, portal, Books {
-        metrics: Arc::clone(&metrics),
-        access: access.clone(),
-    })?;
+    let gateway = gateway(
+        &settings,
+        &world,
+        &sessions,
+        policies.published(),
+        &upstreams,
+        portal,
+        Books {
+            metrics: Arc::clone(&metrics),
+            access: access.clone(),
+        },
+    )?;
     let proxy = Arc::new(proxy(&settings, gateway)?);
 
     let (doors_shut, doors_watch) = watch::channel(false);
@@ -276,7 +295,11 @@ pub async fn start(settings: Settings, world: World, sockets: Sockets) -> Result
     }
     let origins = Arc::new(origins(&settings)?);
     for listener in sockets.http {
-        doors.spawn(redirect::serve(listener, Arc::clone(&origins), doors_watch.clone()));
+        doors.spawn(redirect::serve(
+            listener,
+            Arc::clone(&origins),
+            doors_watch.clone(),
+        ));
     }
     Ok(Running {
         sessions,
@@ -302,7 +325,11 @@ impl Running {
             tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
         }
         let reload = self.policies.reload();
-        tracing::info!(changed = reload.changed, rejected = reload.rejected.len(), "policies reloaded");
+        tracing::info!(
+            changed = reload.changed,
+            rejected = reload.rejected.len(),
+            "policies reloaded"
+        );
         if let Some(access) = &self.access {
             access.reopen();
         }
@@ -332,7 +359,10 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, StoreErro
     })
 }
 
-fn open_access_log(settings: &Settings, metrics: &Metrics) -> Result<Option<Arc<AccessLog>>, StartError> {
+fn open_access_log(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Option<Arc<AccessLog>>, StartError> {
     if !settings.log.access {
         return Ok(None);
     }
@@ -340,8 +370,10 @@ fn open_access_log(settings: &Settings, metrics: &Metrics) -> Result<Option<Arc<
         Some(path) => Sink::File(path.clone()),
         None => Sink::Stdout,
     };
-    let log = AccessLog::start(sink, metrics)
-        .map_err(|source| StartError::File { what: String::from("the access log"), source })?;
+    let log = AccessLog::start(sink, metrics).map_err(|source| StartError::File {
+        what: String::from("the access log"),
+        source,
+    })?;
     Ok(Some(Arc::new(log)))
 }
 
@@ -353,7 +385,9 @@ fn open_certificates(settings: &Settings) -> Result<Certificates, CertificateErr
             .map(|host| host.as_str().to_owned())
             .collect();
         files.push(certificates::development(&settings.store.data_dir, &hosts)?);
-        tracing::warn!("no certificate is configured: one for development is used, which no browser trusts");
+        tracing::warn!(
+            "no certificate is configured: one for development is used, which no browser trusts"
+        );
     }
     Certificates::read(files)
 }
@@ -386,7 +420,11 @@ fn gateway(
     books: Books,
 ) -> Result<Gateway, StartError> {
     // A Location is built of these for every sign-in: better to know now that it can be.
-    settings.portal.origin.parse::<Uri>().map_err(|_| StartError::Address)?;
+    settings
+        .portal
+        .origin
+        .parse::<Uri>()
+        .map_err(|_| StartError::Address)?;
     let mut process = [0; 8];
     (world.random)(&mut process);
     Ok(Gateway {
@@ -400,7 +438,11 @@ fn gateway(
         sessions: Arc::clone(sessions),
         policies,
         upstreams: Arc::clone(upstreams),
-        body_limits: settings.backends.iter().map(|backend| backend.body_limit).collect(),
+        body_limits: settings
+            .backends
+            .iter()
+            .map(|backend| backend.body_limit)
+            .collect(),
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
         title: settings.portal.title.clone(),
@@ -436,7 +478,9 @@ fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, St
     options.h2_idle_timeout = Some(settings.limits.idle);
     proxy.server_options = Some(options);
     let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(u32::try_from(settings.limits.streams_per_connection).unwrap_or(u32::MAX));
+    h2.max_concurrent_streams(
+        u32::try_from(settings.limits.streams_per_connection).unwrap_or(u32::MAX),
+    );
     h2.max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX));
     proxy.h2_options = Some(h2);
     Ok(proxy)

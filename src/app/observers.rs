@@ -19,7 +19,10 @@ pub struct Ends {
 
 impl Ends {
     pub fn new(metrics: Arc<Metrics>, products: &Products) -> Ends {
-        let places = products.iter().map(|product| (product.id.clone(), product.index)).collect();
+        let places = products
+            .iter()
+            .map(|product| (product.id.clone(), product.index))
+            .collect();
         Ends { metrics, places }
     }
 }
@@ -48,7 +51,11 @@ pub struct Trail {
 
 impl Trail {
     pub fn new(metrics: Arc<Metrics>, audit: Arc<Audit>, clock: Clock) -> Trail {
-        Trail { metrics, audit, clock }
+        Trail {
+            metrics,
+            audit,
+            clock,
+        }
     }
 }
 

@@ -44,7 +44,10 @@ pub struct Upkeep {
 impl Upkeep {
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let told = self.clone();
-        let watching = self.policies.clone().watch(LOOK, move |reload| told.look_at_policies(reload));
+        let watching = self
+            .policies
+            .clone()
+            .watch(LOOK, move |reload| told.look_at_policies(reload));
         let mut looks = interval(LOOK);
         let mut slow_looks = interval(SLOW_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -92,15 +95,24 @@ impl Upkeep {
         }
         self.metrics.forget_certificates();
         for (name, expiry) in self.certificates.expiries() {
-            self.metrics.certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
+            self.metrics
+                .certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
         }
     }
 
     /// Says aloud what a look at the policy folder found.
     pub fn look_at_policies(&self, reload: &Reload) {
-        self.metrics.policies(reload.companies, reload.rejected.is_empty(), reload.rejected.len());
+        self.metrics.policies(
+            reload.companies,
+            reload.rejected.is_empty(),
+            reload.rejected.len(),
+        );
         if reload.changed > 0 {
-            tracing::info!(changed = reload.changed, companies = reload.companies, "policies in force");
+            tracing::info!(
+                changed = reload.changed,
+                companies = reload.companies,
+                "policies in force"
+            );
         }
         for rejected in &reload.rejected {
             tracing::error!(
@@ -118,16 +130,28 @@ impl Upkeep {
         if draining {
             missing.push(String::from("draining"));
         }
-        if !matches!(timeout(PING, self.sessions.store().ping()).await, Ok(Ok(()))) {
+        if !matches!(
+            timeout(PING, self.sessions.store().ping()).await,
+            Ok(Ok(()))
+        ) {
             missing.push(String::from("store"));
         }
         if !matches!(timeout(PING, self.directory.ping()).await, Ok(Ok(()))) {
             missing.push(String::from("directory"));
         }
         let now = (self.world.clock)();
-        if self.certificates.expiries().iter().any(|(_, expiry)| *expiry <= now) {
+        if self
+            .certificates
+            .expiries()
+            .iter()
+            .any(|(_, expiry)| *expiry <= now)
+        {
             missing.push(String::from("certificates"));
         }
-        if missing.is_empty() { Ok(()) } else { Err(missing) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing)
+        }
     }
 }

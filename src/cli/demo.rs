@@ -65,14 +65,25 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     let file = folder.join("gateway.toml");
     let settings = config::load(&file, std::iter::empty(), &[])?;
     let sockets = Sockets::bind(&settings.listen).await?;
-    let products: Vec<ProductId> = settings.products.iter().map(|product| product.id.clone()).collect();
+    let products: Vec<ProductId> = settings
+        .products
+        .iter()
+        .map(|product| product.id.clone())
+        .collect();
     let running = app::start(settings, sped_up(arguments.speed), sockets).await?;
     running
         .directory
-        .import(&running.hasher, demo::seed().as_bytes(), &products, world::now())
+        .import(
+            &running.hasher,
+            demo::seed().as_bytes(),
+            &products,
+            world::now(),
+        )
         .await
         .map_err(Failure::not_so)?;
-    std::io::stdout().write_all(welcome(arguments, &portal).as_bytes()).map_err(Failure::not_so)?;
+    std::io::stdout()
+        .write_all(welcome(arguments, &portal).as_bytes())
+        .map_err(Failure::not_so)?;
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::not_so)?;
     tokio::select! {
@@ -87,20 +98,30 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
 }
 
 async fn backend() -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::not_so)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(Failure::not_so)?;
     let address = listener.local_addr().map_err(Failure::not_so)?;
     Ok((listener, address))
 }
 
 /// Writes what an operator would write: gateway.toml and policies.
-fn prepare(arguments: &DemoArgs, [emr, billing, analytics]: [SocketAddr; 3]) -> Result<PathBuf, Failure> {
+fn prepare(
+    arguments: &DemoArgs,
+    [emr, billing, analytics]: [SocketAddr; 3],
+) -> Result<PathBuf, Failure> {
     let folder = arguments.data_dir.as_path();
     let policies = folder.join("policies");
     std::fs::create_dir_all(&policies).map_err(Failure::not_so)?;
     for (name, text) in demo::policies() {
         write(&policies.join(name), text)?;
     }
-    let DemoArgs { port, http_port, admin_port, .. } = arguments;
+    let DemoArgs {
+        port,
+        http_port,
+        admin_port,
+        ..
+    } = arguments;
     let text = format!(
         r#"# Written by `vestibule demo` at each start.
 [listen]
@@ -152,7 +173,8 @@ accounts = "primary"
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| Failure::not_so(format!("{}: {error}", path.display())))
+    std::fs::write(path, text)
+        .map_err(|error| Failure::not_so(format!("{}: {error}", path.display())))
 }
 
 /// A clock that runs faster than the wall's.
@@ -171,13 +193,27 @@ fn welcome(arguments: &DemoArgs, portal: &str) -> String {
     let _ = writeln!(text, "Vestibule demo, ready.\n");
     let _ = writeln!(text, "  Sign in     {portal}/");
     let _ = writeln!(text, "  EMR         https://emr.localhost:{port}/");
-    let _ = writeln!(text, "  Billing     https://billing.localhost:{port}/   (closes after 2 hours without activity)");
+    let _ = writeln!(
+        text,
+        "  Billing     https://billing.localhost:{port}/   (closes after 2 hours without activity)"
+    );
     let _ = writeln!(text, "  Analytics   https://analytics.localhost:{port}/");
-    let _ = writeln!(text, "  Metrics     http://127.0.0.1:{}/metrics", arguments.admin_port);
+    let _ = writeln!(
+        text,
+        "  Metrics     http://127.0.0.1:{}/metrics",
+        arguments.admin_port
+    );
     let _ = writeln!(text, "  Files       {}\n", arguments.data_dir.display());
     let _ = writeln!(text, "Sign in with a Username and Password of EMR:\n");
-    for person in demo::people().iter().filter(|person| person.product == "emr") {
-        let _ = writeln!(text, "  {:<8} {:<28} {}", person.login, person.password, person.about);
+    for person in demo::people()
+        .iter()
+        .filter(|person| person.product == "emr")
+    {
+        let _ = writeln!(
+            text,
+            "  {:<8} {:<28} {}",
+            person.login, person.password, person.about
+        );
     }
     if arguments.speed > 1 {
         let _ = writeln!(
@@ -186,7 +222,10 @@ fn welcome(arguments: &DemoArgs, portal: &str) -> String {
             arguments.speed
         );
     }
-    let _ = writeln!(text, "\nThe certificate is made for this demo: your browser will warn once for each address.");
+    let _ = writeln!(
+        text,
+        "\nThe certificate is made for this demo: your browser will warn once for each address."
+    );
     let _ = writeln!(text, "Ctrl-C ends it.");
     text
 }

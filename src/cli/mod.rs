@@ -24,10 +24,19 @@ const NOT_SO: u8 = 1;
 const BAD_CONFIGURATION: u8 = 64;
 
 #[derive(Debug, Parser)]
-#[command(name = "vestibule", version, about = "One front door for web applications that can't be changed any more")]
+#[command(
+    name = "vestibule",
+    version,
+    about = "One front door for web applications that can't be changed any more"
+)]
 struct Arguments {
     /// The configuration
-    #[arg(long, global = true, default_value = "gateway.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "gateway.toml",
+        value_name = "FILE"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     verb: Verb,
@@ -72,13 +81,19 @@ pub struct Failure {
 
 impl Failure {
     fn not_so(message: impl ToString) -> Failure {
-        Failure { code: NOT_SO, message: message.to_string() }
+        Failure {
+            code: NOT_SO,
+            message: message.to_string(),
+        }
     }
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Failure {
-        Failure { code: BAD_CONFIGURATION, message: problems.to_string() }
+        Failure {
+            code: BAD_CONFIGURATION,
+            message: problems.to_string(),
+        }
     }
 }
 
@@ -110,8 +125,14 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.verb {
         Verb::Run => run::run(file),
         Verb::Demo(demo) => demo::demo(demo),
-        Verb::Check => check::check(file, config::variables(), &[], world::now(), &mut std::io::stdout())
-            .map_err(Failure::not_so),
+        Verb::Check => check::check(
+            file,
+            config::variables(),
+            &[],
+            world::now(),
+            &mut std::io::stdout(),
+        )
+        .map_err(Failure::not_so),
         Verb::Policy(PolicyVerb::Explain { question, json }) => {
             let settings = settings(file)?;
             in_runtime(world::explain(&settings, question, *json))
@@ -126,7 +147,13 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
         }
         Verb::Audit(audit) => {
             let trail = settings(file)?.store.data_dir.join("audit.jsonl");
-            audit::run(audit, &trail, &mut std::io::stdout(), &mut std::io::stderr()).map_err(Failure::not_so)
+            audit::run(
+                audit,
+                &trail,
+                &mut std::io::stdout(),
+                &mut std::io::stderr(),
+            )
+            .map_err(Failure::not_so)
         }
     }
 }

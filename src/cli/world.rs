@@ -26,7 +26,9 @@ use crate::sessions::store::{Store, StoreError};
 
 /// What the wall clock says.
 pub fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     Moment::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
@@ -57,7 +59,9 @@ async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
         })
         .map_err(Failure::not_so)
     })?;
-    Directory::open(settings.store.directory.expose(), &master).await.map_err(Failure::not_so)
+    Directory::open(settings.store.directory.expose(), &master)
+        .await
+        .map_err(Failure::not_so)
 }
 
 /// Ends sessions in the store; the gateways hear of it there.
@@ -78,7 +82,11 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
     let directory = open_directory(settings).await?;
     let store = app::open_store(settings).await.map_err(Failure::not_so)?;
     let hasher = Hasher::new();
-    let products: Vec<ProductId> = settings.products.iter().map(|product| product.id.clone()).collect();
+    let products: Vec<ProductId> = settings
+        .products
+        .iter()
+        .map(|product| product.id.clone())
+        .collect();
     let means = Means {
         directory: &directory,
         hasher: &hasher,
@@ -86,7 +94,9 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         sessions: &Ends(store),
         now: now(),
     };
-    let input = tokio::fs::File::open("/dev/stdin").await.map_err(Failure::not_so)?;
+    let input = tokio::fs::File::open("/dev/stdin")
+        .await
+        .map_err(Failure::not_so)?;
     let done = people.command.run(means, BufReader::new(input)).await;
     directory.close().await;
     print(&done.map_err(Failure::not_so)?)
@@ -99,7 +109,11 @@ pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8
     Ok(if found { 0 } else { super::NOT_SO })
 }
 
-pub async fn explain(settings: &Settings, question: &ExplainArgs, json: bool) -> Result<u8, Failure> {
+pub async fn explain(
+    settings: &Settings,
+    question: &ExplainArgs,
+    json: bool,
+) -> Result<u8, Failure> {
     let base = Base {
         session: settings.session,
         rollout: settings.rollout.clone(),
@@ -110,7 +124,12 @@ pub async fn explain(settings: &Settings, question: &ExplainArgs, json: bool) ->
     if let Some(id) = &question.person {
         let id = PersonId::parse(id).map_err(Failure::not_so)?;
         let directory = open_directory(settings).await?;
-        folder.set_switched_on(directory.factor_switched_on().await.map_err(Failure::not_so)?);
+        folder.set_switched_on(
+            directory
+                .factor_switched_on()
+                .await
+                .map_err(Failure::not_so)?,
+        );
         let found = directory.person(&id).await.map_err(Failure::not_so)?;
         let found = found.ok_or_else(|| Failure::not_so(format!("there is no person {id}")))?;
         person = Some(Profile {
@@ -124,7 +143,10 @@ pub async fn explain(settings: &Settings, question: &ExplainArgs, json: bool) ->
     }
     let policies = folder.published().load_full();
     let explanation = explain_question(question, &settings.products, &policies, person, now())
-        .map_err(|error| Failure { code: 2, message: error.to_string() })?;
+        .map_err(|error| Failure {
+            code: 2,
+            message: error.to_string(),
+        })?;
     if json {
         print(&format!("{}\n", explanation.to_json()))
     } else {
@@ -133,6 +155,8 @@ pub async fn explain(settings: &Settings, question: &ExplainArgs, json: bool) ->
 }
 
 fn print(text: &str) -> Result<u8, Failure> {
-    std::io::stdout().write_all(text.as_bytes()).map_err(Failure::not_so)?;
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(Failure::not_so)?;
     Ok(0)
 }

@@ -14,10 +14,18 @@ pub fn counts(facts: &Facts, product: &Product) -> bool {
     }
     let path = facts.target.path();
     let rules = &product.activity;
-    if rules.count.iter().any(|pattern| pattern.matches_any_case(path)) {
+    if rules
+        .count
+        .iter()
+        .any(|pattern| pattern.matches_any_case(path))
+    {
         return true;
     }
-    if rules.ignore.iter().any(|pattern| pattern.matches_any_case(path)) {
+    if rules
+        .ignore
+        .iter()
+        .any(|pattern| pattern.matches_any_case(path))
+    {
         return false;
     }
     facts.asks == Asks::Navigation || !facts.method.is_safe()

@@ -54,7 +54,10 @@ pub struct Permit {
 /// In whose name a request goes on.
 #[derive(Debug, Clone)]
 pub enum Bearer {
-    Person { session: Arc<Session>, presence: Arc<Presence> },
+    Person {
+        session: Arc<Session>,
+        presence: Arc<Presence>,
+    },
     /// The operator opened this path: letting in without a session is a decision of its own, with
     /// its own reason.
     Anybody(OpenAccess),
@@ -203,9 +206,19 @@ pub trait Witness {
 pub enum Step<'a> {
     Access(OpenAccess),
     Standing(Standing),
-    Grant { product: &'a str, held: bool },
-    Factor { wanted: bool, held: bool },
-    Rule { name: &'a str, missed: Option<&'static str>, action: Action },
+    Grant {
+        product: &'a str,
+        held: bool,
+    },
+    Factor {
+        wanted: bool,
+        held: bool,
+    },
+    Rule {
+        name: &'a str,
+        missed: Option<&'static str>,
+        action: Action,
+    },
     NoRule,
 }
 
@@ -231,16 +244,25 @@ pub fn decide_witnessed(
     witness: &mut impl Witness,
 ) -> Decision {
     let product = match &facts.site {
-        Site::Portal => return Decision::Portal(Visitor { known: known.clone() }),
+        Site::Portal => {
+            return Decision::Portal(Visitor {
+                known: known.clone(),
+            });
+        }
         Site::Product(product) => product,
     };
     if facts.target.is_own() {
-        return Decision::Own(Visitor { known: known.clone() });
+        return Decision::Own(Visitor {
+            known: known.clone(),
+        });
     }
     // Browsers let any page open a websocket to any host, cookies and all (ASVS 4.4.2): only the
     // product's own pages may.
     if facts.asks == Asks::Upgrade && (!product.websockets || facts.foreign_origin) {
-        return Decision::Deny(Denial { reason: DenialReason::Upgrade, rule: None });
+        return Decision::Deny(Denial {
+            reason: DenialReason::Upgrade,
+            rule: None,
+        });
     }
     let access = access_of(product, facts.target.path());
     witness.saw(Step::Access(access));
@@ -270,11 +292,17 @@ fn judge(
 ) -> Decision {
     let found = match known {
         Known::Unavailable => return Decision::Unavailable(Absence::Store),
-        Known::Nobody(stranger) => return sign_in(stranger_reason(*stranger, facts), facts, product),
+        Known::Nobody(stranger) => {
+            return sign_in(stranger_reason(*stranger, facts), facts, product);
+        }
         Known::Found(found) => found,
     };
     // One product's backend is never told what is another's, whatever a cache mixed up.
-    let Some(presence) = found.presence.as_ref().filter(|presence| presence.product == product.id) else {
+    let Some(presence) = found
+        .presence
+        .as_ref()
+        .filter(|presence| presence.product == product.id)
+    else {
         return sign_in(SignInReason::Ended, facts, product);
     };
     let session = &found.session;
@@ -299,9 +327,15 @@ fn judge(
 
     if product.needs_grant {
         let held = session.person.grants.contains(&product.id);
-        witness.saw(Step::Grant { product: product.id.as_str(), held });
+        witness.saw(Step::Grant {
+            product: product.id.as_str(),
+            held,
+        });
         if !held {
-            return Decision::Deny(Denial { reason: DenialReason::NotGranted, rule: None });
+            return Decision::Deny(Denial {
+                reason: DenialReason::NotGranted,
+                rule: None,
+            });
         }
     }
 
@@ -372,7 +406,11 @@ fn stranger_reason(stranger: Stranger, facts: &Facts) -> SignInReason {
 }
 
 fn sign_in(reason: SignInReason, facts: &Facts, product: &Product) -> Decision {
-    Decision::SignIn(SignIn { reason, within: None, redirect: redirects(facts, product) })
+    Decision::SignIn(SignIn {
+        reason,
+        within: None,
+        redirect: redirects(facts, product),
+    })
 }
 
 /// Whether the sender is sent to the portal, or told 401.

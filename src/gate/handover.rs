@@ -46,8 +46,11 @@ mod tests {
 
     #[test]
     fn the_wanted_address_is_one_parameter_whatever_is_in_it() {
-        let handover =
-            Handover { wanted: "https://emr.test/a?b=c&d=e", bind: Some("X"), ..Handover::default() };
+        let handover = Handover {
+            wanted: "https://emr.test/a?b=c&d=e",
+            bind: Some("X"),
+            ..Handover::default()
+        };
         assert_eq!(
             handover.login_url("https://login.test"),
             "https://login.test/login?rd=https%3A%2F%2Femr.test%2Fa%3Fb%3Dc%26d%3De&bind=X"
@@ -56,7 +59,10 @@ mod tests {
 
     #[test]
     fn a_step_up_says_how_fresh() {
-        let handover = Handover { within: Some(Duration::from_secs(900)), ..Handover::default() };
+        let handover = Handover {
+            within: Some(Duration::from_secs(900)),
+            ..Handover::default()
+        };
         assert_eq!(
             handover.login_url("https://login.test"),
             "https://login.test/login?need=factor&within=900"

@@ -85,17 +85,23 @@ impl ValueTemplate {
                 parts.push(Part::Text(before.to_owned()));
             }
             let (name, tail) = after.split_once('}').ok_or("a '{' without its '}'")?;
-            let field = FIELDS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
-                let known: Vec<&str> = FIELDS.iter().map(|(known, _)| *known).collect();
-                format!("unknown field {{{name}}}; known are {}", known.join(", "))
-            })?;
+            let field = FIELDS
+                .iter()
+                .find(|(known, _)| *known == name)
+                .ok_or_else(|| {
+                    let known: Vec<&str> = FIELDS.iter().map(|(known, _)| *known).collect();
+                    format!("unknown field {{{name}}}; known are {}", known.join(", "))
+                })?;
             parts.push(Part::Field(field.1));
             rest = tail;
         }
         if !rest.is_empty() {
             parts.push(Part::Text(rest.to_owned()));
         }
-        if parts.iter().any(|part| matches!(part, Part::Text(text) if text.chars().any(char::is_control))) {
+        if parts
+            .iter()
+            .any(|part| matches!(part, Part::Text(text) if text.chars().any(char::is_control)))
+        {
             return Err(String::from("control characters can't stand in a header"));
         }
         Ok(ValueTemplate { parts })
@@ -135,7 +141,9 @@ pub struct HeaderPlan<'a> {
 
 impl<'a> HeaderPlan<'a> {
     pub(super) fn of(presence: &'a Presence) -> HeaderPlan<'a> {
-        HeaderPlan { presence: Some(presence) }
+        HeaderPlan {
+            presence: Some(presence),
+        }
     }
 
     pub(super) fn nobody() -> HeaderPlan<'static> {
@@ -180,7 +188,9 @@ pub fn claims<'a>(
     issuer: &'a str,
     now: Moment,
 ) -> Claims<'a> {
-    let proved_at = session.factor_at.map_or(session.password_at, |at| at.max(session.password_at));
+    let proved_at = session
+        .factor_at
+        .map_or(session.password_at, |at| at.max(session.password_at));
     Claims {
         iss: issuer,
         aud: &product.origin,
@@ -208,16 +218,28 @@ pub fn presence(
     let person = &session.person;
     match &product.identity {
         IdentityHeaders::Forwarded => {
-            set(HeaderName::from_static("x-forwarded-user"), entry.login.as_str());
-            set(HeaderName::from_static("x-forwarded-preferred-username"), &person.name);
+            set(
+                HeaderName::from_static("x-forwarded-user"),
+                entry.login.as_str(),
+            );
+            set(
+                HeaderName::from_static("x-forwarded-preferred-username"),
+                &person.name,
+            );
             set(HeaderName::from_static("x-forwarded-email"), &person.email);
-            set(HeaderName::from_static("x-forwarded-groups"), &person.roles.join(","));
+            set(
+                HeaderName::from_static("x-forwarded-groups"),
+                &person.roles.join(","),
+            );
         }
         IdentityHeaders::Remote => {
             set(HeaderName::from_static("remote-user"), entry.login.as_str());
             set(HeaderName::from_static("remote-name"), &person.name);
             set(HeaderName::from_static("remote-email"), &person.email);
-            set(HeaderName::from_static("remote-groups"), &person.roles.join(","));
+            set(
+                HeaderName::from_static("remote-groups"),
+                &person.roles.join(","),
+            );
         }
         IdentityHeaders::Custom(templates) => {
             for (name, template) in templates {
@@ -225,11 +247,28 @@ pub fn presence(
             }
         }
     }
-    set(HeaderName::from_static("x-vestibule-person"), person.id.as_str());
-    set(HeaderName::from_static("x-vestibule-company"), session.company.as_str());
-    set(HeaderName::from_static("x-vestibule-session"), &session.id.to_string());
-    set(HeaderName::from_static("x-vestibule-amr"), &session.amr().join(","));
-    Presence { product: product.id.clone(), headers, assertion, assertion_expires_at }
+    set(
+        HeaderName::from_static("x-vestibule-person"),
+        person.id.as_str(),
+    );
+    set(
+        HeaderName::from_static("x-vestibule-company"),
+        session.company.as_str(),
+    );
+    set(
+        HeaderName::from_static("x-vestibule-session"),
+        &session.id.to_string(),
+    );
+    set(
+        HeaderName::from_static("x-vestibule-amr"),
+        &session.amr().join(","),
+    );
+    Presence {
+        product: product.id.clone(),
+        headers,
+        assertion,
+        assertion_expires_at,
+    }
 }
 
 /// Characters that are written as `%XX`: what can't stand in a header, and the percent sign, so

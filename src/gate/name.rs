@@ -16,12 +16,13 @@ pub struct InvalidName {
     pub rule: &'static str,
 }
 
-const ID_RULE: &str =
-    "1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or a digit";
+const ID_RULE: &str = "1 to 64 of a-z, 0-9, '-', '_' and '.', beginning with a letter or a digit";
 
 fn valid_id(text: &str) -> bool {
     let mut bytes = text.bytes();
-    let head = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let head = bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let tail = bytes
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
     head && tail && text.len() <= 64
@@ -214,14 +215,26 @@ mod tests {
             assert_eq!(PersonId::parse(good).unwrap().as_str(), good);
         }
         let long = "a".repeat(65);
-        for bad in ["", "Kim", "-kim", "kim doe", "kim\n", "kïm", "a/b", long.as_str()] {
+        for bad in [
+            "",
+            "Kim",
+            "-kim",
+            "kim doe",
+            "kim\n",
+            "kïm",
+            "a/b",
+            long.as_str(),
+        ] {
             assert!(PersonId::parse(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn logins_are_canonical_once_parsed() {
-        assert_eq!(Login::parse(" Kim@Acme ").unwrap(), Login::parse("kim@acme").unwrap());
+        assert_eq!(
+            Login::parse(" Kim@Acme ").unwrap(),
+            Login::parse("kim@acme").unwrap()
+        );
         assert!(Login::parse("  ").is_err());
         assert!(Login::parse("kim\0").is_err());
     }

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use super::name::{CompanyId, PersonId, ProductId};
 use super::decide::{Step, Witness};
+use super::name::{CompanyId, PersonId, ProductId};
 use super::pattern::Pattern;
 use super::product::Product;
 use super::time::Moment;
@@ -137,7 +137,9 @@ pub enum Action {
     Allow,
     Deny,
     /// A second factor not older than `within`.
-    StepUp { within: Duration },
+    StepUp {
+        within: Duration,
+    },
 }
 
 /// `Mon-Fri 07:00-19:00`, in the company's time zone. The end is not included; a range whose end
@@ -185,7 +187,8 @@ impl Policies {
     /// The tighter of what the gateway, the product and the company say.
     pub fn limits(&self, company: &CompanyId, product: &Product) -> Limits {
         let policy = self.of(company);
-        let tighter = |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| ours.min(t));
+        let tighter =
+            |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| ours.min(t));
         let company_idle = policy.product_idle.get(&product.id).copied();
         Limits {
             product_idle: match (product.idle, company_idle) {
@@ -199,7 +202,8 @@ impl Policies {
     /// The limits of the sign-in itself, as on the portal.
     pub fn session_limits(&self, company: &CompanyId) -> Limits {
         let policy = self.of(company);
-        let tighter = |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| ours.min(t));
+        let tighter =
+            |ours: Duration, theirs: Option<Duration>| theirs.map_or(ours, |t| ours.min(t));
         Limits {
             maximum: tighter(self.session.maximum, policy.session_maximum),
             idle: tighter(self.session.idle, policy.session_idle),
@@ -221,11 +225,15 @@ impl Policies {
 
 impl Rollout {
     pub fn mfa_reaches(&self, company: &CompanyId) -> bool {
-        self.mfa.as_ref().is_none_or(|reach| reach.includes("mfa", company))
+        self.mfa
+            .as_ref()
+            .is_none_or(|reach| reach.includes("mfa", company))
     }
 
     pub fn analytics_sso_reaches(&self, company: &CompanyId) -> bool {
-        self.analytics_sso.as_ref().is_none_or(|reach| reach.includes("analytics_sso", company))
+        self.analytics_sso
+            .as_ref()
+            .is_none_or(|reach| reach.includes("analytics_sso", company))
     }
 }
 
@@ -245,10 +253,18 @@ impl Reach {
 
 impl CompanyPolicy {
     /// The first rule that applies, telling `witness` of each that was tried.
-    pub fn first_match(&self, circumstances: &Circumstances<'_>, witness: &mut impl Witness) -> Option<&Rule> {
+    pub fn first_match(
+        &self,
+        circumstances: &Circumstances<'_>,
+        witness: &mut impl Witness,
+    ) -> Option<&Rule> {
         for rule in &self.rules {
             let missed = rule.missed(circumstances, &self.timezone);
-            witness.saw(Step::Rule { name: &rule.name, missed, action: rule.action });
+            witness.saw(Step::Rule {
+                name: &rule.name,
+                missed,
+                action: rule.action,
+            });
             if missed.is_none() {
                 return Some(rule);
             }
@@ -260,14 +276,20 @@ impl CompanyPolicy {
 
 impl Rule {
     /// The condition that keeps the rule from applying, by its key; `None` when it applies.
-    fn missed(&self, circumstances: &Circumstances<'_>, timezone: &TimeZone) -> Option<&'static str> {
+    fn missed(
+        &self,
+        circumstances: &Circumstances<'_>,
+        timezone: &TimeZone,
+    ) -> Option<&'static str> {
         let opens = self.action == Action::Allow;
         if let Some(key) = self.when.missed(circumstances, timezone, opens) {
             return Some(key);
         }
         // An exception loosens what restricts, and the other way round.
         match &self.except {
-            Some(except) if except.missed(circumstances, timezone, !opens).is_none() => Some("except"),
+            Some(except) if except.missed(circumstances, timezone, !opens).is_none() => {
+                Some("except")
+            }
             _ => None,
         }
     }
@@ -282,24 +304,55 @@ impl Conditions {
         timezone: &TimeZone,
         opens: bool,
     ) -> Option<&'static str> {
-        let Circumstances { product, path, method, roles, address, now } = circumstances;
+        let Circumstances {
+            product,
+            path,
+            method,
+            roles,
+            address,
+            now,
+        } = circumstances;
         // An IPv4 client of a dual-stack listener comes as IPv6: networks must not miss it.
         let address = address.to_canonical();
         let path_matches = |pattern: &Pattern| {
-            if opens { pattern.matches(path) } else { pattern.matches_any_case(path) }
+            if opens {
+                pattern.matches(path)
+            } else {
+                pattern.matches_any_case(path)
+            }
         };
         let held = |given: Option<bool>| given.unwrap_or(true);
-        if !held(self.products.as_ref().map(|list| list.contains(&product.id))) {
+        if !held(
+            self.products
+                .as_ref()
+                .map(|list| list.contains(&product.id)),
+        ) {
             Some("products")
-        } else if !held(self.paths.as_ref().map(|list| list.iter().any(path_matches))) {
+        } else if !held(
+            self.paths
+                .as_ref()
+                .map(|list| list.iter().any(path_matches)),
+        ) {
             Some("paths")
         } else if !held(self.methods.as_ref().map(|list| list.contains(method))) {
             Some("methods")
-        } else if !held(self.roles.as_ref().map(|list| list.iter().any(|role| roles.contains(role)))) {
+        } else if !held(
+            self.roles
+                .as_ref()
+                .map(|list| list.iter().any(|role| roles.contains(role))),
+        ) {
             Some("roles")
-        } else if !held(self.networks.as_ref().map(|list| list.iter().any(|net| net.contains(&address)))) {
+        } else if !held(
+            self.networks
+                .as_ref()
+                .map(|list| list.iter().any(|net| net.contains(&address))),
+        ) {
             Some("networks")
-        } else if !held(self.hours.as_ref().map(|hours| hours.include(*now, timezone))) {
+        } else if !held(
+            self.hours
+                .as_ref()
+                .map(|hours| hours.include(*now, timezone)),
+        ) {
             Some("hours")
         } else {
             None
@@ -324,7 +377,10 @@ impl Hours {
             .trim()
             .split_once(' ')
             .ok_or("days and times, as in \"Mon-Fri 07:00-19:00\"")?;
-        let (from, until) = times.trim().split_once('-').ok_or("two times with a '-' between them")?;
+        let (from, until) = times
+            .trim()
+            .split_once('-')
+            .ok_or("two times with a '-' between them")?;
         Ok(Hours {
             days: parse_days(days)?,
             from_minute: parse_clock(from)?,
@@ -337,7 +393,8 @@ impl Hours {
             return false;
         };
         let local = timestamp.to_zoned(timezone.clone());
-        let minute = u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
+        let minute =
+            u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0);
         let today = usize::try_from(local.weekday().to_monday_zero_offset()).unwrap_or(0);
         let on = |day: usize| self.days.get(day % 7).copied().unwrap_or(false);
         if self.from_minute < self.until_minute {
@@ -354,7 +411,9 @@ fn parse_days(text: &str) -> Result<[bool; 7], String> {
         DAYS.iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
             .map(|(_, weekday)| usize::try_from(weekday.to_monday_zero_offset()).unwrap_or(0))
-            .ok_or_else(|| format!("unknown day {name:?}; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun"))
+            .ok_or_else(|| {
+                format!("unknown day {name:?}; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun")
+            })
     };
     let mut days = [false; 7];
     for part in text.split(',') {

@@ -215,7 +215,8 @@ pub struct Session {
 impl Session {
     /// RFC 8176 values for headers and assertions; `mfa` when two kinds were used.
     pub fn amr(&self) -> Vec<&'static str> {
-        let mut amr: Vec<&'static str> = self.methods.iter().map(|method| method.as_str()).collect();
+        let mut amr: Vec<&'static str> =
+            self.methods.iter().map(|method| method.as_str()).collect();
         if self.methods.len() > 1 {
             amr.push("mfa");
         }
@@ -304,7 +305,10 @@ pub fn standing(session: &Session, seen: Seen, limits: Limits, now: Moment) -> S
         Standing::OverMaximum
     } else if over(seen.anywhere, limits.idle) {
         Standing::OverIdle
-    } else if limits.product_idle.is_some_and(|idle| over(seen.here, idle)) {
+    } else if limits
+        .product_idle
+        .is_some_and(|idle| over(seen.here, idle))
+    {
         Standing::OverProductIdle
     } else {
         Standing::Live

@@ -114,7 +114,10 @@ pub fn attempt(before: Option<Attempts>, rule: &Rule, now: Moment) -> (Verdict, 
 /// For counts that many people share; `None` when nothing is left to remember.
 pub fn give_back(attempts: Attempts) -> Option<Attempts> {
     let failures = attempts.failures.saturating_sub(1);
-    (failures > 0).then_some(Attempts { failures, ..attempts })
+    (failures > 0).then_some(Attempts {
+        failures,
+        ..attempts
+    })
 }
 
 impl Rule {
@@ -229,8 +232,18 @@ mod tests {
             assert_eq!(verdict, Verdict::Go);
             state = give_back(counted);
         }
-        let failed = Attempts { failures: 7, last_at: at(0), window_started_at: at(0) };
-        assert_eq!(give_back(failed), Some(Attempts { failures: 6, ..failed }));
+        let failed = Attempts {
+            failures: 7,
+            last_at: at(0),
+            window_started_at: at(0),
+        };
+        assert_eq!(
+            give_back(failed),
+            Some(Attempts {
+                failures: 6,
+                ..failed
+            })
+        );
     }
 
     #[test]

@@ -79,18 +79,29 @@ pub fn parse_span(text: &str) -> Option<Duration> {
         "d" => 86_400_000,
         _ => return None,
     };
-    number.checked_mul(millis_per_unit).map(Duration::from_millis)
+    number
+        .checked_mul(millis_per_unit)
+        .map(Duration::from_millis)
 }
 
 /// Writes a span in the largest unit that divides it: the inverse of [`parse_span`].
 pub fn format_span(span: Duration) -> String {
     let millis = span.as_millis();
-    for (unit, per) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)] {
+    for (unit, per) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+    ] {
         if millis >= per && millis % per == 0 {
             return format!("{}{unit}", millis / per);
         }
     }
-    if millis == 0 { String::from("0s") } else { format!("{millis}ms") }
+    if millis == 0 {
+        String::from("0s")
+    } else {
+        format!("{millis}ms")
+    }
 }
 
 #[cfg(test)]
@@ -99,10 +110,26 @@ mod tests {
 
     #[test]
     fn spans_are_one_number_and_one_unit() {
-        for (text, secs) in [("0d", 0), ("30s", 30), ("5m", 300), ("2h", 7_200), ("90d", 7_776_000)] {
+        for (text, secs) in [
+            ("0d", 0),
+            ("30s", 30),
+            ("5m", 300),
+            ("2h", 7_200),
+            ("90d", 7_776_000),
+        ] {
             assert_eq!(parse_span(text), Some(Duration::from_secs(secs)), "{text}");
         }
-        for text in ["", "5", "h", "-1s", "1h30m", "1.5h", " 5m", "5 m", "99999999999999999999d"] {
+        for text in [
+            "",
+            "5",
+            "h",
+            "-1s",
+            "1h30m",
+            "1.5h",
+            " 5m",
+            "5 m",
+            "99999999999999999999d",
+        ] {
             assert_eq!(parse_span(text), None, "{text:?}");
         }
     }
@@ -118,7 +145,10 @@ mod tests {
     fn moments_never_run_backwards_into_a_negative_span() {
         let earlier = Moment::from_secs(10);
         assert_eq!(earlier.since(Moment::from_secs(25)), Duration::ZERO);
-        assert_eq!(Moment::from_secs(25).since(earlier), Duration::from_secs(15));
+        assert_eq!(
+            Moment::from_secs(25).since(earlier),
+            Duration::from_secs(15)
+        );
     }
 
     #[test]

@@ -51,7 +51,10 @@ struct BySni(Arc<ArcSwap<Table>>);
 impl Certificates {
     pub fn read(files: Vec<CertificateFiles>) -> Result<Certificates, CertificateError> {
         let table = Table::read(&files)?;
-        Ok(Certificates { files, current: Arc::new(ArcSwap::from_pointee(table)) })
+        Ok(Certificates {
+            files,
+            current: Arc::new(ArcSwap::from_pointee(table)),
+        })
     }
 
     /// Reads the files again if one of them changed; says whether it did.
@@ -73,7 +76,10 @@ impl Certificates {
     }
 
     /// TLS 1.2 and 1.3 as configured, HTTP/2 and HTTP/1.1, tickets for resumption.
-    pub fn server_config(&self, minimum: TlsMinimum) -> Result<Arc<ServerConfig>, CertificateError> {
+    pub fn server_config(
+        &self,
+        minimum: TlsMinimum,
+    ) -> Result<Arc<ServerConfig>, CertificateError> {
         let versions: &[&rustls::SupportedProtocolVersion] = match minimum {
             TlsMinimum::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
             TlsMinimum::V1_3 => &[&rustls::version::TLS13],
@@ -99,7 +105,10 @@ impl ResolvesServerCert for BySni {
 
 impl Table {
     fn read(files: &[CertificateFiles]) -> Result<Table, CertificateError> {
-        let mut table = Table { stamps: stamps(files), ..Table::default() };
+        let mut table = Table {
+            stamps: stamps(files),
+            ..Table::default()
+        };
         for pair in files {
             let (key, names, expiry) = read_pair(pair)?;
             if let Some(first) = names.first() {
@@ -108,7 +117,10 @@ impl Table {
             for name in names {
                 // The first certificate for a name wins: the file's order is the operator's.
                 match name.strip_prefix('*') {
-                    Some(rest) => table.wildcard.entry(rest.to_owned()).or_insert_with(|| Arc::clone(&key)),
+                    Some(rest) => table
+                        .wildcard
+                        .entry(rest.to_owned())
+                        .or_insert_with(|| Arc::clone(&key)),
                     None => table.exact.entry(name).or_insert_with(|| Arc::clone(&key)),
                 };
             }
@@ -138,7 +150,10 @@ fn stamps(files: &[CertificateFiles]) -> Vec<Option<SystemTime>> {
 type Pair = (Arc<CertifiedKey>, Vec<String>, Moment);
 
 fn read_pair(files: &CertificateFiles) -> Result<Pair, CertificateError> {
-    let fail = |path: &Path, reason: String| CertificateError::File { path: path.to_owned(), reason };
+    let fail = |path: &Path, reason: String| CertificateError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect)
         .map_err(|error| fail(&files.certificate, error.to_string()))?;
@@ -169,7 +184,10 @@ fn read_pair(files: &CertificateFiles) -> Result<Pair, CertificateError> {
         })
         .unwrap_or_default();
     if names.is_empty() {
-        return Err(fail(&files.certificate, String::from("names no host (subjectAltName)")));
+        return Err(fail(
+            &files.certificate,
+            String::from("names no host (subjectAltName)"),
+        ));
     }
     let expiry = Moment::from_secs(parsed.validity().not_after.timestamp());
     Ok((Arc::new(key), names, expiry))
@@ -187,8 +205,12 @@ pub fn development(folder: &Path, hosts: &[String]) -> Result<CertificateFiles, 
     if kept {
         return Ok(files);
     }
-    let fail = |reason: String| CertificateError::File { path: files.certificate.clone(), reason };
-    let made = rcgen::generate_simple_self_signed(hosts.to_vec()).map_err(|error| fail(error.to_string()))?;
+    let fail = |reason: String| CertificateError::File {
+        path: files.certificate.clone(),
+        reason,
+    };
+    let made = rcgen::generate_simple_self_signed(hosts.to_vec())
+        .map_err(|error| fail(error.to_string()))?;
     fs::create_dir_all(folder).map_err(|error| fail(error.to_string()))?;
     fs::write(&files.certificate, made.cert.pem()).map_err(|error| fail(error.to_string()))?;
     let _ = fs::remove_file(&files.key);

@@ -22,12 +22,12 @@ use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
 use pingora::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     TimingDigest, UniqueID, UniqueIDType,
 };
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -80,7 +80,10 @@ impl RequestScope {
     /// What is wrong with the raw bytes of the head.
     pub fn violation(&self) -> Option<Violation> {
         let inspector = self.inspector.as_ref()?;
-        inspector.lock().unwrap_or_else(PoisonError::into_inner).violation()
+        inspector
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .violation()
     }
 }
 
@@ -102,11 +105,7 @@ pub struct Connection<A> {
 }
 
 impl<A> Connection<A> {
-    pub fn new(
-        proxy: Arc<A>,
-        facts: ConnectionFacts,
-        deadlines: Deadlines,
-    ) -> Connection<A> {
+    pub fn new(proxy: Arc<A>, facts: ConnectionFacts, deadlines: Deadlines) -> Connection<A> {
         let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
         Connection {
             proxy,
@@ -138,7 +137,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         if let Some(inspector) = &self.inspector {
-            inspector.lock().unwrap_or_else(PoisonError::into_inner).begin();
+            inspector
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .begin();
         }
         let scope = Arc::new(RequestScope {
             connection: Arc::clone(&self.facts),
@@ -176,7 +178,10 @@ async fn watch_over<T>(
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
-        if cut.as_mut().is_some_and(|cut| cut.as_mut().poll(context).is_ready()) {
+        if cut
+            .as_mut()
+            .is_some_and(|cut| cut.as_mut().poll(context).is_ready())
+        {
             return Poll::Ready(None);
         }
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -214,7 +219,9 @@ pub struct Wire {
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("http2", &self.http2).finish_non_exhaustive()
+        f.debug_struct("Wire")
+            .field("http2", &self.http2)
+            .finish_non_exhaustive()
     }
 }
 
@@ -228,9 +235,15 @@ impl AsyncRead for Wire {
         let result = Pin::new(&mut self.io).poll_read(context, buffer);
         if let (Poll::Ready(Ok(())), Some(inspector)) = (&result, &self.inspector) {
             let new = buffer.filled().get(before..).unwrap_or(&[]);
-            let fed = inspector.lock().unwrap_or_else(PoisonError::into_inner).feed(new);
+            let fed = inspector
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .feed(new);
             if fed.is_err() {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "chunk framing")));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "chunk framing",
+                )));
             }
         }
         result
@@ -238,7 +251,11 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(context, bytes)
     }
 

@@ -43,7 +43,11 @@ const METHODS: [Method; 7] = [
 impl Reader {
     /// Reads a request. On the way every header that only the gateway may set, in whatever
     /// spelling, is taken out of it: nothing later can believe one.
-    pub fn read(&self, request: &mut RequestHeader, scope: &RequestScope) -> Result<Facts, Malformed> {
+    pub fn read(
+        &self,
+        request: &mut RequestHeader,
+        scope: &RequestScope,
+    ) -> Result<Facts, Malformed> {
         let connection = &scope.connection;
         if scope.violation().is_some() {
             return Err(Malformed::Framing);
@@ -59,13 +63,21 @@ impl Reader {
         let site = self.sites.get(&host).ok_or(Malformed::Misdirected)?.clone();
         // A connection for one name must not carry another's requests: certificates, and later
         // client certificates, were judged by the name of the handshake.
-        if connection.server_name.as_ref().is_some_and(|name| *name != host) {
+        if connection
+            .server_name
+            .as_ref()
+            .is_some_and(|name| *name != host)
+        {
             return Err(Malformed::Misdirected);
         }
         let asks = asks(request, connection.http2)?;
         let foreign_origin = self.is_foreign(&site, &request.headers);
         let cookie = cookies::presented(
-            request.headers.get_all(COOKIE).iter().map(http::HeaderValue::as_bytes),
+            request
+                .headers
+                .get_all(COOKIE)
+                .iter()
+                .map(http::HeaderValue::as_bytes),
         );
         Ok(Facts {
             site,
@@ -114,7 +126,8 @@ impl Reader {
     /// The browser's address: the peer's, unless the peer is a proxy that the operator trusts.
     fn address(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, Malformed> {
         let peer = plain_address(peer);
-        let trusted = |address: &IpAddr| self.trusted_proxies.iter().any(|net| net.contains(address));
+        let trusted =
+            |address: &IpAddr| self.trusted_proxies.iter().any(|net| net.contains(address));
         if !trusted(&peer) {
             return Ok(peer);
         }
@@ -142,7 +155,10 @@ impl Reader {
             if request.uri.scheme_str() != Some("https") {
                 return Err(Malformed::Target);
             }
-            request.uri.path_and_query().map_or(&b""[..], |target| target.as_str().as_bytes())
+            request
+                .uri
+                .path_and_query()
+                .map_or(&b""[..], |target| target.as_str().as_bytes())
         } else {
             request.raw_path()
         };
@@ -156,9 +172,14 @@ impl Reader {
             (Some(_), Some(_)) => return Err(Malformed::Host),
         };
         if connection.http2 {
-            let authority = request.uri.authority().map(|name| Host::parse_authority(name.as_str().as_bytes()));
+            let authority = request
+                .uri
+                .authority()
+                .map(|name| Host::parse_authority(name.as_str().as_bytes()));
             let host = match (authority.transpose()?, header) {
-                (Some(authority), Some(header)) if authority != header => return Err(Malformed::Host),
+                (Some(authority), Some(header)) if authority != header => {
+                    return Err(Malformed::Host);
+                }
                 (Some(host), _) | (None, Some(host)) => host,
                 (None, None) => return Err(Malformed::Host),
             };
@@ -171,7 +192,11 @@ impl Reader {
         // Absolute-form (RFC 9112, 3.2.2): its authority must be the Host's, and it goes on in
         // origin-form.
         let (host, target) = Target::parse_absolute(raw)?;
-        if host != header { Err(Malformed::Host) } else { Ok((host, target)) }
+        if host != header {
+            Err(Malformed::Host)
+        } else {
+            Ok((host, target))
+        }
     }
 
     fn is_foreign(&self, site: &Site, headers: &HeaderMap) -> bool {
@@ -179,7 +204,10 @@ impl Reader {
             Site::Portal => &self.portal_origin,
             Site::Product(product) => &product.origin,
         };
-        headers.get_all(ORIGIN).iter().any(|origin| origin.as_bytes() != own.as_bytes())
+        headers
+            .get_all(ORIGIN)
+            .iter()
+            .any(|origin| origin.as_bytes() != own.as_bytes())
     }
 }
 
@@ -204,7 +232,9 @@ fn check_framing(headers: &HeaderMap, http2: bool) -> Result<(), Malformed> {
         let coding = coding.as_bytes();
         if !coding.eq_ignore_ascii_case(b"chunked") {
             let chunked_last = coding.to_ascii_lowercase().ends_with(b"chunked");
-            let only_known = coding.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+            let only_known = coding
+                .iter()
+                .all(|byte| byte.is_ascii_graphic() || *byte == b' ');
             return Err(if chunked_last && only_known && !coding.starts_with(b",") {
                 Malformed::TransferCoding
             } else {
@@ -243,7 +273,11 @@ fn asks(request: &RequestHeader, http2: bool) -> Result<Asks, Malformed> {
             .iter()
             .any(|accept| memchr::memmem::find(accept.as_bytes(), b"text/html").is_some()),
     };
-    Ok(if navigates { Asks::Navigation } else { Asks::Program })
+    Ok(if navigates {
+        Asks::Navigation
+    } else {
+        Asks::Program
+    })
 }
 
 /// Pingora turns `Upgrade: websocket` alone into a proper upgrade: both halves are wanted here
@@ -251,16 +285,23 @@ fn asks(request: &RequestHeader, http2: bool) -> Result<Asks, Malformed> {
 fn websocket(request: &RequestHeader, http2: bool) -> Result<Asks, Malformed> {
     let headers = &request.headers;
     let connection_says_so = headers.get_all(CONNECTION).iter().any(|line| {
-        line.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        line.as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
-    let bodiless = !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
+    let bodiless =
+        !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING);
     let proper = !http2
         && request.method == Method::GET
         && request.version == Version::HTTP_11
         && connection_says_so
         && bodiless
         && headers.get_all("sec-websocket-key").iter().count() == 1;
-    if proper { Ok(Asks::Upgrade) } else { Err(Malformed::Upgrade) }
+    if proper {
+        Ok(Asks::Upgrade)
+    } else {
+        Err(Malformed::Upgrade)
+    }
 }
 
 /// The product that a request is for, where it is for one.

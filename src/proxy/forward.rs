@@ -27,7 +27,12 @@ pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const PSEUDONYM: &str = "vestibule";
 
 /// Fields of a backend's answer that concern its connection alone (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [&str; 4] = ["keep-alive", "proxy-authenticate", "proxy-connection", "proxy-authentication-info"];
+const HOP_BY_HOP: [&str; 4] = [
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "proxy-authentication-info",
+];
 
 /// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
 /// names: a header set earlier could be named there by the client, and would be gone.
@@ -39,8 +44,12 @@ pub fn prepare(
     request_id: &RequestId,
     http2: bool,
 ) -> Result<()> {
-    let stale: Vec<HeaderName> =
-        upstream.headers.keys().filter(|name| managed.is_managed(name.as_str())).cloned().collect();
+    let stale: Vec<HeaderName> = upstream
+        .headers
+        .keys()
+        .filter(|name| managed.is_managed(name.as_str()))
+        .cloned()
+        .collect();
     for name in stale {
         upstream.remove_header(&name);
     }
@@ -53,15 +62,28 @@ pub fn prepare(
     let plain = address.to_string();
     // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
     let forwarded = match address {
-        IpAddr::V4(_) => format!("for={plain};proto=https;host=\"{}\"", permit.product().authority_text()),
-        IpAddr::V6(_) => format!("for=\"[{plain}]\";proto=https;host=\"{}\"", permit.product().authority_text()),
+        IpAddr::V4(_) => format!(
+            "for={plain};proto=https;host=\"{}\"",
+            permit.product().authority_text()
+        ),
+        IpAddr::V6(_) => format!(
+            "for=\"[{plain}]\";proto=https;host=\"{}\"",
+            permit.product().authority_text()
+        ),
     };
     upstream.insert_header(FORWARDED, forwarded)?;
     upstream.insert_header(X_FORWARDED_FOR, plain)?;
     upstream.insert_header(X_FORWARDED_PROTO, HTTPS)?;
     upstream.insert_header(X_FORWARDED_HOST, authority)?;
     upstream.insert_header(X_REQUEST_ID, request_id.header_value())?;
-    upstream.append_header(VIA, if http2 { "2.0 vestibule" } else { "1.1 vestibule" })?;
+    upstream.append_header(
+        VIA,
+        if http2 {
+            "2.0 vestibule"
+        } else {
+            "1.1 vestibule"
+        },
+    )?;
     for (name, value) in permit.headers().iter() {
         upstream.insert_header(name, value.clone())?;
     }
@@ -98,8 +120,13 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
     }
     let ours = |value: &HeaderValue| cookies::sets_our_cookie(value.as_bytes());
     if answer.headers.get_all(SET_COOKIE).iter().any(ours) {
-        let kept: Vec<HeaderValue> =
-            answer.headers.get_all(SET_COOKIE).iter().filter(|value| !ours(value)).cloned().collect();
+        let kept: Vec<HeaderValue> = answer
+            .headers
+            .get_all(SET_COOKIE)
+            .iter()
+            .filter(|value| !ours(value))
+            .cloned()
+            .collect();
         answer.remove_header(&SET_COOKIE);
         for value in kept {
             answer.append_header(SET_COOKIE, value)?;
@@ -108,7 +135,11 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
     if answer.status.is_informational() {
         return Ok(());
     }
-    let protocol = if answer.version == Version::HTTP_2 { "2.0" } else { "1.1" };
+    let protocol = if answer.version == Version::HTTP_2 {
+        "2.0"
+    } else {
+        "1.1"
+    };
     answer.append_header(VIA, format!("{protocol} {PSEUDONYM}"))?;
     answer.insert_header(X_REQUEST_ID, request_id.header_value())?;
     if !answer.headers.contains_key(STRICT_TRANSPORT_SECURITY) {

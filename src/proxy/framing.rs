@@ -51,17 +51,36 @@ struct Line {
 
 const NAME: usize = "transfer-encoding:".len();
 
-const NEW_LINE: Line = Line { start: [0; NAME], length: 0, last: 0 };
+const NEW_LINE: Line = Line {
+    start: [0; NAME],
+    length: 0,
+    last: 0,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chunk {
-    Size { value: u64, digits: u8, length: usize },
-    Extension { value: u64, length: usize },
-    SizeEnd { value: u64 },
-    Data { left: u64 },
+    Size {
+        value: u64,
+        digits: u8,
+        length: usize,
+    },
+    Extension {
+        value: u64,
+        length: usize,
+    },
+    SizeEnd {
+        value: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
-    Trailers { length: usize, line: usize, cr: bool },
+    Trailers {
+        length: usize,
+        line: usize,
+        cr: bool,
+    },
     Done,
 }
 
@@ -123,7 +142,10 @@ impl Inspector {
     fn note(&mut self, line: Line) {
         let named = |name: &str| {
             line.length >= name.len()
-                && line.start.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+                && line
+                    .start
+                    .get(..name.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
         };
         self.has_length |= named("content-length:");
         self.has_coding |= named("transfer-encoding:");
@@ -134,7 +156,11 @@ impl Inspector {
             self.violation = Some(Violation::LengthAndCoding);
         }
         self.state = if self.has_coding {
-            State::Chunk(Chunk::Size { value: 0, digits: 0, length: 0 })
+            State::Chunk(Chunk::Size {
+                value: 0,
+                digits: 0,
+                length: 0,
+            })
         } else {
             State::Opaque
         };
@@ -144,7 +170,11 @@ impl Inspector {
         if let Chunk::Data { left } = chunk {
             let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
             let left = left.saturating_sub(taken as u64);
-            self.state = State::Chunk(if left == 0 { Chunk::DataCr } else { Chunk::Data { left } });
+            self.state = State::Chunk(if left == 0 {
+                Chunk::DataCr
+            } else {
+                Chunk::Data { left }
+            });
             return Ok(bytes.get(taken..).unwrap_or(&[]));
         }
         let Some((&byte, rest)) = bytes.split_first() else {
@@ -179,41 +209,86 @@ impl Chunk {
     /// The state after one byte; `None` for what RFC 9112, 7.1 does not allow there.
     fn step(self, byte: u8) -> Option<Chunk> {
         match (self, byte) {
-            (Chunk::Size { value, digits, .. }, b'\r') if digits > 0 => Some(Chunk::SizeEnd { value }),
-            (Chunk::Size { value, digits, length }, b';') if digits > 0 => {
-                Some(Chunk::Extension { value, length })
+            (Chunk::Size { value, digits, .. }, b'\r') if digits > 0 => {
+                Some(Chunk::SizeEnd { value })
             }
+            (
+                Chunk::Size {
+                    value,
+                    digits,
+                    length,
+                },
+                b';',
+            ) if digits > 0 => Some(Chunk::Extension { value, length }),
             // Sixteen digits are more than 64 bits can overflow with.
-            (Chunk::Size { value, digits, length }, _) if digits < 15 => {
+            (
+                Chunk::Size {
+                    value,
+                    digits,
+                    length,
+                },
+                _,
+            ) if digits < 15 => {
                 let digit = char::from(byte).to_digit(16)?;
                 let value = value * 16 + u64::from(digit);
-                Some(Chunk::Size { value, digits: digits + 1, length: length + 1 })
+                Some(Chunk::Size {
+                    value,
+                    digits: digits + 1,
+                    length: length + 1,
+                })
             }
             (Chunk::Size { .. }, _) => None,
             (Chunk::Extension { value, .. }, b'\r') => Some(Chunk::SizeEnd { value }),
             (Chunk::Extension { .. }, b'\n' | 0) => None,
             (Chunk::Extension { value, length }, _) if length < LONGEST_CHUNK_LINE => {
-                Some(Chunk::Extension { value, length: length + 1 })
+                Some(Chunk::Extension {
+                    value,
+                    length: length + 1,
+                })
             }
             (Chunk::Extension { .. }, _) => None,
-            (Chunk::SizeEnd { value: 0 }, b'\n') => {
-                Some(Chunk::Trailers { length: 0, line: 0, cr: false })
-            }
+            (Chunk::SizeEnd { value: 0 }, b'\n') => Some(Chunk::Trailers {
+                length: 0,
+                line: 0,
+                cr: false,
+            }),
             (Chunk::SizeEnd { value }, b'\n') => Some(Chunk::Data { left: value }),
             (Chunk::SizeEnd { .. }, _) => None,
             (Chunk::DataCr, b'\r') => Some(Chunk::DataLf),
-            (Chunk::DataLf, b'\n') => Some(Chunk::Size { value: 0, digits: 0, length: 0 }),
+            (Chunk::DataLf, b'\n') => Some(Chunk::Size {
+                value: 0,
+                digits: 0,
+                length: 0,
+            }),
             (Chunk::DataCr | Chunk::DataLf, _) => None,
-            (Chunk::Trailers { cr: true, line: 0, .. }, b'\n') => Some(Chunk::Done),
-            (Chunk::Trailers { length, cr: true, .. }, b'\n') => {
-                Some(Chunk::Trailers { length, line: 0, cr: false })
-            }
+            (
+                Chunk::Trailers {
+                    cr: true, line: 0, ..
+                },
+                b'\n',
+            ) => Some(Chunk::Done),
+            (
+                Chunk::Trailers {
+                    length, cr: true, ..
+                },
+                b'\n',
+            ) => Some(Chunk::Trailers {
+                length,
+                line: 0,
+                cr: false,
+            }),
             (Chunk::Trailers { cr: true, .. }, _) | (Chunk::Trailers { .. }, b'\n') => None,
-            (Chunk::Trailers { length, line, .. }, b'\r') => {
-                Some(Chunk::Trailers { length, line, cr: true })
-            }
+            (Chunk::Trailers { length, line, .. }, b'\r') => Some(Chunk::Trailers {
+                length,
+                line,
+                cr: true,
+            }),
             (Chunk::Trailers { length, line, .. }, _) if length < LONGEST_TRAILERS => {
-                Some(Chunk::Trailers { length: length + 1, line: line + 1, cr: false })
+                Some(Chunk::Trailers {
+                    length: length + 1,
+                    line: line + 1,
+                    cr: false,
+                })
             }
             (Chunk::Trailers { .. }, _) => None,
             // What comes after is not this request's; pingora closes on it.
@@ -238,7 +313,8 @@ mod tests {
     }
 
     fn chunked(body: &str) -> Option<Violation> {
-        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
         let whole = inspect(&[request.as_bytes()]);
         // Whatever the packets were, the answer is the same.
         let bytes: Vec<&[u8]> = request.as_bytes().chunks(1).collect();
@@ -259,25 +335,46 @@ mod tests {
 
     #[test]
     fn both_lengths_are_seen_in_either_order_and_any_case() {
-        for (first, second) in [("Content-Length: 3", "transfer-ENCODING: chunked"), ("Transfer-Encoding:chunked", "content-length:3")] {
+        for (first, second) in [
+            ("Content-Length: 3", "transfer-ENCODING: chunked"),
+            ("Transfer-Encoding:chunked", "content-length:3"),
+        ] {
             let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{first}\r\n{second}\r\n\r\n");
-            assert_eq!(inspect(&[request.as_bytes()]), Some(Violation::LengthAndCoding));
+            assert_eq!(
+                inspect(&[request.as_bytes()]),
+                Some(Violation::LengthAndCoding)
+            );
         }
     }
 
     #[test]
     fn bare_line_feeds_are_seen() {
-        for request in ["GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"] {
-            assert_eq!(inspect(&[request.as_bytes()]), Some(Violation::BareLineFeed), "{request:?}");
+        for request in [
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        ] {
+            assert_eq!(
+                inspect(&[request.as_bytes()]),
+                Some(Violation::BareLineFeed),
+                "{request:?}"
+            );
         }
     }
 
     #[test]
     fn chunks_are_read_to_the_letter() {
-        for good in ["0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n0\r\nExpires: never\r\n\r\n"] {
+        for good in [
+            "0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "A;x=y\r\n0123456789\r\n0\r\nExpires: never\r\n\r\n",
+        ] {
             assert_eq!(chunked(good), None, "{good:?}");
         }
-        let long = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(LONGEST_CHUNK_LINE + 1));
+        let long = format!(
+            "5;{}\r\nhello\r\n0\r\n\r\n",
+            "x".repeat(LONGEST_CHUNK_LINE + 1)
+        );
         for bad in [
             "\r\nhello",
             "5\nhello\r\n0\r\n\r\n",

@@ -23,9 +23,9 @@ use super::{forward, service};
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
+use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
 use crate::gate::product::Product;
-use crate::gate::handover::Handover;
 use crate::gate::session::{Secret, Token};
 use crate::sessions::{Clock, Sessions};
 
@@ -84,7 +84,11 @@ impl ProxyHttp for Gateway {
 
     /// Deadlines come first: pingora carries an endless one over from every HTTP/1.1 request to
     /// the next head.
-    async fn early_request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+    ) -> Result<()> {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
             scope.head_is_read();
@@ -114,7 +118,10 @@ impl ProxyHttp for Gateway {
 
         let now = (self.clock)();
         let policies = self.policies.load();
-        let looked_up = self.sessions.look_up(&facts.cookie, &facts.site, &policies, now).await;
+        let looked_up = self
+            .sessions
+            .look_up(&facts.cookie, &facts.site, &policies, now)
+            .await;
         let decision = decide(&facts, &looked_up.known, &policies, now);
         let asked = Asked::of(&facts);
         passage.record.decided(facts, &decision);
@@ -127,21 +134,30 @@ impl ProxyHttp for Gateway {
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
                     self.sessions.stamp(person, permit.product(), now).await;
                 }
-                self.let_through(session, passage, permit, asked.upgrade).await
+                self.let_through(session, passage, permit, asked.upgrade)
+                    .await
             }
             Decision::Portal(visitor) => {
-                self.serve(session, passage, &self.portal, asked, visitor).await
+                self.serve(session, passage, &self.portal, asked, visitor)
+                    .await
             }
-            Decision::Own(visitor) => self.serve(session, passage, &self.own, asked, visitor).await,
-            Decision::SignIn(sign_in) => self.ask_to_sign_in(session, passage, &asked, sign_in).await,
+            Decision::Own(visitor) => {
+                self.serve(session, passage, &self.own, asked, visitor)
+                    .await
+            }
+            Decision::SignIn(sign_in) => {
+                self.ask_to_sign_in(session, passage, &asked, sign_in).await
+            }
             Decision::Deny(denial) => {
                 let name = asked.product_name();
                 let problem = self.teller(&passage.record).denied(&denial, name);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
+                self.answer(session, passage, Answer::problem(&problem, passage.manner))
+                    .await
             }
             Decision::Unavailable(absence) => {
                 let problem = self.teller(&passage.record).unavailable(absence);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner)).await
+                self.answer(session, passage, Answer::problem(&problem, passage.manner))
+                    .await
             }
         }
     }
@@ -157,14 +173,24 @@ impl ProxyHttp for Gateway {
             passage.record.bytes_in += chunk.len() as u64;
         }
         // A length that is announced was judged before; this is for those that are not.
-        if passage.body_limit.is_some_and(|limit| passage.record.bytes_in > limit) {
-            return Error::e_explain(ErrorType::HTTPStatus(413), "the body is larger than allowed");
+        if passage
+            .body_limit
+            .is_some_and(|limit| passage.record.bytes_in > limit)
+        {
+            return Error::e_explain(
+                ErrorType::HTTPStatus(413),
+                "the body is larger than allowed",
+            );
         }
         Ok(())
     }
 
     /// Runs again for each try.
-    async fn upstream_peer(&self, session: &mut Session, passage: &mut Passage) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+    ) -> Result<Box<HttpPeer>> {
         let chosen = passage
             .permit
             .as_ref()
@@ -205,7 +231,10 @@ impl ProxyHttp for Gateway {
         let Some(permit) = &passage.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        let http2 = passage.scope.as_ref().is_some_and(|scope| scope.connection.http2);
+        let http2 = passage
+            .scope
+            .as_ref()
+            .is_some_and(|scope| scope.connection.http2);
         forward::prepare(
             upstream,
             permit,
@@ -222,7 +251,9 @@ impl ProxyHttp for Gateway {
         answer: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
-        if !answer.status.is_informational() || answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        if !answer.status.is_informational()
+            || answer.status == http::StatusCode::SWITCHING_PROTOCOLS
+        {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
         }
@@ -240,11 +271,21 @@ impl ProxyHttp for Gateway {
         Ok(None)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, passage: &mut Passage) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        passage: &mut Passage,
+    ) -> FailToProxy {
         let status = failure_status(error);
-        let begun = session.response_written().is_some_and(|head| !head.status.is_informational());
+        let begun = session
+            .response_written()
+            .is_some_and(|head| !head.status.is_informational());
         if status == 0 || begun {
-            return FailToProxy { error_code: status, can_reuse_downstream: false };
+            return FailToProxy {
+                error_code: status,
+                can_reuse_downstream: false,
+            };
         }
         let product = passage.permit.as_ref().map(Permit::product);
         tracing::warn!(
@@ -266,7 +307,10 @@ impl ProxyHttp for Gateway {
         if let Err(error) = self.answer(session, passage, answer).await {
             tracing::debug!(%error, "the refusal could not be sent");
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
     }
 
     /// [`Self::fail_to_proxy`] has said it, with the request's id.
@@ -283,7 +327,10 @@ struct Asked {
 
 impl Asked {
     fn of(facts: &Facts) -> Asked {
-        Asked { upgrade: facts.asks == Asks::Upgrade, facts: Arc::new(facts.clone()) }
+        Asked {
+            upgrade: facts.asks == Asks::Upgrade,
+            facts: Arc::new(facts.clone()),
+        }
     }
 
     fn product(&self) -> Option<&Arc<Product>> {
@@ -291,16 +338,25 @@ impl Asked {
     }
 
     fn product_name(&self) -> &str {
-        self.product().map_or("this application", |product| product.name.as_str())
+        self.product()
+            .map_or("this application", |product| product.name.as_str())
     }
 }
 
 impl Gateway {
     fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
-        Teller { site: &self.title, request_id: &record.request_id }
+        Teller {
+            site: &self.title,
+            request_id: &record.request_id,
+        }
     }
 
-    async fn answer(&self, session: &mut Session, passage: &mut Passage, answer: Answer) -> Result<bool> {
+    async fn answer(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        answer: Answer,
+    ) -> Result<bool> {
         passage.record.status = answer.status;
         answer.write(session, &passage.record.request_id).await?;
         Ok(true)
@@ -319,10 +375,15 @@ impl Gateway {
             .headers
             .get(ACCEPT)
             .is_some_and(|accept| memchr::memmem::find(accept.as_bytes(), b"text/html").is_some());
-        let manner = if reads_html { Manner::Page } else { Manner::Json };
+        let manner = if reads_html {
+            Manner::Page
+        } else {
+            Manner::Json
+        };
         // Whoever sent it may see the next request elsewhere than we do: nothing more is read.
         session.set_keepalive(None);
-        self.answer(session, passage, Answer::problem(&problem, manner)).await
+        self.answer(session, passage, Answer::problem(&problem, manner))
+            .await
     }
 
     async fn let_through(
@@ -332,7 +393,11 @@ impl Gateway {
         permit: Permit,
         upgrade: bool,
     ) -> Result<bool> {
-        let limit = self.body_limits.get(permit.product().index).copied().flatten();
+        let limit = self
+            .body_limits
+            .get(permit.product().index)
+            .copied()
+            .flatten();
         let announced = session
             .req_header()
             .headers
@@ -341,7 +406,9 @@ impl Gateway {
         if let (Some(limit), Some(announced)) = (limit, announced)
             && announced > limit
         {
-            return self.refuse_malformed(session, passage, Malformed::BodyTooLarge).await;
+            return self
+                .refuse_malformed(session, passage, Malformed::BodyTooLarge)
+                .await;
         }
         if upgrade {
             session.downstream_session.set_read_timeout(None);
@@ -362,7 +429,9 @@ impl Gateway {
         let mut extensions = http::Extensions::new();
         extensions.insert(asked.facts);
         extensions.insert(visitor.known);
-        extensions.insert(crate::pages::RequestId(passage.record.request_id.as_str().to_owned()));
+        extensions.insert(crate::pages::RequestId(
+            passage.record.request_id.as_str().to_owned(),
+        ));
         let request_id = passage.record.request_id;
         let status = service::answer(session, router.clone(), extensions, |head| {
             head.insert_header(forward::X_REQUEST_ID, request_id.header_value())?;
@@ -432,9 +501,12 @@ fn manner(facts: &Facts) -> Manner {
 
 fn waits_for_events(session: &Session) -> bool {
     session.is_upgrade_req()
-        || session.req_header().headers.get_all(ACCEPT).iter().any(|accept| {
-            memchr::memmem::find(accept.as_bytes(), b"text/event-stream").is_some()
-        })
+        || session
+            .req_header()
+            .headers
+            .get_all(ACCEPT)
+            .iter()
+            .any(|accept| memchr::memmem::find(accept.as_bytes(), b"text/event-stream").is_some())
 }
 
 /// The status that tells best whose fault it was; 0 when nobody is there to be told.

@@ -56,13 +56,19 @@ impl Crowd {
 
     /// A place for a connection from `address`; `None` when it has too many already.
     fn admit(self: &Arc<Crowd>, address: IpAddr) -> Option<Place> {
-        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
         if self.most_by_address > 0 && *count >= self.most_by_address {
             return None;
         }
         *count += 1;
-        Some(Place { crowd: Arc::clone(self), address })
+        Some(Place {
+            crowd: Arc::clone(self),
+            address,
+        })
     }
 }
 
@@ -73,7 +79,11 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.crowd.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .crowd
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -116,7 +126,9 @@ where
         }
     }
     drop(listener);
-    let drained = timeout(door.limits.drain, async { while open.join_next().await.is_some() {} });
+    let drained = timeout(door.limits.drain, async {
+        while open.join_next().await.is_some() {}
+    });
     if drained.await.is_err() {
         tracing::warn!(connections = open.len(), "cut after the drain deadline");
     }
@@ -126,19 +138,29 @@ type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
     // Take the place first: who finds none waits in the kernel's queue, not in our memory.
-    let permit = Arc::clone(&crowd.places).acquire_owned().await.map_err(io::Error::other)?;
+    let permit = Arc::clone(&crowd.places)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, permit))
 }
 
-async fn converse<A>(stream: TcpStream, peer: SocketAddr, door: Door<A>, shutdown: watch::Receiver<bool>)
-where
+async fn converse<A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Door<A>,
+    shutdown: watch::Receiver<bool>,
+) where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let _ = stream.set_nodelay(true);
     let handshake = async {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let server_name = start.client_hello().server_name().and_then(|name| Host::parse(name).ok());
+        let server_name = start
+            .client_hello()
+            .server_name()
+            .and_then(|name| Host::parse(name).ok());
         let stream = start.into_stream(Arc::clone(&door.tls)).await?;
         Ok::<_, io::Error>((stream, server_name))
     };
@@ -154,8 +176,15 @@ where
         }
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let facts = ConnectionFacts { peer, server_name, http2 };
-    let deadlines = Deadlines { first_head: door.limits.head, next_head: door.limits.idle };
+    let facts = ConnectionFacts {
+        peer,
+        server_name,
+        http2,
+    };
+    let deadlines = Deadlines {
+        first_head: door.limits.head,
+        next_head: door.limits.idle,
+    };
     let connection = Arc::new(Connection::new(door.proxy, facts, deadlines));
     let wire = connection.wire(stream);
     connection.process_new(Box::new(wire), &shutdown).await;

@@ -78,7 +78,11 @@ enum Read {
     NotYet,
     Facts(Box<Facts>),
     /// As it was sent, for the log only.
-    Refused { method: Method, host: Vec<u8>, path: Vec<u8> },
+    Refused {
+        method: Method,
+        host: Vec<u8>,
+        path: Vec<u8>,
+    },
 }
 
 impl Record {
@@ -115,7 +119,10 @@ impl Record {
         let query = memchr::memchr(b'?', path).unwrap_or(path.len());
         self.read = Read::Refused {
             method: request.method.clone(),
-            host: request.headers.get(HOST).map_or(Vec::new(), |host| host.as_bytes().to_vec()),
+            host: request
+                .headers
+                .get(HOST)
+                .map_or(Vec::new(), |host| host.as_bytes().to_vec()),
             path: path.get(..query).unwrap_or(&[]).to_vec(),
         };
     }
@@ -126,12 +133,15 @@ impl Record {
             Decision::Forward(permit) => self.session = permit.session().cloned(),
             Decision::Deny(denial) => self.rule.clone_from(&denial.rule),
             Decision::Portal(visitor) | Decision::Own(visitor) => {
-                self.session = crate::gate::decide::found(&visitor.known).map(|found| Arc::clone(&found.session));
+                self.session = crate::gate::decide::found(&visitor.known)
+                    .map(|found| Arc::clone(&found.session));
             }
             Decision::SignIn(_) | Decision::Unavailable(_) => {}
         }
         let (decision, reason) = self.decision;
-        self.books.metrics.decision(place(&facts.site), decision, reason);
+        self.books
+            .metrics
+            .decision(place(&facts.site), decision, reason);
         self.read = Read::Facts(Box::new(facts));
     }
 
@@ -203,7 +213,11 @@ impl Drop for Record {
             person: session.map(|session| session.person.id.as_str()),
             session: session.map(|session| session.id),
             company: session.map(|session| session.company.as_str()),
-            protocol: if connection.http2 { "HTTP/2" } else { "HTTP/1.1" },
+            protocol: if connection.http2 {
+                "HTTP/2"
+            } else {
+                "HTTP/1.1"
+            },
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
         });
     }

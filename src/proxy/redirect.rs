@@ -58,13 +58,21 @@ async fn converse(stream: TcpStream, origins: Arc<HostTable<String>>) {
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(WHOLE).max_buf_size(HEAD_BYTES).keep_alive(false);
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(WHOLE)
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(false);
+    let _ = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn answer<B>(request: &Request<B>, origins: &HostTable<String>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::new()));
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     match location(request, origins) {
         Ok(location) => {
             *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
@@ -75,7 +83,10 @@ fn answer<B>(request: &Request<B>, origins: &HostTable<String>) -> Response<Full
     response
 }
 
-fn location<B>(request: &Request<B>, origins: &HostTable<String>) -> Result<HeaderValue, StatusCode> {
+fn location<B>(
+    request: &Request<B>,
+    origins: &HostTable<String>,
+) -> Result<HeaderValue, StatusCode> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return Err(StatusCode::FORBIDDEN);
     }
@@ -83,7 +94,11 @@ fn location<B>(request: &Request<B>, origins: &HostTable<String>) -> Result<Head
     let host = Host::parse_authority(host.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
     // Only to hosts that are ours: a redirect to whatever the client names helps phishing.
     let origin = origins.get(&host).ok_or(StatusCode::MISDIRECTED_REQUEST)?;
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
     let target = Target::parse(target.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
-    HeaderValue::from_str(&format!("{origin}{}", target.forwarded())).map_err(|_| StatusCode::BAD_REQUEST)
+    HeaderValue::from_str(&format!("{origin}{}", target.forwarded()))
+        .map_err(|_| StatusCode::BAD_REQUEST)
 }

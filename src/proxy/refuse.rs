@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
-    RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method};
 use pingora::Result;
@@ -62,7 +62,10 @@ impl Answer {
         let location = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
         let mut answer = Answer {
             status: 302,
-            headers: vec![(LOCATION, location), (CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+            headers: vec![
+                (LOCATION, location),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ],
             body: Bytes::new(),
         };
         if let Some(cookie) = cookie {
@@ -85,7 +88,9 @@ impl Answer {
         head.insert_header(X_REQUEST_ID, request_id.header_value())?;
         head.insert_header("strict-transport-security", HSTS)?;
         let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
-        session.write_response_header(Box::new(head), bodiless).await?;
+        session
+            .write_response_header(Box::new(head), bodiless)
+            .await?;
         if !bodiless {
             session.write_response_body(Some(self.body), true).await?;
         }
@@ -143,7 +148,8 @@ impl Teller<'_> {
                 "Open the page again from its own address.",
             ),
         };
-        self.problem(403, denial.reason.as_str()).saying("Access denied", what, remedy)
+        self.problem(403, denial.reason.as_str())
+            .saying("Access denied", what, remedy)
     }
 
     pub fn unavailable(self, absence: Absence) -> Problem {
@@ -185,7 +191,10 @@ impl Teller<'_> {
 /// The headers of a page that stands alone: its style is inside, and nothing else is allowed.
 fn page_headers() -> [(http::HeaderName, HeaderValue); 3] {
     [
-        (CONTENT_SECURITY_POLICY, HeaderValue::from_static(crate::pages::problem_policy())),
+        (
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(crate::pages::problem_policy()),
+        ),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ]

@@ -27,7 +27,10 @@ pub async fn answer(
     }
     let (chunks, body) = mpsc::channel::<Result<Bytes, std::io::Error>>(1);
     let request = request(session, extensions, expects_body.then_some(body))?;
-    let mut upload = Upload { chunks: expects_body.then_some(chunks), waiting: None };
+    let mut upload = Upload {
+        chunks: expects_body.then_some(chunks),
+        waiting: None,
+    };
 
     let mut handler = std::pin::pin!(service.oneshot(request));
     let response = loop {
@@ -57,7 +60,9 @@ pub async fn answer(
         }
     }
     decorate(&mut header)?;
-    session.write_response_header(Box::new(header), bodiless).await?;
+    session
+        .write_response_header(Box::new(header), bodiless)
+        .await?;
     if bodiless {
         return Ok(status);
     }
@@ -91,8 +96,13 @@ fn request(
     };
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    *request.uri_mut() = target.parse().or_err(ErrorType::InvalidHTTPHeader, "target")?;
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or("/", |target| target.as_str());
+    *request.uri_mut() = target
+        .parse()
+        .or_err(ErrorType::InvalidHTTPHeader, "target")?;
     for (name, value) in &head.headers {
         if ![CONNECTION, TRANSFER_ENCODING, UPGRADE, EXPECT].contains(name) {
             request.headers_mut().append(name.clone(), value.clone());
@@ -141,6 +151,10 @@ impl Upload {
             return Ok(());
         }
         let done = session.downstream_session.is_body_done();
-        session.downstream_session.read_body_or_idle(done).await.map(|_| ())
+        session
+            .downstream_session
+            .read_body_or_idle(done)
+            .await
+            .map(|_| ())
     }
 }

@@ -42,7 +42,11 @@ impl Upstream {
     /// Resolves the addresses once and reads the certificates. `group` keeps this product's pooled
     /// connections apart from others', whose trust may differ (pingora's pool key does not contain
     /// the authorities).
-    pub async fn new(group: u64, backend: &Backend, websockets: bool) -> Result<Upstream, UpstreamError> {
+    pub async fn new(
+        group: u64,
+        backend: &Backend,
+        websockets: bool,
+    ) -> Result<Upstream, UpstreamError> {
         let mut peers = Vec::with_capacity(backend.addresses.len());
         for address in &backend.addresses {
             let socket = resolve(address).await?;
@@ -50,14 +54,20 @@ impl Upstream {
         }
         let sockets: Vec<SocketAddr> = peers.iter().map(|(socket, _)| *socket).collect();
         let mut balancer = LoadBalancer::try_from_iter(sockets.as_slice()).map_err(|source| {
-            UpstreamError::Resolve { address: format!("{sockets:?}"), source }
+            UpstreamError::Resolve {
+                address: format!("{sockets:?}"),
+                source,
+            }
         })?;
         if let Some((_, template)) = peers.first() {
             balancer.set_health_check(health_check(&backend.health, template)?);
         }
         balancer.health_check_frequency = Some(backend.health.interval);
         balancer.parallel_health_check = true;
-        Ok(Upstream { balancer: Arc::new(balancer), peers })
+        Ok(Upstream {
+            balancer: Arc::new(balancer),
+            peers,
+        })
     }
 
     /// Checks the backends' health until `shutdown`.
@@ -77,7 +87,10 @@ impl Upstream {
         let chosen = self
             .balancer
             .select_with(b"", most, |backend, healthy| healthy && untried(backend))
-            .or_else(|| self.balancer.select_with(b"", most, |backend, _| untried(backend)))?;
+            .or_else(|| {
+                self.balancer
+                    .select_with(b"", most, |backend, _| untried(backend))
+            })?;
         let socket = address(&chosen)?;
         let (_, peer) = self.peers.iter().find(|(known, _)| *known == socket)?;
         Some(peer.clone())
@@ -85,12 +98,19 @@ impl Upstream {
 
     pub fn healthy(&self) -> usize {
         let backends = self.balancer.backends();
-        backends.get_backend().iter().filter(|backend| backends.ready(backend)).count()
+        backends
+            .get_backend()
+            .iter()
+            .filter(|backend| backends.ready(backend))
+            .count()
     }
 }
 
 async fn resolve(address: &BackendAddress) -> Result<SocketAddr, UpstreamError> {
-    let fail = |source| UpstreamError::Resolve { address: address.host.clone(), source };
+    let fail = |source| UpstreamError::Resolve {
+        address: address.host.clone(),
+        source,
+    };
     tokio::net::lookup_host((address.host.as_str(), address.port))
         .await
         .map_err(fail)?
@@ -106,8 +126,16 @@ fn peer(
     websockets: bool,
 ) -> Result<HttpPeer, UpstreamError> {
     // For an address that is an IP the name to verify is that IP: an empty one would be refused.
-    let name = backend.tls.server_name.clone().unwrap_or_else(|| address.host.clone());
-    let mut peer = HttpPeer::new(socket, address.tls, if address.tls { name } else { String::new() });
+    let name = backend
+        .tls
+        .server_name
+        .clone()
+        .unwrap_or_else(|| address.host.clone());
+    let mut peer = HttpPeer::new(
+        socket,
+        address.tls,
+        if address.tls { name } else { String::new() },
+    );
     peer.group_key = group;
     let options = &mut peer.options;
     options.connection_timeout = Some(backend.timeouts.connect);
@@ -136,7 +164,10 @@ fn peer(
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, UpstreamError> {
-    let fail = |reason: String| UpstreamError::File { path: path.to_owned(), reason };
+    let fail = |reason: String| UpstreamError::File {
+        path: path.to_owned(),
+        reason,
+    };
     let pem = fs::read(path).map_err(|error| fail(error.to_string()))?;
     let certificates: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(&pem)
         .map(|certificate| certificate.map(|der| der.to_vec()))
@@ -157,7 +188,10 @@ fn client_certificate(files: &CertificateFiles) -> Result<CertKey, UpstreamError
         path: files.key.clone(),
         reason: error.to_string(),
     })?;
-    Ok(CertKey::new(read_certificates(&files.certificate)?, key.secret_der().to_vec()))
+    Ok(CertKey::new(
+        read_certificates(&files.certificate)?,
+        key.secret_der().to_vec(),
+    ))
 }
 
 fn health_check(
@@ -171,7 +205,11 @@ fn health_check(
         check.peer_template.options.connection_timeout = Some(health.timeout);
         return Ok(check);
     };
-    let host = if template.sni.is_empty() { "localhost" } else { &template.sni };
+    let host = if template.sni.is_empty() {
+        "localhost"
+    } else {
+        &template.sni
+    };
     let mut check = HttpHealthCheck::new(host, template.is_tls());
     check.consecutive_success = health.healthy_after;
     check.consecutive_failure = health.unhealthy_after;
@@ -182,15 +220,21 @@ fn health_check(
     options.total_connection_timeout = Some(health.timeout);
     options.read_timeout = Some(health.timeout);
     options.idle_timeout = Some(health.interval.saturating_add(Duration::from_secs(1)));
-    check.req.set_raw_path(path.as_bytes()).map_err(|error| UpstreamError::File {
-        path: PathBuf::from(path),
-        reason: format!("is no path to check: {error}"),
-    })?;
+    check
+        .req
+        .set_raw_path(path.as_bytes())
+        .map_err(|error| UpstreamError::File {
+            path: PathBuf::from(path),
+            reason: format!("is no path to check: {error}"),
+        })?;
     check.validator = Some(Box::new(|answer| {
         if answer.status.is_success() || answer.status.is_redirection() {
             return Ok(());
         }
-        pingora::Error::e_explain(pingora::CustomCode("health", answer.status.as_u16()), "unhealthy answer")
+        pingora::Error::e_explain(
+            pingora::CustomCode("health", answer.status.as_u16()),
+            "unhealthy answer",
+        )
     }));
     Ok(Box::new(check))
 }

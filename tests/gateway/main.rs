@@ -1,7 +1,12 @@
 //! The whole gateway over real TLS sockets.
 
 // A failed expectation is how a test reports, in what it is built from too.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "../support/backend.rs"]
 mod backend;

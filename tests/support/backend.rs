@@ -57,7 +57,12 @@ impl Backend {
     }
 
     pub fn last(&self) -> Seen {
-        self.seen.lock().unwrap().last().expect("the backend was never asked").clone()
+        self.seen
+            .lock()
+            .unwrap()
+            .last()
+            .expect("the backend was never asked")
+            .clone()
     }
 
     pub fn stop(self) {
@@ -73,21 +78,46 @@ impl Drop for Backend {
 
 type Memory = State<Arc<Mutex<Vec<Seen>>>>;
 
-async fn echo(State(seen): Memory, method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+async fn echo(
+    State(seen): Memory,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let mut stream = body.into_data_stream();
     let mut body_bytes = 0;
     while let Some(Ok(chunk)) = stream.next().await {
         body_bytes += chunk.len();
     }
-    let user = headers.get("x-forwarded-user").map_or("nobody", |user| user.to_str().unwrap()).to_owned();
+    let user = headers
+        .get("x-forwarded-user")
+        .map_or("nobody", |user| user.to_str().unwrap())
+        .to_owned();
     let target = uri.to_string();
-    seen.lock().unwrap().push(Seen { method, target: target.clone(), headers, body_bytes });
-    let page = format!("<!doctype html><title>backend</title><p>{user} at {target}, {body_bytes} bytes");
+    seen.lock().unwrap().push(Seen {
+        method,
+        target: target.clone(),
+        headers,
+        body_bytes,
+    });
+    let page =
+        format!("<!doctype html><title>backend</title><p>{user} at {target}, {body_bytes} bytes");
     ([("content-type", "text/html; charset=utf-8")], page).into_response()
 }
 
-async fn websocket(State(seen): Memory, uri: Uri, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
-    let noted = Seen { method: Method::GET, target: uri.to_string(), headers, body_bytes: 0 };
+async fn websocket(
+    State(seen): Memory,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let noted = Seen {
+        method: Method::GET,
+        target: uri.to_string(),
+        headers,
+        body_bytes: 0,
+    };
     seen.lock().unwrap().push(noted);
     upgrade.on_upgrade(|mut socket| async move {
         while let Some(Ok(message)) = socket.recv().await {
@@ -104,5 +134,9 @@ async fn websocket(State(seen): Memory, uri: Uri, headers: HeaderMap, upgrade: W
 async fn events() -> Response {
     let stream = futures_util::stream::once(async { Ok::<_, std::io::Error>("data: first\n\n") })
         .chain(futures_util::stream::pending());
-    ([("content-type", "text/event-stream")], Body::from_stream(stream)).into_response()
+    (
+        [("content-type", "text/event-stream")],
+        Body::from_stream(stream),
+    )
+        .into_response()
 }

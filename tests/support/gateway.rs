@@ -31,7 +31,8 @@ impl TestClock {
     }
 
     pub fn pass(&self, span: Duration) {
-        self.0.fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+        self.0
+            .fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 
@@ -81,7 +82,9 @@ impl Setup {
             listen: String::new(),
             policies: vec![(
                 String::from("default.toml"),
-                String::from("name = \"Default\"\n[mfa]\nmode = \"company\"\nmethods = [\"totp\"]\n"),
+                String::from(
+                    "name = \"Default\"\n[mfa]\nmode = \"company\"\nmethods = [\"totp\"]\n",
+                ),
             )],
             people: people(),
             folder: None,
@@ -103,10 +106,18 @@ impl Setup {
 pub fn people() -> String {
     let mut lines = String::new();
     for (id, name) in [("acme-rehab", "Acme Rehab"), ("northside", "Northside")] {
-        lines += &format!("{}\n", serde_json::json!({"kind": "company", "id": id, "name": name}));
+        lines += &format!(
+            "{}\n",
+            serde_json::json!({"kind": "company", "id": id, "name": name})
+        );
     }
     for (id, company, roles, grants) in [
-        ("kim", "acme-rehab", vec!["company_admin", "user_manager"], vec!["analytics"]),
+        (
+            "kim",
+            "acme-rehab",
+            vec!["company_admin", "user_manager"],
+            vec!["analytics"],
+        ),
         ("sam", "acme-rehab", vec!["therapist"], vec![]),
         ("lee", "northside", vec!["therapist"], vec![]),
     ] {
@@ -115,9 +126,17 @@ pub fn people() -> String {
             serde_json::json!({"kind": "person", "id": id, "company": company, "name": format!("{id} Doe"),
                 "email": format!("{id}@clinic.example"), "roles": roles, "grants": grants})
         );
-        let accounts: &[&str] = if id == "sam" { &["emr"] } else { &["emr", "billing"] };
+        let accounts: &[&str] = if id == "sam" {
+            &["emr"]
+        } else {
+            &["emr", "billing"]
+        };
         for product in accounts {
-            let login = if *product == "emr" { id.to_owned() } else { format!("{id}-{product}") };
+            let login = if *product == "emr" {
+                id.to_owned()
+            } else {
+                format!("{id}-{product}")
+            };
             lines += &format!(
                 "{}\n",
                 serde_json::json!({"kind": "account", "product": product, "login": login, "person": id,
@@ -144,12 +163,18 @@ pub struct Gateway {
 impl Gateway {
     pub async fn start(setup: Setup) -> Gateway {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let folder = setup.folder.clone().unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        let https = TcpListener::bind(("127.0.0.1", setup.port.unwrap_or(0))).await.unwrap();
+        let folder = setup
+            .folder
+            .clone()
+            .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        let https = TcpListener::bind(("127.0.0.1", setup.port.unwrap_or(0)))
+            .await
+            .unwrap();
         let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = https.local_addr().unwrap();
-        let (http_address, admin_address) = (http.local_addr().unwrap(), admin.local_addr().unwrap());
+        let (http_address, admin_address) =
+            (http.local_addr().unwrap(), admin.local_addr().unwrap());
 
         let policies = folder.path().join("policies");
         std::fs::create_dir_all(&policies).unwrap();
@@ -167,16 +192,32 @@ impl Gateway {
             clock: Arc::new(move || told.now()),
             random: Arc::new(|bytes| aws_lc_rs::rand::fill(bytes).unwrap()),
         };
-        let sockets = Sockets { https: vec![https], http: vec![http], admin: Some(admin) };
+        let sockets = Sockets {
+            https: vec![https],
+            http: vec![http],
+            admin: Some(admin),
+        };
         let running = app::start(settings, world, sockets).await.unwrap();
         if !setup.people.is_empty() {
             running
                 .directory
-                .import(&running.hasher, setup.people.as_bytes(), &products, clock.now())
+                .import(
+                    &running.hasher,
+                    setup.people.as_bytes(),
+                    &products,
+                    clock.now(),
+                )
                 .await
                 .unwrap();
         }
-        Gateway { clock, address, http: http_address, admin: admin_address, folder, running }
+        Gateway {
+            clock,
+            address,
+            http: http_address,
+            admin: admin_address,
+            folder,
+            running,
+        }
     }
 
     pub fn url(&self, product: &str) -> String {
@@ -189,7 +230,12 @@ impl Gateway {
 
     /// The access log so far; the gateway writes it in batches.
     pub async fn metrics(&self) -> String {
-        reqwest::get(format!("http://{}/metrics", self.admin)).await.unwrap().text().await.unwrap()
+        reqwest::get(format!("http://{}/metrics", self.admin))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 
     pub async fn stop(self) {
@@ -199,7 +245,11 @@ impl Gateway {
 
 fn text(setup: &Setup, port: u16) -> String {
     let list = |backends: &[String]| {
-        backends.iter().map(|b| format!("\"{b}\"")).collect::<Vec<_>>().join(", ")
+        backends
+            .iter()
+            .map(|b| format!("\"{b}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     format!(
         r#"

@@ -29,7 +29,9 @@ pub struct Answer {
 
 impl Answer {
     pub fn location(&self) -> &str {
-        self.headers.get(LOCATION).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(LOCATION)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -42,7 +44,13 @@ impl Answer {
         let tag = &self.body[self.body[..at].rfind('<')?..];
         let tag = &tag[..tag.find('>')?];
         let value = tag.split("value=\"").nth(1)?;
-        Some(value.split('"').next()?.replace("&#38;", "&").replace("&amp;", "&"))
+        Some(
+            value
+                .split('"')
+                .next()?
+                .replace("&#38;", "&")
+                .replace("&amp;", "&"),
+        )
     }
 }
 
@@ -61,12 +69,19 @@ pub fn client(gateway: SocketAddr) -> Client {
 
 impl Visitor {
     pub fn new(gateway: &Gateway) -> Visitor {
-        Visitor { client: client(gateway.address), cookies: HashMap::new(), port: gateway.address.port() }
+        Visitor {
+            client: client(gateway.address),
+            cookies: HashMap::new(),
+            port: gateway.address.port(),
+        }
     }
 
     /// The same browser at another node of the same site.
     pub fn at(&self, gateway: &Gateway) -> Visitor {
-        Visitor { client: client(gateway.address), ..self.clone() }
+        Visitor {
+            client: client(gateway.address),
+            ..self.clone()
+        }
     }
 
     pub fn client(&self) -> &Client {
@@ -74,7 +89,10 @@ impl Visitor {
     }
 
     pub fn cookie(&self, host: &str) -> Option<&str> {
-        self.cookies.get(host)?.get("__Host-vestibule").map(String::as_str)
+        self.cookies
+            .get(host)?
+            .get("__Host-vestibule")
+            .map(String::as_str)
     }
 
     pub fn set_cookie(&mut self, host: &str, value: &str) {
@@ -85,12 +103,17 @@ impl Visitor {
     /// Takes over the cookies that another tab got.
     pub fn share(&mut self, other: &Visitor) {
         for (host, jar) in &other.cookies {
-            self.cookies.entry(host.clone()).or_default().extend(jar.clone());
+            self.cookies
+                .entry(host.clone())
+                .or_default()
+                .extend(jar.clone());
         }
     }
 
     pub fn url(&self, host: &str, path: &str) -> Url {
-        format!("https://{host}.test:{}{path}", self.port).parse().unwrap()
+        format!("https://{host}.test:{}{path}", self.port)
+            .parse()
+            .unwrap()
     }
 
     /// One request, no redirect followed. `extra` headers come last.
@@ -104,7 +127,10 @@ impl Visitor {
         let host = url.host_str().unwrap().to_owned();
         let mut request = self.client.request(method.clone(), url.clone());
         if let Some(jar) = self.cookies.get(&host) {
-            let line: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let line: Vec<String> = jar
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             if !line.is_empty() {
                 request = request.header(COOKIE, line.join("; "));
             }
@@ -120,7 +146,12 @@ impl Visitor {
         for cookie in headers.get_all(SET_COOKIE) {
             self.keep(&host, cookie.to_str().unwrap());
         }
-        Answer { status, url, headers, body: answer.text().await.unwrap_or_default() }
+        Answer {
+            status,
+            url,
+            headers,
+            body: answer.text().await.unwrap_or_default(),
+        }
     }
 
     fn keep(&mut self, host: &str, line: &str) {
@@ -128,7 +159,10 @@ impl Visitor {
         let (name, value) = pair.split_once('=').unwrap();
         if name.starts_with("__Host-") {
             for attribute in ["Secure", "HttpOnly", "Path=/", "SameSite=Lax"] {
-                assert!(attributes.contains(attribute), "{name} lacks {attribute}: {line}");
+                assert!(
+                    attributes.contains(attribute),
+                    "{name} lacks {attribute}: {line}"
+                );
             }
             assert!(!attributes.contains("Domain"), "{line}");
         }
@@ -149,25 +183,34 @@ impl Visitor {
 
     /// Goes to a page, following redirects.
     pub async fn open(&mut self, url: Url) -> Answer {
-        let mut answer = self.send(Method::GET, url, &Visitor::NAVIGATION, None).await;
+        let mut answer = self
+            .send(Method::GET, url, &Visitor::NAVIGATION, None)
+            .await;
         for _ in 0..12 {
             if !answer.status.is_redirection() {
                 return answer;
             }
             let next = answer.url.join(answer.location()).unwrap();
-            answer = self.send(Method::GET, next, &Visitor::NAVIGATION, None).await;
+            answer = self
+                .send(Method::GET, next, &Visitor::NAVIGATION, None)
+                .await;
         }
         panic!("too many redirects, at {}", answer.url);
     }
 
     /// Goes to a page, and no further.
     pub async fn look(&mut self, url: Url) -> Answer {
-        self.send(Method::GET, url, &Visitor::NAVIGATION, None).await
+        self.send(Method::GET, url, &Visitor::NAVIGATION, None)
+            .await
     }
 
     /// Asks as a script does.
     pub async fn fetch(&mut self, method: Method, url: Url) -> Answer {
-        let site = [("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty"), ("sec-fetch-site", "same-origin")];
+        let site = [
+            ("sec-fetch-mode", "cors"),
+            ("sec-fetch-dest", "empty"),
+            ("sec-fetch-site", "same-origin"),
+        ];
         self.send(method, url, &site, None).await
     }
 
@@ -199,13 +242,22 @@ impl Visitor {
         headers.push(("content-type", "application/x-www-form-urlencoded"));
         let mut action = page.url.clone();
         action.set_query(None);
-        self.send(Method::POST, action, &headers, Some(form.finish())).await
+        self.send(Method::POST, action, &headers, Some(form.finish()))
+            .await
     }
 
     /// Opens `url` and signs in on the way.
     pub async fn sign_in(&mut self, login: &str, url: Url) -> Answer {
         let page = self.open(url).await;
-        assert!(page.url.path() == "/login", "no sign-in asked for at {}", page.url);
-        self.submit(&page, &[("username", login), ("password", &password(login))]).await
+        assert!(
+            page.url.path() == "/login",
+            "no sign-in asked for at {}",
+            page.url
+        );
+        self.submit(
+            &page,
+            &[("username", login), ("password", &password(login))],
+        )
+        .await
     }
 }
