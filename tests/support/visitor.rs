@@ -270,7 +270,9 @@ impl Visitor {
         for (name, value) in fields {
             form.append_pair(name, value);
         }
-        for name in ["rd", "bind", "reason", "need", "within", "again", "key", "csrf"] {
+        for name in [
+            "rd", "bind", "reason", "need", "within", "again", "key", "csrf",
+        ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)
             {
