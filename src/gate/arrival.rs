@@ -238,12 +238,12 @@ mod tests {
         let fresh = found(NOON, NOON, Some(NOON));
         let bare = found(NOON, NOON, None);
         let table = [
-            (Known::Unavailable, &off, None, 0 * HOUR, "unavailable"),
+            (Known::Unavailable, &off, None, Duration::ZERO, "unavailable"),
             (
                 Known::Nobody(Stranger::New),
                 &off,
                 None,
-                0 * HOUR,
+                Duration::ZERO,
                 "sign in",
             ),
             (bare.clone(), &off, None, HOUR, "enter"),
@@ -260,7 +260,7 @@ mod tests {
             (fresh.clone(), &required, None, HOUR, "enter"),
             (fresh.clone(), &off, Some(HOUR), HOUR, "enter"),
             (fresh, &off, Some(HOUR), HOUR + second, "factor"),
-            (bare, &off, Some(HOUR), 0 * HOUR, "factor"),
+            (bare, &off, Some(HOUR), Duration::ZERO, "factor"),
         ];
         for (row, (known, policies, wants, later, expected)) in table.iter().enumerate() {
             let now = NOON.plus(*later);
