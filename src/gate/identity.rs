@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -205,6 +206,36 @@ pub fn claims<'a>(
     }
 }
 
+/// Header lines whose values lie in one piece of memory: there are as many of these as sessions.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// Each name, and where its value ends.
+    names: Vec<(HeaderName, usize)>,
+}
+
+impl Lines {
+    fn add(&mut self, name: HeaderName, text: &str) {
+        self.text.extend_from_slice(encoded(text).as_bytes());
+        self.names.push((name, self.text.len()));
+    }
+
+    fn finish(mut self) -> Vec<(HeaderName, HeaderValue)> {
+        self.text.shrink_to_fit();
+        let text = Bytes::from(self.text);
+        let mut begin = 0;
+        let mut lines = Vec::with_capacity(self.names.len());
+        for (name, end) in self.names {
+            // Printing ASCII only, which is always a header value.
+            let value = HeaderValue::from_maybe_shared(text.slice(begin..end))
+                .unwrap_or(HeaderValue::from_static(""));
+            lines.push((name, value));
+            begin = end;
+        }
+        lines
+    }
+}
+
 /// Everything that one product's backend is told of one session.
 pub fn presence(
     session: &Session,
@@ -213,8 +244,8 @@ pub fn presence(
     assertion: HeaderValue,
     assertion_expires_at: Moment,
 ) -> Presence {
-    let mut headers = Vec::with_capacity(8);
-    let mut set = |name: HeaderName, text: &str| headers.push((name, header_value(text)));
+    let mut lines = Lines::default();
+    let mut set = |name: HeaderName, text: &str| lines.add(name, text);
     let person = &session.person;
     match &product.identity {
         IdentityHeaders::Forwarded => {
@@ -265,7 +296,7 @@ pub fn presence(
     );
     Presence {
         product: product.id.clone(),
-        headers,
+        headers: lines.finish(),
         assertion,
         assertion_expires_at,
     }
@@ -277,10 +308,8 @@ const ENCODED: AsciiSet = CONTROLS.add(b'%');
 
 /// Percent-encoded UTF-8 for what is outside printing ASCII (interface, section 5). The percent
 /// sign is encoded as well, always: a login `%61dmin` must not become `admin` where it is decoded.
-pub fn header_value(text: &str) -> HeaderValue {
-    let encoded: Cow<'_, str> = utf8_percent_encode(text, &ENCODED).into();
-    // Printing ASCII only by now, which is always a header value.
-    HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
+fn encoded(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, &ENCODED).into()
 }
 
 #[cfg(test)]
