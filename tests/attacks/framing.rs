@@ -114,10 +114,6 @@ async fn a_length_or_coding_in_disguise_says_nothing() {
         assert!(wire.is_over().await, "{line}");
         let asked = site.recorder.take_one();
         assert!(asked.body.is_empty());
-        assert!(
-            !asked.head.contains('_') || line.contains('X') || line.contains('.'),
-            "{asked:?}"
-        );
     }
     assert!(!site.recorder.heard("smuggled"));
     assert!(!site.recorder.heard("content_length"));
@@ -247,8 +243,9 @@ async fn the_body_of_a_request_that_is_answered_early_is_no_request() {
         ),
         (
             401,
-            String::from(
-                "POST /early HTTP/1.1\r\nHost: emr.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+            format!(
+                "POST /early HTTP/1.1\r\nHost: emr.test\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
+                hidden.len()
             ),
         ),
         (
@@ -277,7 +274,12 @@ async fn the_body_of_a_request_that_is_answered_early_is_no_request() {
         ),
     ] {
         let mut wire = site.wire().await;
-        let reply = wire.ask(format!("{head}{hidden}")).await;
+        let end = if head.contains("chunked") {
+            "\r\n0\r\n\r\n"
+        } else {
+            ""
+        };
+        let reply = wire.ask(format!("{head}{hidden}{end}")).await;
         assert_eq!(reply.status, status, "{head}: {reply:?}");
         // Drained or closed: the next request on the connection is the next request, or nothing.
         let next = wire.ask(site.head("GET /next", &[])).await;
