@@ -105,8 +105,14 @@ pub struct Connection<A> {
 }
 
 impl<A> Connection<A> {
-    pub fn new(proxy: Arc<A>, facts: ConnectionFacts, deadlines: Deadlines) -> Connection<A> {
-        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
+    /// `longest_head`: bytes of an HTTP/1 head beyond which the connection is cut, unanswered.
+    pub fn new(
+        proxy: Arc<A>,
+        facts: ConnectionFacts,
+        deadlines: Deadlines,
+        longest_head: usize,
+    ) -> Connection<A> {
+        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new(longest_head))));
         Connection {
             proxy,
             facts: Arc::new(facts),
@@ -266,10 +272,7 @@ impl AsyncRead for Wire {
                 .unwrap_or_else(PoisonError::into_inner)
                 .feed(new);
             if fed.is_err() {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "chunk framing",
-                )));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "framing")));
             }
         }
         result

@@ -24,12 +24,18 @@ pub enum Violation {
     LengthAndCoding,
     /// A chunk line or chunk end that is not to the letter.
     Chunk,
+    /// More of a head than anybody would answer.
+    Head,
 }
 
 /// Follows one request at a time. Fed with every byte that is read from the connection.
 #[derive(Debug)]
 pub struct Inspector {
     state: State,
+    /// Bytes of the head so far, and the most that are read: pingora's own limit is a megabyte for
+    /// each connection.
+    head_length: usize,
+    longest_head: usize,
     /// Whether the request line is behind us: before it, empty lines are skipped (RFC 9112, 2.2).
     begun: bool,
     /// In the request line.
@@ -91,9 +97,12 @@ enum Chunk {
 }
 
 impl Inspector {
-    pub fn new() -> Inspector {
+    /// A head longer than `longest_head` bytes is not read to its end.
+    pub fn new(longest_head: usize) -> Inspector {
         Inspector {
             state: State::Head(NEW_LINE),
+            head_length: 0,
+            longest_head,
             begun: false,
             spaces: 0,
             has_length: false,
@@ -104,25 +113,25 @@ impl Inspector {
 
     /// A new request begins on the connection.
     pub fn begin(&mut self) {
-        *self = Inspector::new();
+        *self = Inspector::new(self.longest_head);
     }
 
     pub fn violation(&self) -> Option<Violation> {
         self.violation
     }
 
-    /// Looks at `bytes`. An error is a body that must not be read any further; what is wrong with
-    /// a head, or with what came in one piece with it, is kept for [`Inspector::violation`], so
-    /// that it can be answered.
+    /// Looks at `bytes`. An error is a body, or an endless head, that must not be read any further;
+    /// what else is wrong with a head, or with what came in one piece with it, is kept for
+    /// [`Inspector::violation`], so that it can be answered.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
-        if self.violation == Some(Violation::Chunk) {
-            return Err(Violation::Chunk);
+        if let Some(violation @ (Violation::Chunk | Violation::Head)) = self.violation {
+            return Err(violation);
         }
         let with_head = matches!(self.state, State::Head(_));
         while !bytes.is_empty() {
             bytes = match self.state {
                 State::Opaque => return Ok(()),
-                State::Head(line) => self.head(line, bytes),
+                State::Head(line) => self.head(line, bytes)?,
                 State::Chunk(chunk) => match self.chunk(chunk, bytes) {
                     Err(_) if with_head => return Ok(()),
                     looked_at => looked_at?,
@@ -132,12 +141,20 @@ impl Inspector {
         Ok(())
     }
 
-    fn head<'a>(&mut self, mut line: Line, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(end) = memchr(b'\n', bytes) else {
+    fn head<'a>(&mut self, mut line: Line, bytes: &'a [u8]) -> Result<&'a [u8], Violation> {
+        let end = memchr(b'\n', bytes);
+        self.head_length = self
+            .head_length
+            .saturating_add(end.map_or(bytes.len(), |end| end + 1));
+        if self.head_length > self.longest_head {
+            self.violation = Some(Violation::Head);
+            return Err(Violation::Head);
+        }
+        let Some(end) = end else {
             line.take(bytes);
             self.look_at_request_line(bytes);
             self.state = State::Head(line);
-            return &[];
+            return Ok(&[]);
         };
         let (text, rest) = bytes.split_at(end);
         line.take(text);
@@ -156,7 +173,7 @@ impl Inspector {
             self.note(line);
             self.state = State::Head(NEW_LINE);
         }
-        rest.get(1..).unwrap_or(&[])
+        Ok(rest.get(1..).unwrap_or(&[]))
     }
 
     fn look_at_request_line(&mut self, text: &[u8]) {
@@ -335,7 +352,7 @@ mod tests {
     use super::*;
 
     fn inspect(pieces: &[&[u8]]) -> Option<Violation> {
-        let mut inspector = Inspector::new();
+        let mut inspector = Inspector::new(1024);
         for piece in pieces {
             if let Err(violation) = inspector.feed(piece) {
                 return Some(violation);
@@ -367,6 +384,21 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_head_is_not_read() {
+        for piece in ["X: y\r\n", "a", "\r\n", "\n"] {
+            let mut inspector = Inspector::new(1024);
+            let _ = inspector.feed(b"GET / HTTP/1.1\r\n");
+            let fed = (0..2000).find_map(|_| inspector.feed(piece.as_bytes()).err());
+            let ends = piece.trim().is_empty();
+            assert_eq!(fed, (!ends).then_some(Violation::Head), "{piece:?}");
+        }
+        // Empty lines before a request are skipped, not for ever.
+        let mut inspector = Inspector::new(1024);
+        let fed = (0..2000).find_map(|_| inspector.feed(b"\r\n").err());
+        assert_eq!(fed, Some(Violation::Head));
+    }
+
+    #[test]
     fn a_request_line_has_three_words() {
         for line in [
             "GET  / HTTP/1.1",
@@ -390,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_body_that_came_with_its_head_is_answered_and_read_no_further() {
-        let mut inspector = Inspector::new();
+        let mut inspector = Inspector::new(1024);
         let request = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx";
         assert_eq!(inspector.feed(request), Ok(()));
         assert_eq!(inspector.violation(), Some(Violation::Chunk));

@@ -40,7 +40,6 @@ async fn heads_have_a_size() {
         format!("X-Long: {}", "a".repeat(33 * 1024)),
         format!("Cookie: {}", "a=b; ".repeat(7 * 1024)),
         format!("{}: y", "X".repeat(33 * 1024)),
-        format!("X-Long: {}", "a".repeat(900 * 1024)),
     ] {
         let mut wire = site.wire().await;
         let reply = wire.ask(site.head("GET /x", &[&line])).await;
@@ -50,16 +49,19 @@ async fn heads_have_a_size() {
             &line[..10]
         );
     }
-    // A head without an end is given up at a megabyte.
+    // What is far too long is not read: neither to its end, nor where there is none.
+    let mut wire = site.wire().await;
+    let long = format!("X-Long: {}", "a".repeat(900 * 1024));
+    assert_eq!(wire.ask(site.head("GET /x", &[&long])).await.status, 0);
     let mut wire = site.wire().await;
     wire.send("GET /x HTTP/1.1\r\nHost: emr.test\r\nX: ").await;
     let piece = "a".repeat(64 * 1024);
     let mut sent = 0;
-    while sent < 64 && wire.send(&piece).await {
+    while sent < 1024 && wire.send(&piece).await {
         sent += 1;
     }
     wire.rest().await;
-    assert!(sent < 64, "{sent} pieces of 64 KiB were taken");
+    assert!(sent < 1024, "{sent} pieces of 64 KiB were taken");
     assert!(site.recorder.take().is_empty());
     site.stop().await;
 }
