@@ -11,8 +11,8 @@ use super::product::{IdentityHeaders, Product};
 use super::session::{Entry, Presence, Session};
 use super::time::Moment;
 
-/// Headers that only the gateway sets, whatever the preset. In normal form.
-pub const ALWAYS_MANAGED: [&str; 26] = [
+/// Headers that are never the client's to send, whatever the preset. In normal form.
+pub const ALWAYS_MANAGED: [&str; 45] = [
     "x-forwarded-user",
     "x-forwarded-preferred-username",
     "x-forwarded-email",
@@ -39,6 +39,26 @@ pub const ALWAYS_MANAGED: [&str; 26] = [
     "x-original-url",
     "x-rewrite-url",
     "x-http-method-override",
+    // Other proxies' words for the same: a backend that once stood behind one still believes them.
+    "x-http-method",
+    "x-method-override",
+    "x-original-uri",
+    "x-original-host",
+    "x-original-method",
+    "x-original-forwarded-for",
+    "x-forwarded-by",
+    "x-forwarded-client-cert",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-host",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "front-end-https",
 ];
 
 /// `{account.login}` and its like, with text around them.
