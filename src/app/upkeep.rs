@@ -52,9 +52,10 @@ impl Upkeep {
         let mut slow_looks = interval(SLOW_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         slow_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complaint = None;
         loop {
             tokio::select! {
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => self.look(&mut complaint).await,
                 _ = slow_looks.tick() => self.look_slowly().await,
                 () = over(&mut shutdown) => break,
             }
@@ -62,12 +63,22 @@ impl Upkeep {
         watching.abort();
     }
 
-    async fn look(&self) {
+    /// `complaint`: what was last said of the certificates; a file that stays broken is not
+    /// reported each second.
+    async fn look(&self, complaint: &mut Option<String>) {
         match self.certificates.reload() {
-            Ok(true) => tracing::info!("certificates reloaded"),
-            Ok(false) => {}
+            Ok(reloaded) => {
+                *complaint = None;
+                if reloaded {
+                    tracing::info!("certificates reloaded");
+                }
+            }
             Err(error) => {
-                tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
+                let said = error.to_string();
+                if complaint.as_ref() != Some(&said) {
+                    tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
+                }
+                *complaint = Some(said);
             }
         }
         match self.directory.factor_switched_on().await {

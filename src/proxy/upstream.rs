@@ -96,6 +96,13 @@ impl Upstream {
         Some(peer.clone())
     }
 
+    /// Whether [`Self::choose`] would find one.
+    pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
+        self.peers
+            .iter()
+            .any(|(socket, _)| !tried.contains(socket))
+    }
+
     pub fn healthy(&self) -> usize {
         let backends = self.balancer.backends();
         backends

@@ -16,3 +16,9 @@ mod gateway;
 mod visitor;
 
 mod sign_in;
+mod live;
+mod proxying;
+mod wire;
+mod backends;
+mod certificates;
+mod identity;
