@@ -162,7 +162,7 @@ async fn failure(setup: Setup, status: u16, reason: &str) {
     for answer in [&page, &told] {
         assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
     }
-    let log = gateway.path("access.jsonl");
+    let (log, _folder) = (gateway.path("access.jsonl"), Arc::clone(&gateway.folder));
     gateway.stop().await;
     let log = std::fs::read_to_string(log).unwrap();
     let line = log.lines().find(|line| line.contains(&id)).expect("a line with the page's id");
