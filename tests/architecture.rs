@@ -2,7 +2,12 @@
 //! may not do; who may make and spend a permit. See docs/architecture.md.
 
 // A failed expectation is how a test reports, in what it is built from too.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,13 +27,28 @@ const ROOMS: [(&str, &[&str]); 12] = [
     (
         "app",
         &[
-            "gate", "config", "policies", "sessions", "directory", "observe", "pages", "portal", "proxy",
+            "gate",
+            "config",
+            "policies",
+            "sessions",
+            "directory",
+            "observe",
+            "pages",
+            "portal",
+            "proxy",
         ],
     ),
     (
         "cli",
         &[
-            "gate", "config", "policies", "sessions", "directory", "observe", "app", "demo",
+            "gate",
+            "config",
+            "policies",
+            "sessions",
+            "directory",
+            "observe",
+            "app",
+            "demo",
         ],
     ),
 ];
@@ -91,7 +111,10 @@ fn every_folder_is_a_room_of_the_plan() {
             standing.insert(path.file_name().unwrap().to_string_lossy().into_owned());
         }
     }
-    assert_eq!(standing.iter().map(String::as_str).collect::<BTreeSet<_>>(), planned);
+    assert_eq!(
+        standing.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        planned
+    );
 }
 
 #[test]
@@ -113,18 +136,36 @@ fn rooms_know_only_whom_they_may() {
 fn what_rooms_may_know_has_no_circle() {
     let plan: BTreeMap<&str, &[&str]> = ROOMS.into_iter().collect();
     fn reaches<'a>(plan: &BTreeMap<&'a str, &'a [&'a str]>, from: &'a str, to: &str) -> bool {
-        plan[from].iter().any(|next| *next == to || reaches(plan, next, to))
+        plan[from]
+            .iter()
+            .any(|next| *next == to || reaches(plan, next, to))
     }
     for room in plan.keys() {
-        assert!(!reaches(&plan, room, room), "{room} knows itself through others");
+        assert!(
+            !reaches(&plan, room, room),
+            "{room} knows itself through others"
+        );
     }
 }
 
 #[test]
 fn the_gate_is_pure() {
     let impure = [
-        "SystemTime", "Instant", "std::fs", "std::net::Tcp", "std::env", "tokio", "async fn", ".await",
-        "SystemRandom", "rand::", "tracing", "println", "static mut", "Mutex", "Atomic",
+        "SystemTime",
+        "Instant",
+        "std::fs",
+        "std::net::Tcp",
+        "std::env",
+        "tokio",
+        "async fn",
+        ".await",
+        "SystemRandom",
+        "rand::",
+        "tracing",
+        "println",
+        "static mut",
+        "Mutex",
+        "Atomic",
     ];
     for file in room_files("gate").into_iter().filter(|file| !is_test(file)) {
         let code = code(&file);
@@ -139,13 +180,29 @@ fn only_the_gate_makes_a_permit() {
     for (room, _) in ROOMS.iter().filter(|(room, _)| *room != "gate") {
         for file in room_files(room) {
             let code = code(&file);
-            assert!(!code.contains("Permit {"), "{} makes a permit", file.display());
+            assert!(
+                !code.contains("Permit {"),
+                "{} makes a permit",
+                file.display()
+            );
         }
     }
     let decide = std::fs::read_to_string(src().join("gate/decide.rs")).unwrap();
-    let permit = decide.split("pub struct Permit {").nth(1).unwrap().split('}').next().unwrap();
-    assert!(!permit.contains("pub "), "a permit's fields are nobody's but the gate's");
-    assert!(!decide.contains("Clone, Copy)]\npub struct Permit"), "a permit is spent once");
+    let permit = decide
+        .split("pub struct Permit {")
+        .nth(1)
+        .unwrap()
+        .split('}')
+        .next()
+        .unwrap();
+    assert!(
+        !permit.contains("pub "),
+        "a permit's fields are nobody's but the gate's"
+    );
+    assert!(
+        !decide.contains("Clone, Copy)]\npub struct Permit"),
+        "a permit is spent once"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 pub mod people;
+pub mod policy_diff;
+pub mod policy_test;
 pub mod run;
 pub mod sessions;
 mod world;
@@ -68,6 +70,19 @@ enum PolicyVerb {
         #[command(flatten)]
         question: explain::ExplainArgs,
         /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Runs the tables of expected decisions beside the policies; exit 1 on a mismatch
+    Test {
+        /// A policy folder with `tests` in it, or a folder of tables; without: the one in use
+        dir: Option<PathBuf>,
+    },
+    /// Whose decision changes between two policy folders, for all people and products known
+    Diff {
+        old: PathBuf,
+        new: PathBuf,
+        /// Print the changes as JSON
         #[arg(long)]
         json: bool,
     },
@@ -137,6 +152,14 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             let settings = settings(file)?;
             in_runtime(world::explain(&settings, question, *json))
         }
+        Verb::Policy(PolicyVerb::Test { dir }) => {
+            let settings = settings(file)?;
+            world::test_policies(&settings, dir.as_deref())
+        }
+        Verb::Policy(PolicyVerb::Diff { old, new, json }) => {
+            let settings = settings(file)?;
+            in_runtime(world::diff_policies(&settings, old, new, *json))
+        }
         Verb::People(people) => {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))
@@ -170,5 +193,3 @@ fn in_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
         .map_err(Failure::not_so)?
         .block_on(work)
 }
-pub mod policy_diff;
-pub mod policy_test;

@@ -1,7 +1,10 @@
 //! The real clock and the real randomness, and the parts that a command opens beside a running
 //! gateway: the directory and the session store, never the front door.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,13 +14,15 @@ use tokio::io::BufReader;
 use super::Failure;
 use super::explain::{ExplainArgs, explain as explain_question};
 use super::people::{EndSessions, Means, People};
+use super::policy_diff::{self, Subject};
+use super::policy_test;
 use super::sessions::{SessionsArgs, run as run_sessions};
 use crate::app::{self, World};
 use crate::config::Settings;
-use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
-use crate::gate::name::{PersonId, ProductId};
+use crate::directory::{Directory, Person};
+use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::policies::{Base, PolicyFolder};
@@ -109,17 +114,21 @@ pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8
     Ok(if found { 0 } else { super::NOT_SO })
 }
 
-pub async fn explain(
-    settings: &Settings,
-    question: &ExplainArgs,
-    json: bool,
-) -> Result<u8, Failure> {
+fn open_policies(settings: &Settings, dir: &Path) -> Result<PolicyFolder, Failure> {
     let base = Base {
         session: settings.session,
         rollout: settings.rollout.clone(),
         products: settings.products.clone(),
     };
-    let folder = PolicyFolder::open(&settings.policies_dir, base)?;
+    Ok(PolicyFolder::open(dir, base)?)
+}
+
+pub async fn explain(
+    settings: &Settings,
+    question: &ExplainArgs,
+    json: bool,
+) -> Result<u8, Failure> {
+    let folder = open_policies(settings, &settings.policies_dir)?;
     let mut person = None;
     if let Some(id) = &question.person {
         let id = PersonId::parse(id).map_err(Failure::not_so)?;
@@ -132,13 +141,7 @@ pub async fn explain(
         );
         let found = directory.person(&id).await.map_err(Failure::not_so)?;
         let found = found.ok_or_else(|| Failure::not_so(format!("there is no person {id}")))?;
-        person = Some(Profile {
-            id: found.id,
-            name: found.name,
-            email: found.email,
-            roles: found.roles,
-            grants: found.grants,
-        });
+        person = Some(profile(found));
         directory.close().await;
     }
     let policies = folder.published().load_full();
@@ -151,6 +154,110 @@ pub async fn explain(
         print(&format!("{}\n", explanation.to_json()))
     } else {
         print(&explanation.to_string())
+    }
+}
+
+/// The tables of `dir` are held against the policies beside them, or against those in use when the
+/// folder holds tables alone.
+pub fn test_policies(settings: &Settings, dir: Option<&Path>) -> Result<u8, Failure> {
+    let dir = dir.unwrap_or(&settings.policies_dir);
+    let beside = if dir.join("default.toml").exists() {
+        dir
+    } else {
+        &settings.policies_dir
+    };
+    let policies = open_policies(settings, beside)?.published().load_full();
+    policy_test::test(
+        dir,
+        &settings.products,
+        &policies,
+        now(),
+        &mut std::io::stdout(),
+    )
+    .map_err(|error| Failure::not_so(format!("{}: {error}", dir.display())))
+}
+
+pub async fn diff_policies(
+    settings: &Settings,
+    old: &Path,
+    new: &Path,
+    json: bool,
+) -> Result<u8, Failure> {
+    let (old, new) = (open_policies(settings, old)?, open_policies(settings, new)?);
+    let directory = open_directory(settings).await?;
+    let switched_on = directory.factor_switched_on().await;
+    let subjects = subjects(&directory).await;
+    directory.close().await;
+    let switched_on = switched_on.map_err(Failure::not_so)?;
+    old.set_switched_on(switched_on.clone());
+    new.set_switched_on(switched_on);
+    let changes = policy_diff::diff(
+        &old.published().load(),
+        &new.published().load(),
+        &settings.products,
+        &subjects?,
+        now(),
+    );
+    if json {
+        let changes: Vec<serde_json::Value> = changes
+            .iter()
+            .map(|change| {
+                serde_json::json!({
+                    "person": change.person, "company": change.company, "product": change.product,
+                    "question": change.question, "old": change.old, "new": change.new,
+                })
+            })
+            .collect();
+        return print(&format!("{}\n", serde_json::Value::Array(changes)));
+    }
+    let mut text = String::new();
+    for change in &changes {
+        let _ = writeln!(text, "{change}");
+    }
+    let _ = writeln!(text, "{} decisions change", changes.len());
+    print(&text)
+}
+
+/// Everybody, in each company that one of their accounts reaches.
+async fn subjects(directory: &Directory) -> Result<Vec<Subject>, Failure> {
+    const PAGE: u32 = 500;
+    let mut subjects = Vec::new();
+    let mut offset = 0;
+    loop {
+        let people = directory
+            .people(None, None, PAGE, offset)
+            .await
+            .map_err(Failure::not_so)?;
+        if people.is_empty() {
+            return Ok(subjects);
+        }
+        offset = offset.saturating_add(u64::from(PAGE));
+        for person in people {
+            let accounts = directory
+                .accounts_of(&person.id)
+                .await
+                .map_err(Failure::not_so)?;
+            let mut companies: BTreeSet<CompanyId> = accounts
+                .into_iter()
+                .flat_map(|account| account.companies)
+                .collect();
+            companies.insert(person.company.clone());
+            let profile = profile(person);
+            subjects.extend(companies.into_iter().map(|company| Subject {
+                company,
+                person: profile.clone(),
+            }));
+        }
+    }
+}
+
+fn profile(person: Person) -> Profile {
+    Profile {
+        id: person.id,
+        name: person.name,
+        email: person.email,
+        roles: person.roles,
+        grants: person.grants,
     }
 }
 

@@ -26,6 +26,14 @@ impl TestClock {
         TestClock(Arc::new(AtomicI64::new(START.millis())))
     }
 
+    /// The wall's time of this moment, for stories that other processes take part in.
+    pub fn wall() -> TestClock {
+        let since = std::time::UNIX_EPOCH.elapsed().unwrap();
+        TestClock(Arc::new(AtomicI64::new(
+            i64::try_from(since.as_millis()).unwrap(),
+        )))
+    }
+
     pub fn now(&self) -> Moment {
         Moment::from_millis(self.0.load(Ordering::SeqCst))
     }
@@ -94,6 +102,16 @@ impl Setup {
 
     pub fn policy(mut self, file: &str, text: &str) -> Setup {
         self.policies.push((file.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// A second node: the same stores, clock and master key, its own folder and sockets.
+    pub fn beside(mut self, first: &Gateway) -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(first.path("master.key"), folder.path().join("master.key")).unwrap();
+        self.folder = Some(Arc::new(folder));
+        self.clock = first.clock.clone();
+        self.people = String::new();
         self
     }
 
@@ -238,6 +256,16 @@ impl Gateway {
             .unwrap()
     }
 
+    /// The value of a metric, by its name and labels as they are printed.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.metrics().await;
+        let line = metrics.lines().find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' '))
+        })?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }
@@ -301,5 +329,37 @@ backends = [{analytics_backends}]
         billing_backends = list(&setup.backends[1]),
         analytics_backends = list(&setup.backends[2]),
         more = setup.more,
+    )
+}
+
+/// Waits for what must become so within a second of the wall's clock (the machine may be busy: it
+/// gets a few).
+pub async fn soon(what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !so().await {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "still not so: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// One command of the command line, on a gateway's folder.
+pub async fn vestibule(folder: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
+    let out = tokio::process::Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .arg("--config")
+        .arg(folder.join("gateway.toml"))
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        out.status.code().unwrap_or(-1),
+        text(&out.stdout),
+        text(&out.stderr),
     )
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, StatusCode};
 use url::Url;
+use vestibule::gate::time::Moment;
 
 use super::gateway::{Gateway, password};
 
@@ -38,6 +39,15 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
     }
 
+    /// Where the link with these words leads.
+    pub fn link(&self, words: &str) -> String {
+        let end = self.body.find(&format!(">{words}</a>")).expect(words);
+        let tag = self.body[..end].rsplit("<a ").next().unwrap();
+        let href = tag.split("href=\"").nth(1).unwrap();
+        let href = href.split('"').next().unwrap();
+        href.replace("&#38;", "&").replace("&amp;", "&")
+    }
+
     /// The value of a form's field.
     pub fn field(&self, name: &str) -> Option<String> {
         let at = self.body.find(&format!("name=\"{name}\""))?;
@@ -58,13 +68,31 @@ const HOSTS: [&str; 4] = ["login.test", "emr.test", "billing.test", "analytics.t
 
 /// A client that finds the gateway under every host and believes its certificate.
 pub fn client(gateway: SocketAddr) -> Client {
+    builder(gateway).build().unwrap()
+}
+
+fn builder(gateway: SocketAddr) -> ClientBuilder {
     let mut builder = Client::builder()
         .tls_danger_accept_invalid_certs(true)
         .redirect(reqwest::redirect::Policy::none());
     for host in HOSTS {
         builder = builder.resolve(host, gateway);
     }
-    builder.build().unwrap()
+    builder
+}
+
+/// The code that an authenticator shows for a key as it is typed.
+pub fn code(key: &str, now: Moment) -> String {
+    let key = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
+    let totp = totp_rs::Builder::new()
+        .with_algorithm(totp_rs::Algorithm::SHA1)
+        .with_digits(6)
+        .with_step_duration(30)
+        .with_secret(key)
+        .build()
+        .unwrap();
+    totp.generate(u64::try_from(now.secs()).unwrap())
+        .to_string()
 }
 
 impl Visitor {
@@ -80,7 +108,20 @@ impl Visitor {
     pub fn at(&self, gateway: &Gateway) -> Visitor {
         Visitor {
             client: client(gateway.address),
+            port: gateway.address.port(),
             ..self.clone()
+        }
+    }
+
+    /// Somebody whose connections come from another address of this machine.
+    pub fn from(gateway: &Gateway, address: &str) -> Visitor {
+        let address = address.parse().unwrap();
+        Visitor {
+            client: builder(gateway.address)
+                .local_address(Some(address))
+                .build()
+                .unwrap(),
+            ..Visitor::new(gateway)
         }
     }
 
@@ -229,7 +270,9 @@ impl Visitor {
         for (name, value) in fields {
             form.append_pair(name, value);
         }
-        for name in ["rd", "bind", "reason", "need", "within", "round", "csrf"] {
+        for name in [
+            "rd", "bind", "reason", "need", "within", "again", "key", "csrf",
+        ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)
             {
@@ -259,5 +302,22 @@ impl Visitor {
             &[("username", login), ("password", &password(login))],
         )
         .await
+    }
+
+    /// What a script's GET is answered with: 200 with a session that is worth something.
+    pub async fn worth(&mut self, product: &str) -> u16 {
+        let url = self.url(product, "/worth");
+        self.fetch(Method::GET, url).await.status.as_u16()
+    }
+
+    /// Enrols on the page shown, with the key under 'Trouble Scanning?'; the key and where it led.
+    pub async fn enrol(&mut self, page: &Answer, now: Moment) -> (String, Answer) {
+        assert_eq!(page.url.path(), "/login/enroll", "{}", page.body);
+        let typed = page.url.join(&page.link("Trouble Scanning?")).unwrap();
+        let page = self.look(typed).await;
+        let (_, rest) = page.body.split_once("<code>").expect("the key");
+        let key = rest.split('<').next().unwrap().to_owned();
+        let answer = self.submit(&page, &[("code", &code(&key, now))]).await;
+        (key, answer)
     }
 }
