@@ -56,14 +56,10 @@ impl Upkeep {
         let mut complaint = None;
         loop {
             tokio::select! {
-<<<<<<< HEAD
-                _ = looks.tick() => self.look(&mut complaint).await,
-=======
                 _ = looks.tick() => {
-                    self.look().await;
+                    self.look(&mut complaint).await;
                     self.look_at_backends(&mut healthy);
                 }
->>>>>>> main
                 _ = slow_looks.tick() => self.look_slowly().await,
                 () = over(&mut shutdown) => break,
             }

@@ -101,6 +101,8 @@ impl Upstream {
         self.peers
             .iter()
             .any(|(socket, _)| !tried.contains(socket))
+    }
+
     /// How many backends there are.
     #[allow(clippy::len_without_is_empty)] // there is always one
     pub fn len(&self) -> usize {
