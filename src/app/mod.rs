@@ -252,6 +252,7 @@ pub async fn start(
         Books {
             metrics: Arc::clone(&metrics),
             access: access.clone(),
+            portal_host: settings.portal.host.as_str().into(),
         },
     )?;
     let proxy = Arc::new(proxy(&settings, gateway)?);
@@ -282,7 +283,7 @@ pub async fn start(
         tasks.spawn(admin.serve(listener, tasks_watch));
     }
 
-    let crowd = Crowd::new(&settings.limits);
+    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
     for listener in sockets.https {
         let door = Door {
             proxy: Arc::clone(&proxy),

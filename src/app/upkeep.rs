@@ -53,10 +53,11 @@ impl Upkeep {
         let mut healthy = vec![None; self.upstreams.len()];
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         slow_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut complaint = None;
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    self.look().await;
+                    self.look(&mut complaint).await;
                     self.look_at_backends(&mut healthy);
                 }
                 _ = slow_looks.tick() => self.look_slowly().await,
@@ -66,12 +67,22 @@ impl Upkeep {
         watching.abort();
     }
 
-    async fn look(&self) {
+    /// `complaint`: what was last said of the certificates; a file that stays broken is not
+    /// reported each second.
+    async fn look(&self, complaint: &mut Option<String>) {
         match self.certificates.reload() {
-            Ok(true) => tracing::info!("certificates reloaded"),
-            Ok(false) => {}
+            Ok(reloaded) => {
+                *complaint = None;
+                if reloaded {
+                    tracing::info!("certificates reloaded");
+                }
+            }
             Err(error) => {
-                tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
+                let said = error.to_string();
+                if complaint.as_ref() != Some(&said) {
+                    tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
+                }
+                *complaint = Some(said);
             }
         }
         match self.directory.factor_switched_on().await {

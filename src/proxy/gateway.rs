@@ -214,8 +214,14 @@ impl ProxyHttp for Gateway {
         if let Some(address) = peer._address.as_inet() {
             passage.tried.push(*address);
         }
-        // Nothing was sent: trying another backend can't do anything twice.
-        error.set_retry(passage.tried.len() < MOST_TRIES);
+        let another = passage
+            .permit
+            .as_ref()
+            .and_then(|permit| self.upstreams.get(permit.product().index))
+            .is_some_and(|upstream| upstream.has_untried(&passage.tried));
+        // Nothing was sent: trying another backend can't do anything twice. With no other left it
+        // is this error that says what is wrong.
+        error.set_retry(another && passage.tried.len() < MOST_TRIES);
         error
     }
 
@@ -293,10 +299,11 @@ impl ProxyHttp for Gateway {
             "a request could not be passed on"
         );
         let name = product.map_or("The application", |product| product.name.as_str());
-        let problem = if status == 400 {
-            self.teller(&passage.record).malformed(Malformed::Framing)
-        } else {
-            self.teller(&passage.record).backend_failed(status, name)
+        let teller = self.teller(&passage.record);
+        let problem = match status {
+            400 => teller.malformed(Malformed::Framing),
+            413 => teller.malformed(Malformed::BodyTooLarge),
+            _ => teller.backend_failed(status, name),
         };
         // The body may be half read: the connection can't be used again.
         session.set_keepalive(None);
@@ -331,6 +338,7 @@ impl Gateway {
         answer: Answer,
     ) -> Result<bool> {
         passage.record.status = answer.status;
+        passage.record.bytes_out += answer.bytes();
         answer.write(session, &passage.record.request_id).await?;
         Ok(true)
     }
@@ -406,12 +414,14 @@ impl Gateway {
             passage.record.request_id.as_str().to_owned(),
         ));
         let request_id = passage.record.request_id;
-        let status = service::answer(session, router.clone(), extensions, |head| {
+        let record = &mut passage.record;
+        let bytes = service::answer(session, router.clone(), extensions, |head| {
+            record.status = head.status.as_u16();
             head.insert_header(forward::X_REQUEST_ID, request_id.header_value())?;
             head.insert_header("strict-transport-security", forward::HSTS)
         })
         .await?;
-        passage.record.status = status.as_u16();
+        passage.record.bytes_out += bytes;
         Ok(true)
     }
 
@@ -502,6 +512,7 @@ fn failure_status(error: &Error) -> u16 {
         ) => 503,
         (_, ErrorSource::Upstream) => 502,
         (ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => 408,
         (_, ErrorSource::Downstream) => 400,
         (_, ErrorSource::Internal | ErrorSource::Unset) => 500,
     }

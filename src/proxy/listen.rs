@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -43,11 +44,19 @@ pub struct Crowd {
     places: Arc<Semaphore>,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     most_by_address: usize,
+    /// Proxies in front of us: everybody's connections come from their few addresses.
+    uncounted: Vec<IpNet>,
 }
 
 impl Crowd {
     pub fn new(limits: &Limits) -> Arc<Crowd> {
+        Crowd::trusting(limits, &[])
+    }
+
+    /// Connections from `proxies` are not counted by address.
+    pub fn trusting(limits: &Limits, proxies: &[IpNet]) -> Arc<Crowd> {
         Arc::new(Crowd {
+            uncounted: proxies.to_vec(),
             places: Arc::new(Semaphore::new(limits.connections)),
             by_address: Mutex::default(),
             most_by_address: limits.connections_per_address,
@@ -61,7 +70,8 @@ impl Crowd {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
-        if self.most_by_address > 0 && *count >= self.most_by_address {
+        let counted = !self.uncounted.iter().any(|net| net.contains(&address));
+        if counted && self.most_by_address > 0 && *count >= self.most_by_address {
             return None;
         }
         *count += 1;

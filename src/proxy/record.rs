@@ -23,6 +23,8 @@ use crate::observe::metrics::{Metrics, Place};
 pub struct Books {
     pub metrics: Arc<Metrics>,
     pub access: Option<Arc<AccessLog>>,
+    /// Stands in the lines of the portal's own requests.
+    pub portal_host: Arc<str>,
 }
 
 /// Names one request in pages, logs, headers and what the backend gets: 32 hex digits.
@@ -188,7 +190,9 @@ impl Drop for Record {
             Read::NotYet => (b"", b"", b""),
             Read::Facts(facts) => (
                 facts.method.as_str().as_bytes(),
-                product.map_or(&b""[..], |product| product.host.as_str().as_bytes()),
+                product
+                    .map_or(&*self.books.portal_host, |product| product.host.as_str())
+                    .as_bytes(),
                 facts.target.path().as_bytes(),
             ),
             Read::Refused { method, host, path } => (method.as_str().as_bytes(), host, path),

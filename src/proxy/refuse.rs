@@ -79,6 +79,11 @@ impl Answer {
         answer
     }
 
+    /// How long the body is.
+    pub fn bytes(&self) -> u64 {
+        self.body.len() as u64
+    }
+
     fn set(&mut self, name: http::HeaderName, value: HeaderValue) {
         self.headers.push((name, value));
     }
@@ -176,7 +181,7 @@ impl Teller<'_> {
     /// A backend that can't be reached (503), answers nonsense (502) or too late (504).
     pub fn backend_failed(self, status: u16, product: &str) -> Problem {
         let reason = match status {
-            413 => "body_too_large",
+            408 => "request_timeout",
             503 => "backend_unreachable",
             504 => "backend_timeout",
             _ => "backend_error",

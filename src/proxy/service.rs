@@ -14,12 +14,13 @@ use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
 /// Hands the request to `service` and its answer to the client. `decorate` may add to the head.
+/// Returns the length of the answer's body.
 pub async fn answer(
     session: &mut Session,
     service: Router,
     extensions: http::Extensions,
     decorate: impl FnOnce(&mut ResponseHeader) -> Result<()>,
-) -> Result<StatusCode> {
+) -> Result<u64> {
     let expects_body = !session.is_body_empty();
     if expects_body && session.req_header().headers.contains_key(EXPECT) {
         // Pingora leaves the interim answer to the backend; here we are the backend.
@@ -64,15 +65,17 @@ pub async fn answer(
         .write_response_header(Box::new(header), bodiless)
         .await?;
     if bodiless {
-        return Ok(status);
+        return Ok(0);
     }
 
+    let mut bytes = 0;
     let mut frames = body.into_data_stream();
     loop {
         tokio::select! {
             frame = frames.next() => match frame {
                 Some(frame) => {
                     let frame = frame.or_err(ErrorType::InternalError, "while a page was made")?;
+                    bytes += frame.len() as u64;
                     session.write_response_body(Some(frame), false).await?;
                 }
                 None => break,
@@ -81,7 +84,7 @@ pub async fn answer(
         }
     }
     session.write_response_body(None, true).await?;
-    Ok(status)
+    Ok(bytes)
 }
 
 fn request(

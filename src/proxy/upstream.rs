@@ -96,6 +96,13 @@ impl Upstream {
         Some(peer.clone())
     }
 
+    /// Whether [`Self::choose`] would find one.
+    pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
+        self.peers
+            .iter()
+            .any(|(socket, _)| !tried.contains(socket))
+    }
+
     /// How many backends there are.
     #[allow(clippy::len_without_is_empty)] // there is always one
     pub fn len(&self) -> usize {

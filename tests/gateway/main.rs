@@ -12,7 +12,18 @@
 mod backend;
 #[path = "../support/gateway.rs"]
 mod gateway;
+#[path = "../support/redis.rs"]
+mod redis;
 #[path = "../support/visitor.rs"]
 mod visitor;
 
 mod sign_in;
+
+mod backends;
+mod certificates;
+mod identity;
+mod live;
+mod proxying;
+mod shutdown;
+mod watching;
+mod wire;

@@ -52,6 +52,18 @@ impl Backend {
         Backend { url, seen, task }
     }
 
+    /// Answers by routes of the test's own, which are not remembered.
+    pub async fn serving(app: Router) -> Backend {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Backend {
+            url,
+            seen: Arc::default(),
+            task,
+        }
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
