@@ -12,7 +12,16 @@
 mod backend;
 #[path = "../support/gateway.rs"]
 mod gateway;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/redis.rs"]
+mod redis;
 #[path = "../support/visitor.rs"]
 mod visitor;
 
+// People's stories.
+mod idle;
+mod nodes;
+mod outage;
+mod restart;
 mod sign_in;

@@ -347,15 +347,19 @@ pub async fn soon(what: &str, mut so: impl AsyncFnMut() -> bool) {
 
 /// One command of the command line, on a gateway's folder.
 pub async fn vestibule(folder: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
-    let out = tokio::process::Command::new(env!("CARGO_BIN_EXE_vestibule"))
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
         .arg("--config")
         .arg(folder.join("gateway.toml"))
         .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .kill_on_drop(true)
-        .output()
+        .stdin(std::process::Stdio::null());
+    let out = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (out.status.code().unwrap_or(-1), text(&out.stdout), text(&out.stderr))
+    (
+        out.status.code().unwrap_or(-1),
+        text(&out.stdout),
+        text(&out.stderr),
+    )
 }
