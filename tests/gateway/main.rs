@@ -20,8 +20,12 @@ mod redis;
 mod visitor;
 
 // People's stories.
+mod factor;
 mod idle;
 mod nodes;
 mod outage;
 mod restart;
+mod rules;
 mod sign_in;
+mod sign_out;
+mod tabs;
