@@ -158,7 +158,10 @@ async fn lee_sets_up_an_authenticator_and_logs_in_with_it_again() {
 
     browser.open(&demo.url("login", "/logout")).await;
     browser.screenshot("sign-out").await;
-    browser.press("Log out").await;
+    let button = browser
+        .wait_for("//main//button[normalize-space()='Sign out']")
+        .await;
+    button.click().await.unwrap();
     browser.wait_for_words("You are signed out").await;
     browser.screenshot("signed-out").await;
     browser.open(&demo.url("emr", "/")).await;
@@ -251,7 +254,7 @@ async fn kim_goes_through_all_three_applications_without_typing_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_fit_a_phone() {
     let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
-    let browser = Browser::start_with_window(390, 844).await;
+    let browser = Browser::start_as_phone(360, 780).await;
     browser.open(&demo.url("emr", "/")).await;
     let fits = async |page: &str| {
         browser.screenshot(&format!("phone-{page}")).await;
