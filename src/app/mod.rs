@@ -7,6 +7,8 @@ mod upkeep;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -156,10 +158,7 @@ pub async fn start(
     sockets: Sockets,
 ) -> Result<Running, StartError> {
     let store_settings = &settings.store;
-    std::fs::create_dir_all(&store_settings.data_dir).map_err(|source| StartError::File {
-        what: format!("{} can't be made", store_settings.data_dir.display()),
-        source,
-    })?;
+    make_private_folder(&store_settings.data_dir)?;
     let random = Arc::clone(&world.random);
     let master = MasterKey::read_or_make(&store_settings.master_key, || {
         let mut bytes = [0; 32];
@@ -349,6 +348,18 @@ impl Running {
         }
         self.audit.flush();
     }
+}
+
+/// Sessions, keys and trails are nobody's else to read.
+fn make_private_folder(path: &Path) -> Result<(), StartError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::File {
+            what: format!("{} can't be made", path.display()),
+            source,
+        })
 }
 
 /// The session store that is configured, opened.

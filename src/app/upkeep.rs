@@ -50,11 +50,15 @@ impl Upkeep {
             .watch(LOOK, move |reload| told.look_at_policies(reload));
         let mut looks = interval(LOOK);
         let mut slow_looks = interval(SLOW_LOOK);
+        let mut healthy = vec![None; self.upstreams.len()];
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         slow_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = looks.tick() => self.look().await,
+                _ = looks.tick() => {
+                    self.look().await;
+                    self.look_at_backends(&mut healthy);
+                }
                 _ = slow_looks.tick() => self.look_slowly().await,
                 () = over(&mut shutdown) => break,
             }
@@ -75,8 +79,29 @@ impl Upkeep {
             // What was switched on stays on: nobody gets in with less because a database is away.
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
-        for (index, upstream) in self.upstreams.iter().enumerate() {
-            self.metrics.backends_healthy(index, upstream.healthy());
+    }
+
+    /// Counts who is well, and says aloud when that changes. `before`: as of the last look.
+    fn look_at_backends(&self, before: &mut [Option<usize>]) {
+        let products = self.sessions.products().iter();
+        for ((upstream, product), before) in self.upstreams.iter().zip(products).zip(before) {
+            let (healthy, all) = (upstream.healthy(), upstream.len());
+            self.metrics.backends_healthy(product.index, healthy);
+            if *before == Some(healthy) {
+                continue;
+            }
+            let product = product.id.as_str();
+            if healthy < all {
+                tracing::warn!(
+                    product,
+                    healthy,
+                    all,
+                    "backends don't answer their health check"
+                );
+            } else if before.is_some() {
+                tracing::info!(product, healthy, all, "all backends are well again");
+            }
+            *before = Some(healthy);
         }
     }
 

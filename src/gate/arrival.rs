@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use super::decide::SignInReason;
 use super::policy::Policies;
 use super::product::Product;
-use super::session::{Found, Known, Seen, Session, Standing, standing};
+use super::session::{Found, Known, Seen, Session, Standing, Stranger, standing};
 use super::time::Moment;
 
 /// Where they want to go.
@@ -103,6 +104,29 @@ pub fn inside<'a>(known: &'a Known, policies: &Policies, now: Moment) -> Option<
     }
 }
 
+/// Who is signed in on a product's host, as far as the gateway's own paths there care: they tell
+/// a person about their own session, so that rules about the product's pages don't apply.
+pub fn at_product<'a>(
+    known: &'a Known,
+    policies: &Policies,
+    product: &Product,
+    now: Moment,
+) -> Result<&'a Found, SignInReason> {
+    let found = match known {
+        Known::Found(found) => found,
+        Known::Nobody(Stranger::New) | Known::Unavailable => return Err(SignInReason::NoSession),
+        Known::Nobody(Stranger::Malformed) => return Err(SignInReason::MalformedCookie),
+        Known::Nobody(Stranger::Ended) => return Err(SignInReason::Ended),
+    };
+    let limits = policies.limits(&found.session.company, product);
+    match standing(&found.session, found.seen, limits, now) {
+        Standing::Live => Ok(found),
+        Standing::OverMaximum => Err(SignInReason::Maximum),
+        Standing::OverIdle => Err(SignInReason::Idle),
+        Standing::OverProductIdle => Err(SignInReason::ProductIdle),
+    }
+}
+
 fn factor_suffices(
     session: &Session,
     policies: &Policies,
@@ -125,7 +149,7 @@ mod tests {
     use crate::gate::policy::{
         CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
     };
-    use crate::gate::session::{Method, Profile, Secret, Stranger};
+    use crate::gate::session::{Method, Profile, Secret};
 
     use super::*;
 
@@ -214,12 +238,12 @@ mod tests {
         let fresh = found(NOON, NOON, Some(NOON));
         let bare = found(NOON, NOON, None);
         let table = [
-            (Known::Unavailable, &off, None, 0 * HOUR, "unavailable"),
+            (Known::Unavailable, &off, None, Duration::ZERO, "unavailable"),
             (
                 Known::Nobody(Stranger::New),
                 &off,
                 None,
-                0 * HOUR,
+                Duration::ZERO,
                 "sign in",
             ),
             (bare.clone(), &off, None, HOUR, "enter"),
@@ -236,7 +260,7 @@ mod tests {
             (fresh.clone(), &required, None, HOUR, "enter"),
             (fresh.clone(), &off, Some(HOUR), HOUR, "enter"),
             (fresh, &off, Some(HOUR), HOUR + second, "factor"),
-            (bare, &off, Some(HOUR), 0 * HOUR, "factor"),
+            (bare, &off, Some(HOUR), Duration::ZERO, "factor"),
         ];
         for (row, (known, policies, wants, later, expected)) in table.iter().enumerate() {
             let now = NOON.plus(*later);

@@ -93,7 +93,7 @@ pub fn format_span(span: Duration) -> String {
         ("m", 60_000),
         ("s", 1_000),
     ] {
-        if millis >= per && millis % per == 0 {
+        if millis >= per && millis.is_multiple_of(per) {
             return format!("{}{unit}", millis / per);
         }
     }

@@ -9,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// What other libraries may say. Pingora's proxy writes whole request targets, with the tickets in
 /// their queries, into its errors; the access log says the same without them. The rest would tell
 /// of each handshake that a port scanner gives up.
-const OTHERS: &str = "pingora_proxy=off,pingora_core=off,rustls=off,h2=warn,hyper=warn,hyper_util=warn,sqlx=warn,redis=warn";
+const OTHERS: &str = "pingora_proxy=off,pingora_core=off,pingora_load_balancing=off,rustls=off,h2=warn,hyper=warn,hyper_util=warn,sqlx=warn,redis=warn";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -109,7 +109,8 @@ pub struct Factor {
     pub issuer: String,
     pub hidden: Hidden,
     pub other: String,
-    pub restart: String,
+    /// The way out.
+    pub restart: Link,
 }
 
 #[derive(Template)]

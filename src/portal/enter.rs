@@ -12,11 +12,12 @@ use super::tickets::{self, Ticket};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{State, accounts, cookies};
+use crate::gate::arrival::at_product;
 use crate::gate::decide::found as known_session;
 use crate::gate::handover::Handover;
 use crate::gate::product::Product;
 use crate::gate::return_to::ReturnTo;
-use crate::gate::session::{Found, Known, Standing, Token, standing};
+use crate::gate::session::{Known, Token};
 use crate::gate::time::Moment;
 
 /// So often the hand-over begins anew before the cookies are blamed.
@@ -40,7 +41,7 @@ pub async fn enter(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fiel
     match ticket.filter(|ticket| ticket.product == product.id && is_for(ticket, &visit)) {
         Some(ticket) => admit(&state, &visit, product, &ticket, (&url, &fields), now).await,
         // A ticket that was spent (the back button, a second tab) matters to nobody who is in.
-        None if live(&state, &visit, product, now).is_some() => see_other(&url),
+        None if is_inside(&state, &visit, product, now) => see_other(&url),
         None => again(&state, &visit, &url, &fields),
     }
 }
@@ -83,19 +84,8 @@ async fn admit(
     }
 }
 
-/// The session of this browser in this product, if it is worth something.
-pub fn live<'a>(
-    state: &State,
-    visit: &'a Visit,
-    product: &Product,
-    now: Moment,
-) -> Option<&'a Found> {
-    let found = known_session(&visit.known)?;
-    let limits = state
-        .policies
-        .load()
-        .limits(&found.session.company, product);
-    (standing(&found.session, found.seen, limits, now) == Standing::Live).then_some(found)
+fn is_inside(state: &State, visit: &Visit, product: &Product, now: Moment) -> bool {
+    at_product(&visit.known, &state.policies.load(), product, now).is_ok()
 }
 
 /// Back to the portal for another ticket, bound to what this browser shows.

@@ -18,11 +18,11 @@ use super::keys::FormToken;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, codes, throttles};
-use crate::gate::ceremony::{Event, Next, Remark, Step, advance, offered};
+use crate::gate::ceremony::{Event, Ground, Next, Pending, Remark, Step, advance, offered};
 use crate::gate::name::PersonId;
 use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
-use crate::pages::{self, MethodLink};
+use crate::pages::{self, Link, MethodLink};
 
 const METHOD: &str = FactorMethod::Totp.as_str();
 
@@ -264,6 +264,17 @@ fn show(
             restart,
         });
     }
+    let restart = match current.attempt.step.pending().map(Pending::ground) {
+        // A session waits behind this step: whoever can't take it can leave.
+        Some(Ground::Session(_)) => Link {
+            href: String::from("/logout"),
+            text: String::from("Sign out"),
+        },
+        Some(Ground::Password) | None => Link {
+            href: restart,
+            text: String::from("Start again"),
+        },
+    };
     answered(&pages::Factor {
         frame,
         notice: None,

@@ -9,11 +9,12 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::answer::{found, see_other};
-use super::enter::live;
 use super::fields::{Fields, Form};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State};
+use crate::gate::arrival::at_product;
+use crate::gate::decide::SignInReason;
 use crate::gate::facts::Asks;
 use crate::gate::handover::Handover;
 use crate::gate::name::CompanyId;
@@ -103,7 +104,7 @@ pub async fn company(
             .sessions
             .switch_company(current.session.id, &wanted, now)
             .await?;
-        switched.ok_or_else(|| signed_out(&state, product))?
+        switched.ok_or_else(|| signed_out(&state, product, SignInReason::Ended))?
     };
     state.observer.audit(Audit {
         event: "company_switched",
@@ -128,20 +129,22 @@ pub fn signed_in<'a>(
     now: Moment,
 ) -> Result<(&'a Arc<Product>, &'a Found), Trouble> {
     let product = visit.product()?;
-    match (&visit.known, live(state, visit, product, now)) {
-        (Known::Unavailable, _) => Err(Trouble::unavailable("store")),
-        (_, Some(found)) => Ok((product, found)),
-        (Known::Nobody(_) | Known::Found(_), None) => Err(signed_out(state, product)),
+    if matches!(visit.known, Known::Unavailable) {
+        return Err(Trouble::unavailable("store"));
+    }
+    match at_product(&visit.known, &state.policies.load(), product, now) {
+        Ok(found) => Ok((product, found)),
+        Err(reason) => Err(signed_out(state, product, reason)),
     }
 }
 
-fn signed_out(state: &State, product: &Product) -> Trouble {
+fn signed_out(state: &State, product: &Product, reason: SignInReason) -> Trouble {
     let url = Handover {
         wanted: &format!("{}/", product.origin),
         ..Handover::default()
     }
     .login_url(&state.portal_origin);
-    Trouble::signed_out("no_session", url)
+    Trouble::signed_out(reason.as_str(), url)
 }
 
 fn view(state: &State, product: &Product, session: &Session, seen: Seen, now: Moment) -> Answer {

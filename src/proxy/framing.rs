@@ -84,6 +84,12 @@ enum Chunk {
     Done,
 }
 
+impl Default for Inspector {
+    fn default() -> Inspector {
+        Inspector::new()
+    }
+}
+
 impl Inspector {
     pub fn new() -> Inspector {
         Inspector {

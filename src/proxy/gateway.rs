@@ -25,7 +25,6 @@ use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
-use crate::gate::product::Product;
 use crate::gate::session::{Secret, Token};
 use crate::sessions::{Clock, Sessions};
 
@@ -110,7 +109,7 @@ impl ProxyHttp for Gateway {
         };
         passage.record.came(&scope.connection, session.req_header());
         let facts = match self.reader.read(session.req_header_mut(), &scope) {
-            Ok(facts) => facts,
+            Ok(facts) => Arc::new(facts),
             Err(why) => return self.refuse_malformed(session, passage, why).await,
         };
         passage.manner = manner(&facts);
@@ -123,8 +122,7 @@ impl ProxyHttp for Gateway {
             .look_up(&facts.cookie, &facts.site, &policies, now)
             .await;
         let decision = decide(&facts, &looked_up.known, &policies, now);
-        let asked = Asked::of(&facts);
-        passage.record.decided(facts, &decision);
+        passage.record.decided(Arc::clone(&facts), &decision);
 
         match decision {
             Decision::Forward(permit) => {
@@ -134,22 +132,21 @@ impl ProxyHttp for Gateway {
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
                     self.sessions.stamp(person, permit.product(), now).await;
                 }
-                self.let_through(session, passage, permit, asked.upgrade)
-                    .await
+                self.let_through(session, passage, permit, facts.asks).await
             }
             Decision::Portal(visitor) => {
-                self.serve(session, passage, &self.portal, asked, visitor)
+                self.serve(session, passage, &self.portal, facts, visitor)
                     .await
             }
             Decision::Own(visitor) => {
-                self.serve(session, passage, &self.own, asked, visitor)
+                self.serve(session, passage, &self.own, facts, visitor)
                     .await
             }
             Decision::SignIn(sign_in) => {
-                self.ask_to_sign_in(session, passage, &asked, sign_in).await
+                self.ask_to_sign_in(session, passage, &facts, sign_in).await
             }
             Decision::Deny(denial) => {
-                let name = asked.product_name();
+                let name = product(&facts.site).map_or("this application", |product| &product.name);
                 let problem = self.teller(&passage.record).denied(&denial, name);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner))
                     .await
@@ -319,30 +316,6 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// What the answers need of the facts after the record has taken them.
-struct Asked {
-    facts: Arc<Facts>,
-    upgrade: bool,
-}
-
-impl Asked {
-    fn of(facts: &Facts) -> Asked {
-        Asked {
-            upgrade: facts.asks == Asks::Upgrade,
-            facts: Arc::new(facts.clone()),
-        }
-    }
-
-    fn product(&self) -> Option<&Arc<Product>> {
-        product(&self.facts.site)
-    }
-
-    fn product_name(&self) -> &str {
-        self.product()
-            .map_or("this application", |product| product.name.as_str())
-    }
-}
-
 impl Gateway {
     fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
         Teller {
@@ -391,7 +364,7 @@ impl Gateway {
         session: &mut Session,
         passage: &mut Passage,
         permit: Permit,
-        upgrade: bool,
+        asks: Asks,
     ) -> Result<bool> {
         let limit = self
             .body_limits
@@ -410,7 +383,7 @@ impl Gateway {
                 .refuse_malformed(session, passage, Malformed::BodyTooLarge)
                 .await;
         }
-        if upgrade {
+        if asks == Asks::Upgrade {
             session.downstream_session.set_read_timeout(None);
         }
         passage.body_limit = limit;
@@ -423,11 +396,11 @@ impl Gateway {
         session: &mut Session,
         passage: &mut Passage,
         router: &Router,
-        asked: Asked,
+        facts: Arc<Facts>,
         visitor: Visitor,
     ) -> Result<bool> {
         let mut extensions = http::Extensions::new();
-        extensions.insert(asked.facts);
+        extensions.insert(facts);
         extensions.insert(visitor.known);
         extensions.insert(crate::pages::RequestId(
             passage.record.request_id.as_str().to_owned(),
@@ -448,14 +421,13 @@ impl Gateway {
         &self,
         session: &mut Session,
         passage: &mut Passage,
-        asked: &Asked,
+        facts: &Facts,
         sign_in: SignIn,
     ) -> Result<bool> {
-        let wanted = asked
-            .product()
-            .map(|product| format!("{}{}", product.origin, asked.facts.target.forwarded()))
+        let wanted = product(&facts.site)
+            .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
             .unwrap_or_default();
-        let (secret, cookie) = match &asked.facts.cookie {
+        let (secret, cookie) = match &facts.cookie {
             Presented::Token(Token::Visitor(secret)) => (secret.clone(), None),
             Presented::Token(Token::Session { .. }) | Presented::Nothing | Presented::Malformed => {
                 let mut bytes = [0; 32];

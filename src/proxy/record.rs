@@ -76,7 +76,7 @@ pub struct Record {
 /// What became of reading the request.
 enum Read {
     NotYet,
-    Facts(Box<Facts>),
+    Facts(Arc<Facts>),
     /// As it was sent, for the log only.
     Refused {
         method: Method,
@@ -127,7 +127,7 @@ impl Record {
         };
     }
 
-    pub fn decided(&mut self, facts: Facts, decision: &Decision) {
+    pub fn decided(&mut self, facts: Arc<Facts>, decision: &Decision) {
         self.decision = decision.words();
         match decision {
             Decision::Forward(permit) => self.session = permit.session().cloned(),
@@ -142,7 +142,7 @@ impl Record {
         self.books
             .metrics
             .decision(place(&facts.site), decision, reason);
-        self.read = Read::Facts(Box::new(facts));
+        self.read = Read::Facts(facts);
     }
 
     pub fn upstream_asked(&mut self) {

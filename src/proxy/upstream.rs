@@ -96,6 +96,12 @@ impl Upstream {
         Some(peer.clone())
     }
 
+    /// How many backends there are.
+    #[allow(clippy::len_without_is_empty)] // there is always one
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     pub fn healthy(&self) -> usize {
         let backends = self.balancer.backends();
         backends

@@ -55,7 +55,7 @@ async fn the_session_as_json_is_no_activity() {
             .unwrap()
             .starts_with(&format!("{PORTAL}/login?rd="))
     );
-    assert!(problem["reason"].is_string());
+    assert_eq!(problem["reason"], "product_idle");
     assert_eq!(
         browser
             .fetch(Method::POST, &format!("{url}/extend"))

@@ -1,0 +1,183 @@
+//! Each step, and any sequence of steps.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const NOON: Moment = Moment::from_secs(1_790_000_000);
+
+fn kim() -> PersonId {
+    PersonId::parse("kim").unwrap()
+}
+
+fn right(need: Need) -> Event {
+    Event::PasswordRight {
+        person: kim(),
+        need,
+    }
+}
+
+fn pending() -> Pending {
+    Pending::new(kim(), Ground::Password, NOON)
+}
+
+#[test]
+fn each_step_has_one_way_on() {
+    let challenge = || Step::Challenge(pending());
+    let enrol = || Step::Enrol(pending());
+    let again = |step: fn(Pending) -> Step| {
+        step(Pending {
+            wrong_codes: 1,
+            ..pending()
+        })
+    };
+    let proof = |factor| {
+        Next::Done(Proof {
+            person: kim(),
+            ground: Ground::Password,
+            factor,
+            at: NOON,
+        })
+    };
+    let table = [
+        (Step::Password, right(Need::Nothing), proof(false)),
+        (
+            Step::Password,
+            right(Need::Challenge),
+            Next::Ask(challenge(), None),
+        ),
+        (
+            Step::Password,
+            right(Need::Enrolment),
+            Next::Ask(enrol(), None),
+        ),
+        (
+            Step::Password,
+            Event::PasswordWrong,
+            Next::Ask(Step::Password, Some(Remark::WrongPassword)),
+        ),
+        (
+            Step::Password,
+            Event::CodeRight,
+            Next::Ask(Step::Password, None),
+        ),
+        (
+            Step::Password,
+            Event::CodeWrong,
+            Next::Ask(Step::Password, None),
+        ),
+        (
+            Step::Password,
+            Event::Nothing,
+            Next::Ask(Step::Password, None),
+        ),
+        (challenge(), Event::CodeRight, proof(true)),
+        (
+            challenge(),
+            Event::CodeWrong,
+            Next::Ask(again(Step::Challenge), Some(Remark::WrongCode)),
+        ),
+        (challenge(), Event::Nothing, Next::Ask(challenge(), None)),
+        (
+            challenge(),
+            right(Need::Enrolment),
+            Next::Ask(enrol(), None),
+        ),
+        (enrol(), Event::CodeRight, proof(true)),
+        (
+            enrol(),
+            Event::CodeWrong,
+            Next::Ask(again(Step::Enrol), Some(Remark::WrongCode)),
+        ),
+        (enrol(), Event::Nothing, Next::Ask(enrol(), None)),
+    ];
+    for (step, event, next) in table {
+        assert_eq!(
+            advance(step.clone(), event.clone(), NOON),
+            next,
+            "{step:?} and {event:?}"
+        );
+    }
+}
+
+#[test]
+fn the_fifth_wrong_code_ends_the_attempt() {
+    let mut step = Step::Challenge(pending());
+    for _ in 1..CODES_PER_ATTEMPT {
+        match advance(step, Event::CodeWrong, NOON) {
+            Next::Ask(again @ Step::Challenge(_), Some(Remark::WrongCode)) => step = again,
+            other => panic!("{other:?}"),
+        }
+    }
+    let next = advance(step, Event::CodeWrong, NOON);
+    assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooManyCodes)));
+}
+
+#[test]
+fn a_right_code_after_a_quarter_of_an_hour_is_too_late() {
+    let last = NOON.plus(LIFE);
+    assert!(matches!(
+        advance(Step::Enrol(pending()), Event::CodeRight, last),
+        Next::Done(_)
+    ));
+    let late = last.plus(Duration::from_millis(1));
+    let next = advance(Step::Enrol(pending()), Event::CodeRight, late);
+    assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooLate)));
+}
+
+#[test]
+fn a_session_without_a_factor_can_not_add_its_first_one() {
+    let session = SessionId::from_bytes([1; 16]);
+    assert_eq!(from_session(kim(), session, false, NOON), Step::Password);
+    let step = from_session(kim(), session, true, NOON);
+    let Next::Done(proof) = advance(step, Event::CodeRight, NOON) else {
+        panic!("not done")
+    };
+    assert_eq!(proof.methods(), [Method::Otp]);
+}
+
+fn events() -> impl Strategy<Value = (Event, u64)> {
+    let event = prop_oneof![
+        1 => Just(right(Need::Nothing)),
+        1 => Just(right(Need::Challenge)),
+        1 => Just(right(Need::Enrolment)),
+        1 => Just(Event::PasswordWrong),
+        3 => Just(Event::CodeRight),
+        3 => Just(Event::CodeWrong),
+        1 => Just(Event::Nothing),
+    ];
+    (event, 0_u64..400)
+}
+
+proptest! {
+    /// Against a model that only remembers what was proved: done means that the password was
+    /// right, and since then the code, if one was wanted.
+    #[test]
+    fn no_sequence_ends_without_password_and_wanted_factor(
+        sequence in proptest::collection::vec(events(), 1..40),
+    ) {
+        let (mut step, mut now) = (Step::Password, NOON);
+        let mut proved: Option<(Need, Moment)> = None;
+        for (event, secs) in sequence {
+            now = now.plus(Duration::from_secs(secs));
+            if let Event::PasswordRight { need, .. } = &event {
+                proved = Some((*need, now));
+            }
+            match advance(step, event.clone(), now) {
+                Next::Done(proof) => {
+                    let (need, at) = proved.take().expect("done without a password");
+                    prop_assert!(proof.methods().contains(&Method::Pwd));
+                    prop_assert!(now.since(at) <= LIFE);
+                    if need == Need::Nothing {
+                        prop_assert_eq!(proof.factor_at(), None);
+                    } else {
+                        prop_assert_eq!(event, Event::CodeRight);
+                        prop_assert_eq!(proof.factor_at(), Some(now));
+                    }
+                    step = Step::Password;
+                }
+                Next::Ask(next, _) => step = next,
+            }
+        }
+    }
+}
