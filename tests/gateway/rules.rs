@@ -22,6 +22,12 @@ action = "deny"
 except = { roles = ["biller"] }
 
 [[rules]]
+name = "therapists manage nothing"
+roles = ["therapist"]
+paths = ["/manage/**"]
+action = "deny"
+
+[[rules]]
 name = "payments need a fresh factor"
 products = ["billing"]
 paths = ["/payments/**"]
@@ -88,6 +94,16 @@ async fn a_denied_request_gets_a_reason_and_nothing_reaches_the_backend() {
         assert!([400, 403].contains(&answer), "{spelling}: {answer}");
     }
     assert_eq!(backend.seen().len(), asked);
+    let mut sam = Visitor::new(&gateway);
+    sam.sign_in("sam", sam.url("emr", "/")).await;
+    let asked = backend.seen().len();
+    let beds = status(&mut sam, Method::GET, "emr", "/manage/beds").await;
+    assert_eq!((beds, backend.seen().len()), (403, asked));
+    assert_eq!(
+        status(&mut kim, Method::GET, "emr", "/manage/beds").await,
+        200,
+        "Kim is no therapist"
+    );
     assert_eq!(
         status(&mut kim, Method::GET, "emr", "/exports/all.csv").await,
         200,
@@ -300,6 +316,8 @@ async fn what_is_explained_is_what_is_done() {
         ("kim", "emr", "GET", "/archive/1"),
         ("kim", "emr", "GET", "/reports/1"),
         ("sam", "emr", "GET", "/"),
+        ("sam", "emr", "GET", "/manage/1"),
+        ("kim", "emr", "GET", "/manage/1"),
     ] {
         let visitor = if person == "kim" { &mut kim } else { &mut sam };
         let did = match status(visitor, method.parse().unwrap(), product, path).await {
