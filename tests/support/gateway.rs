@@ -1,6 +1,8 @@
 //! A whole gateway in the test's process: real sockets, real TLS, real stores, a clock that is set,
 //! and backends of the test's own.
 
+#![allow(dead_code)] // every test program uses another part of this
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

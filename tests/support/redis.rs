@@ -1,5 +1,7 @@
 //! A real Redis of the test's own.
 
+#![allow(dead_code)] // every test program uses another part of this
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,8 @@
 //! A browser without a window: cookies by host, redirects followed as told, the headers that a
 //! browser sends of itself. Hosts under `.test` are the gateway's.
 
+#![allow(dead_code)] // every test program uses another part of this
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 
