@@ -241,7 +241,6 @@ impl ProxyHttp for Gateway {
         forward::prepare(
             upstream,
             permit,
-            &self.reader.managed,
             passage.facts_address,
             &passage.record.request_id,
             http2,
