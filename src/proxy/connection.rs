@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -52,8 +52,12 @@ pub struct RequestScope {
     inspector: Option<SharedInspector>,
     /// The head is read: its deadline is off.
     head_read: AtomicBool,
+    /// Pieces of the body so far, or [`BODY_DONE`].
+    body: AtomicU64,
     leash: OnceLock<Arc<Leash>>,
 }
+
+const BODY_DONE: u64 = u64::MAX;
 
 type SharedInspector = Arc<Mutex<Inspector>>;
 
@@ -72,6 +76,19 @@ impl RequestScope {
         self.head_read.store(true, Ordering::Relaxed);
     }
 
+    /// Another piece of the request's body was read.
+    pub fn body_came(&self) {
+        let next = |pieces: u64| pieces.checked_add(1);
+        let _ = self
+            .body
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    /// There is no more of a body.
+    pub fn body_is_read(&self) {
+        self.body.store(BODY_DONE, Ordering::Relaxed);
+    }
+
     /// Ties the request to its session: when that ends, so does the request.
     pub fn tie(&self, leash: Arc<Leash>) {
         let _ = self.leash.set(leash);
@@ -87,12 +104,18 @@ impl RequestScope {
     }
 }
 
+/// Two reads of a body, or two writes of an answer, may be so far apart.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
     /// From the connection, or the last answer, to the end of the next head.
     pub first_head: Duration,
     pub next_head: Duration,
+    /// Between two pieces of a body over HTTP/2, where pingora waits without end. Over HTTP/1 it
+    /// has a deadline of its own.
+    pub body: Duration,
 }
 
 /// The application of one connection.
@@ -157,6 +180,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
             connection: Arc::clone(&self.facts),
             inspector: self.inspector.clone(),
             head_read: AtomicBool::new(false),
+            body: AtomicU64::new(0),
             leash: OnceLock::new(),
         });
         let head_within = if self.reused.swap(true, Ordering::Relaxed) {
@@ -165,7 +189,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
             self.deadlines.first_head
         };
         let work = self.proxy.process_new_http(session, shutdown);
-        watch_over(SCOPE.scope(Arc::clone(&scope), work), &scope, head_within).await
+        let body_within = self.facts.http2.then_some(self.deadlines.body);
+        let work = SCOPE.scope(Arc::clone(&scope), work);
+        watch_over(work, &scope, head_within, body_within).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -177,16 +203,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
     }
 }
 
-/// Drives one request until it is done, its head is late, or its leash is pulled. The timer and
+/// Drives one request until it is done, its head or its body is late, or its leash is pulled. The timer and
 /// the subscription are made only when a poll leaves the request waiting, so that a request which
 /// is answered at once pays for neither.
 async fn watch_over<T>(
     work: impl Future<Output = Option<T>>,
     scope: &RequestScope,
     head_within: Duration,
+    body_within: Option<Duration>,
 ) -> Option<T> {
     let mut work = pin!(work);
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let mut stalled: Option<Stalled> = None;
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
         if cut
@@ -205,6 +233,17 @@ async fn watch_over<T>(
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
+            return Poll::Pending;
+        }
+        if let Some(within) = body_within {
+            if scope.body.load(Ordering::Relaxed) == BODY_DONE {
+                stalled = None;
+            } else {
+                let body = stalled.get_or_insert_with(|| Stalled::new(within));
+                if body.poll(scope, context).is_ready() {
+                    return Poll::Ready(None);
+                }
+            }
         }
         if cut.is_none()
             && let Some(leash) = scope.leash.get()
@@ -218,6 +257,38 @@ async fn watch_over<T>(
         Poll::Pending
     })
     .await
+}
+
+/// Watches a body that may stop coming.
+struct Stalled {
+    within: Duration,
+    pieces: u64,
+    timer: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Stalled {
+    fn new(within: Duration) -> Stalled {
+        Stalled {
+            within,
+            pieces: 0,
+            timer: Box::pin(tokio::time::sleep(within)),
+        }
+    }
+
+    /// Ready when nothing came between two rings of the timer: after once to twice the time. A
+    /// timer for each piece would cost more than the piece.
+    fn poll(&mut self, scope: &RequestScope, context: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            let pieces = scope.body.load(Ordering::Relaxed);
+            if pieces == self.pieces {
+                return Poll::Ready(());
+            }
+            self.pieces = pieces;
+            let next = tokio::time::Instant::now() + self.within;
+            self.timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
 }
 
 /// The decrypted bytes of a connection, as pingora wants them.
@@ -352,3 +423,75 @@ impl GetSocketDigest for Wire {
 }
 
 impl Peek for Wire {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    fn scope() -> RequestScope {
+        let facts = ConnectionFacts {
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            server_name: None,
+            http2: true,
+        };
+        RequestScope {
+            connection: Arc::new(facts),
+            inspector: None,
+            head_read: AtomicBool::new(false),
+            body: AtomicU64::new(0),
+            leash: OnceLock::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_cut() {
+        let endless = std::future::pending::<Option<()>>();
+        assert_eq!(watch_over(endless, &scope(), SOON, None).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_coming_is_cut() {
+        let scope = scope();
+        scope.head_is_read();
+        scope.body_came();
+        let endless = std::future::pending::<Option<()>>();
+        assert_eq!(watch_over(endless, &scope, NEVER, Some(SOON)).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_keeps_coming_is_waited_for() {
+        let scope = scope();
+        let mut stalled = Stalled::new(SOON);
+        let mut rings = 0;
+        let ends = std::future::poll_fn(|context| {
+            rings += 1;
+            if rings > 3 {
+                return Poll::Ready("waited for");
+            }
+            scope.body_came();
+            stalled.poll(&scope, context).map(|()| "cut")
+        });
+        assert_eq!(ends.await, "waited for");
+    }
+
+    #[tokio::test]
+    async fn the_answer_to_a_whole_body_takes_its_time() {
+        let scope = scope();
+        scope.head_is_read();
+        scope.body_is_read();
+        scope.body_came();
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let mut late = Stalled::new(SOON * 2);
+        let work = async {
+            // Longer than the deadline.
+            std::future::poll_fn(|context| late.timer.as_mut().poll(context)).await;
+            let _ = answer.send("answered");
+            answered.await.ok()
+        };
+        let done = watch_over(work, &scope, NEVER, Some(SOON)).await;
+        assert_eq!(done, Some("answered"));
+    }
+}
