@@ -66,6 +66,22 @@ tokio::task_local! {
 }
 
 impl RequestScope {
+    fn new(connection: Arc<ConnectionFacts>, inspector: Option<SharedInspector>) -> RequestScope {
+        RequestScope {
+            connection,
+            inspector,
+            head_read: AtomicBool::new(false),
+            body: AtomicU64::new(0),
+            leash: OnceLock::new(),
+        }
+    }
+
+    /// A request that no connection brought, for tests of what reads it.
+    #[cfg(test)]
+    pub fn alone(connection: ConnectionFacts) -> RequestScope {
+        RequestScope::new(Arc::new(connection), None)
+    }
+
     /// The scope of the request whose hooks are running.
     pub fn current() -> Option<Arc<RequestScope>> {
         SCOPE.try_with(Arc::clone).ok()
@@ -176,13 +192,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .begin();
         }
-        let scope = Arc::new(RequestScope {
-            connection: Arc::clone(&self.facts),
-            inspector: self.inspector.clone(),
-            head_read: AtomicBool::new(false),
-            body: AtomicU64::new(0),
-            leash: OnceLock::new(),
-        });
+        let scope = Arc::new(RequestScope::new(
+            Arc::clone(&self.facts),
+            self.inspector.clone(),
+        ));
         let head_within = if self.reused.swap(true, Ordering::Relaxed) {
             self.deadlines.next_head
         } else {
@@ -425,73 +438,4 @@ impl GetSocketDigest for Wire {
 impl Peek for Wire {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOON: Duration = Duration::from_millis(20);
-    const NEVER: Duration = Duration::from_secs(3600);
-
-    fn scope() -> RequestScope {
-        let facts = ConnectionFacts {
-            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
-            server_name: None,
-            http2: true,
-        };
-        RequestScope {
-            connection: Arc::new(facts),
-            inspector: None,
-            head_read: AtomicBool::new(false),
-            body: AtomicU64::new(0),
-            leash: OnceLock::new(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_head_that_does_not_end_is_cut() {
-        let endless = std::future::pending::<Option<()>>();
-        assert_eq!(watch_over(endless, &scope(), SOON, None).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_stops_coming_is_cut() {
-        let scope = scope();
-        scope.head_is_read();
-        scope.body_came();
-        let endless = std::future::pending::<Option<()>>();
-        assert_eq!(watch_over(endless, &scope, NEVER, Some(SOON)).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_keeps_coming_is_waited_for() {
-        let scope = scope();
-        let mut stalled = Stalled::new(SOON);
-        let mut rings = 0;
-        let ends = std::future::poll_fn(|context| {
-            rings += 1;
-            if rings > 3 {
-                return Poll::Ready("waited for");
-            }
-            scope.body_came();
-            stalled.poll(&scope, context).map(|()| "cut")
-        });
-        assert_eq!(ends.await, "waited for");
-    }
-
-    #[tokio::test]
-    async fn the_answer_to_a_whole_body_takes_its_time() {
-        let scope = scope();
-        scope.head_is_read();
-        scope.body_is_read();
-        scope.body_came();
-        let (answer, answered) = tokio::sync::oneshot::channel();
-        let mut late = Stalled::new(SOON * 2);
-        let work = async {
-            // Longer than the deadline.
-            std::future::poll_fn(|context| late.timer.as_mut().poll(context)).await;
-            let _ = answer.send("answered");
-            answered.await.ok()
-        };
-        let done = watch_over(work, &scope, NEVER, Some(SOON)).await;
-        assert_eq!(done, Some("answered"));
-    }
-}
+mod tests;
