@@ -98,9 +98,7 @@ impl Upstream {
 
     /// Whether [`Self::choose`] would find one.
     pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.peers
-            .iter()
-            .any(|(socket, _)| !tried.contains(socket))
+        self.peers.iter().any(|(socket, _)| !tried.contains(socket))
     }
 
     /// How many backends there are.

@@ -150,7 +150,12 @@ async fn failure(setup: Setup, status: u16, reason: &str) {
     let (gateway, mut kim) = clinic(setup).await;
     let page = kim.look(kim.url("emr", "/page")).await;
     assert_eq!(page.status, status, "{}", page.body);
-    assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+    assert!(
+        page.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
     let id = page.headers["x-request-id"].to_str().unwrap().to_owned();
     assert!(page.body.contains(&id), "the page names its request");
     assert!(page.headers.contains_key("content-security-policy"));
@@ -158,14 +163,20 @@ async fn failure(setup: Setup, status: u16, reason: &str) {
     let told = kim.fetch(Method::GET, kim.url("emr", "/data")).await;
     assert_eq!(told.status, status);
     assert_eq!(told.json()["reason"], reason);
-    assert_eq!(told.json()["request_id"], told.headers["x-request-id"].to_str().unwrap());
+    assert_eq!(
+        told.json()["request_id"],
+        told.headers["x-request-id"].to_str().unwrap()
+    );
     for answer in [&page, &told] {
         assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
     }
     let (log, _folder) = (gateway.path("access.jsonl"), Arc::clone(&gateway.folder));
     gateway.stop().await;
     let log = std::fs::read_to_string(log).unwrap();
-    let line = log.lines().find(|line| line.contains(&id)).expect("a line with the page's id");
+    let line = log
+        .lines()
+        .find(|line| line.contains(&id))
+        .expect("a line with the page's id");
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(line["status"], status);
     assert_eq!(line["product"], "emr");
@@ -231,8 +242,7 @@ struct Papers {
 fn papers() -> Papers {
     let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let issuer =
-        CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let issue = |names: Vec<String>| {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names)
@@ -243,7 +253,10 @@ fn papers() -> Papers {
     };
     Papers {
         ca: issuer.pem(),
-        server: issue(vec![String::from("backend.internal"), String::from("127.0.0.1")]),
+        server: issue(vec![
+            String::from("backend.internal"),
+            String::from("127.0.0.1"),
+        ]),
         client: issue(vec![String::from("gateway.internal")]),
     }
 }
@@ -259,7 +272,9 @@ async fn tls_backend(papers: &Papers, clients: bool) -> String {
         roots
             .add(CertificateDer::from_pem_slice(papers.ca.as_bytes()).unwrap())
             .unwrap();
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+            .build()
+            .unwrap();
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()
@@ -272,7 +287,9 @@ async fn tls_backend(papers: &Papers, clients: bool) -> String {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
                 let mut head = [0; 8192];
                 while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
                     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret";
@@ -304,7 +321,10 @@ fn tls_setup(url: &str, files: &[(&str, &str)], tls: &str) -> Setup {
 async fn an_https_backend_is_believed_by_its_own_authority() {
     let papers = papers();
     let url = tls_backend(&papers, false).await;
-    for tls in ["ca = \"ca.pem\"", "ca = \"ca.pem\", server_name = \"backend.internal\""] {
+    for tls in [
+        "ca = \"ca.pem\"",
+        "ca = \"ca.pem\", server_name = \"backend.internal\"",
+    ] {
         let (gateway, mut kim) = clinic(tls_setup(&url, &[("ca.pem", &papers.ca)], tls)).await;
         assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret", "{tls}");
         gateway.stop().await;
@@ -341,8 +361,12 @@ async fn a_backend_that_wants_a_client_certificate_gets_it() {
         ("client.key", &papers.client.1),
     ];
     let client = "client = { certificate = \"client.pem\", key = \"client.key\" }";
-    let (gateway, mut kim) =
-        clinic(tls_setup(&url, &files, &format!("ca = \"ca.pem\", {client}"))).await;
+    let (gateway, mut kim) = clinic(tls_setup(
+        &url,
+        &files,
+        &format!("ca = \"ca.pem\", {client}"),
+    ))
+    .await;
     assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret");
     gateway.stop().await;
 

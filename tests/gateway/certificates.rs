@@ -38,7 +38,10 @@ async fn serial(gateway: &Gateway, host: &str) -> u64 {
     let stream = handshake(config, gateway.address, host).await.unwrap();
     let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
     let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(&shown).unwrap();
-    parsed.raw_serial().iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    parsed
+        .raw_serial()
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A gateway with two certificates of its own, serials 11 and 12.
@@ -73,12 +76,18 @@ async fn each_host_shows_its_certificate_and_a_changed_one_soon() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, seen).await.expect("the new certificate is never shown");
+    timeout(PATIENCE, seen)
+        .await
+        .expect("the new certificate is never shown");
 
     std::fs::write(gateway.path("one.pem"), "not a certificate").unwrap();
     write_certificate(gateway.folder.path(), "two", &["*.test"], 22);
     gateway.running.reload();
-    assert_eq!(serial(&gateway, "emr.test").await, 21, "the last good one stays");
+    assert_eq!(
+        serial(&gateway, "emr.test").await,
+        21,
+        "the last good one stays"
+    );
     gateway.stop().await;
 }
 
@@ -106,7 +115,11 @@ async fn without_certificates_one_is_made_kept_and_nobody_elses_to_read() {
     setup.folder = Some(folder);
     setup.people = String::new();
     let again = setup.start().await;
-    assert_eq!(std::fs::read(&key).unwrap(), first, "it is made anew at each start");
+    assert_eq!(
+        std::fs::read(&key).unwrap(),
+        first,
+        "it is made anew at each start"
+    );
     again.stop().await;
 }
 
@@ -273,13 +286,22 @@ async fn the_plain_listener_only_sends_browsers_to_https() {
     let location = format!("location: {}/a?b=c\r\n", gateway.url("emr"));
     assert!(answer.contains(&location), "{answer}");
     for (head, status) in [
-        ("POST /login HTTP/1.1\r\nHost: login.test\r\nContent-Length: 0\r\n\r\n", 403),
+        (
+            "POST /login HTTP/1.1\r\nHost: login.test\r\nContent-Length: 0\r\n\r\n",
+            403,
+        ),
         ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421),
         ("GET / HTTP/1.1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: emr.test/@evil.example\r\n\r\n", 400),
+        (
+            "GET / HTTP/1.1\r\nHost: emr.test/@evil.example\r\n\r\n",
+            400,
+        ),
     ] {
         let answer = plain(&gateway, head).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{head}: {answer}"
+        );
         assert!(!answer.contains("location"), "{answer}");
     }
     assert!(backend.seen().is_empty());

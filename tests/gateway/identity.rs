@@ -106,11 +106,15 @@ async fn the_address_that_a_trusted_proxy_names_is_believed() {
         ("2001:db8::7", "2001:db8::7"),
     ] {
         let extra = [("x-forwarded-for", said)];
-        kim.send(Method::GET, kim.url("emr", "/"), &extra, None).await;
+        kim.send(Method::GET, kim.url("emr", "/"), &extra, None)
+            .await;
         assert_eq!(backend.last().header("x-forwarded-for"), Some(believed));
     }
     let forwarded = backend.last().header("forwarded").unwrap().to_owned();
-    assert!(forwarded.starts_with("for=\"[2001:db8::7]\";"), "{forwarded}");
+    assert!(
+        forwarded.starts_with("for=\"[2001:db8::7]\";"),
+        "{forwarded}"
+    );
     gateway.stop().await;
 }
 
@@ -143,7 +147,8 @@ async fn each_preset_tells_who_it_is_in_its_own_headers() {
     assert_ne!(kim.cookie("emr.test").unwrap(), session);
     assert_eq!(seen.header("remote-user"), None);
     assert!(
-        seen.header("cookie").is_none_or(|line| !line.contains("vestibule")),
+        seen.header("cookie")
+            .is_none_or(|line| !line.contains("vestibule")),
         "the session's cookie is the gateway's alone"
     );
 
@@ -196,7 +201,11 @@ async fn an_assertion_is_checked_with_the_published_keys_after_a_rotation_too() 
     let backend = Backend::start().await;
     let (gateway, mut kim) = clinic(Setup::new(&backend.url)).await;
     kim.sign_in("kim", kim.url("emr", "/")).await;
-    let assertion = backend.last().header("x-vestibule-jwt-assertion").unwrap().to_owned();
+    let assertion = backend
+        .last()
+        .header("x-vestibule-jwt-assertion")
+        .unwrap()
+        .to_owned();
     let (emr, login) = (gateway.url("emr"), gateway.url("login"));
     let (kid, claims) = checked(&assertion, &key_set(&gateway).await, &emr, &login);
     assert_eq!(claims["sub"], "kim");
@@ -210,10 +219,17 @@ async fn an_assertion_is_checked_with_the_published_keys_after_a_rotation_too() 
     assert!(claims["iat"].as_i64().unwrap() <= now);
 
     kim.open(kim.url("billing", "/")).await;
-    let other = backend.last().header("x-vestibule-jwt-assertion").unwrap().to_owned();
+    let other = backend
+        .last()
+        .header("x-vestibule-jwt-assertion")
+        .unwrap()
+        .to_owned();
     let billing = gateway.url("billing");
     let (_, claims) = checked(&other, &key_set(&gateway).await, &billing, &login);
-    assert_eq!((&claims["sub"], &claims["account"]), (&"kim".into(), &"kim-billing".into()));
+    assert_eq!(
+        (&claims["sub"], &claims["account"]),
+        (&"kim".into(), &"kim-billing".into())
+    );
 
     // A month later another key takes over: what the old one signed can still be checked.
     let folder = std::sync::Arc::clone(&gateway.folder);
@@ -234,7 +250,10 @@ async fn an_assertion_is_checked_with_the_published_keys_after_a_rotation_too() 
         .await
         .expect("the key is never rotated");
     let keys = key_set(&gateway).await;
-    assert!(keys.find(&kid).is_some(), "the old key is gone from the set");
+    assert!(
+        keys.find(&kid).is_some(),
+        "the old key is gone from the set"
+    );
     checked(&assertion, &keys, &emr, &login);
     gateway.stop().await;
 }
@@ -247,9 +266,18 @@ async fn an_assertion_is_fresh_whenever_it_is_sent() {
     for _ in 0..12 {
         gateway.clock.pass(std::time::Duration::from_secs(61));
         kim.fetch(Method::GET, kim.url("emr", "/data")).await;
-        let assertion = backend.last().header("x-vestibule-jwt-assertion").unwrap().to_owned();
+        let assertion = backend
+            .last()
+            .header("x-vestibule-jwt-assertion")
+            .unwrap()
+            .to_owned();
         let keys = key_set(&gateway).await;
-        let (_, claims) = checked(&assertion, &keys, &gateway.url("emr"), &gateway.url("login"));
+        let (_, claims) = checked(
+            &assertion,
+            &keys,
+            &gateway.url("emr"),
+            &gateway.url("login"),
+        );
         let now = gateway.clock.now().secs();
         assert!(claims["exp"].as_i64().unwrap() > now, "it has expired");
         assert!(claims["iat"].as_i64().unwrap() <= now);
@@ -261,10 +289,14 @@ async fn an_assertion_is_fresh_whenever_it_is_sent() {
 async fn what_is_public_carries_no_identity_and_no_lie() {
     let backend = Backend::start().await;
     let mut setup = Setup::new(&backend.url);
-    setup.emr = String::from("access = { \"/public/**\" = \"public\", \"/maybe/**\" = \"optional\" }");
+    setup.emr =
+        String::from("access = { \"/public/**\" = \"public\", \"/maybe/**\" = \"optional\" }");
     let (gateway, mut kim) = clinic(setup).await;
     let lies = lies();
-    let lies: Vec<(&str, &str)> = lies.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let lies: Vec<(&str, &str)> = lies
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
     let nobody = |seen: &Seen| {
         for name in IDENTITY {
             assert_eq!(seen.header(name), None, "{name}");
@@ -280,17 +312,22 @@ async fn what_is_public_carries_no_identity_and_no_lie() {
         nobody(&backend.last());
     }
     let seen = backend.seen().len();
-    let inside = stranger.fetch(Method::GET, stranger.url("emr", "/publicity")).await;
+    let inside = stranger
+        .fetch(Method::GET, stranger.url("emr", "/publicity"))
+        .await;
     assert_eq!(inside.status, 401);
     assert_eq!(backend.seen().len(), seen);
 
     kim.sign_in("kim", kim.url("emr", "/")).await;
-    kim.send(Method::GET, kim.url("emr", "/public/page"), &lies, None).await;
+    kim.send(Method::GET, kim.url("emr", "/public/page"), &lies, None)
+        .await;
     nobody(&backend.last());
-    kim.send(Method::GET, kim.url("emr", "/maybe/page"), &lies, None).await;
+    kim.send(Method::GET, kim.url("emr", "/maybe/page"), &lies, None)
+        .await;
     assert_eq!(backend.last().header("x-forwarded-user"), Some("kim"));
     mallory_nowhere(&backend.last());
-    kim.send(Method::GET, kim.url("emr", "/inside"), &lies, None).await;
+    kim.send(Method::GET, kim.url("emr", "/inside"), &lies, None)
+        .await;
     assert_eq!(backend.last().header("x-forwarded-user"), Some("kim"));
     mallory_nowhere(&backend.last());
     gateway.stop().await;

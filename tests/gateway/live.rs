@@ -159,8 +159,14 @@ async fn signing_out_elsewhere_cuts_what_is_open() {
         .await
         .expect("the websocket is open");
     let left = |began: Instant| A_SECOND.saturating_sub(began.elapsed());
-    assert!(events.closes_within(left(began)).await, "the stream is open");
-    assert!(upload.closes_within(left(began)).await, "the upload is open");
+    assert!(
+        events.closes_within(left(began)).await,
+        "the stream is open"
+    );
+    assert!(
+        upload.closes_within(left(began)).await,
+        "the upload is open"
+    );
     gateway.stop().await;
 }
 

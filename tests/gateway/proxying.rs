@@ -106,7 +106,11 @@ async fn large_bodies_pass_byte_for_byte_both_ways_over_both_protocols() {
             .send()
             .await
             .unwrap();
-        let version = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+        let version = if http2 {
+            Version::HTTP_2
+        } else {
+            Version::HTTP_11
+        };
         assert_eq!(answer.version(), version);
         assert_eq!(answer.text().await.unwrap(), expected, "up, h2: {http2}");
 
@@ -117,7 +121,11 @@ async fn large_bodies_pass_byte_for_byte_both_ways_over_both_protocols() {
             .await
             .unwrap();
         let chunks = answer.bytes_stream().map(|chunk| chunk.unwrap());
-        assert_eq!(summed(Box::pin(chunks)).await, expected, "down, h2: {http2}");
+        assert_eq!(
+            summed(Box::pin(chunks)).await,
+            expected,
+            "down, h2: {http2}"
+        );
     }
     gateway.stop().await;
 }
@@ -165,7 +173,9 @@ async fn the_first_bytes_pass_before_the_last_are_sent() {
         );
         let first = timeout(PATIENCE, arrivals.recv()).await;
         assert_eq!(first.expect("the first chunk is held back"), Some(5));
-        more.send(Ok(Bytes::from_static(b"and last"))).await.unwrap();
+        more.send(Ok(Bytes::from_static(b"and last")))
+            .await
+            .unwrap();
         drop(more);
         assert_eq!(answer.await.unwrap().unwrap().text().await.unwrap(), "done");
         assert_eq!(arrivals.recv().await, Some(8));
@@ -231,11 +241,16 @@ async fn a_side_that_does_not_read_holds_the_other_up() {
         client
             .post(kim.url("emr", "/up"))
             .header("cookie", &cookie)
-            .body(reqwest::Body::wrap_stream(endless(Arc::clone(&from_client))))
+            .body(reqwest::Body::wrap_stream(endless(Arc::clone(
+                &from_client,
+            ))))
             .send(),
     );
     let asked = asked_in_the_end(&from_client).await;
-    assert!(asked < bound, "{asked} bytes were taken and passed to nobody");
+    assert!(
+        asked < bound,
+        "{asked} bytes were taken and passed to nobody"
+    );
     upload.abort();
 
     let answer = client
@@ -245,7 +260,10 @@ async fn a_side_that_does_not_read_holds_the_other_up() {
         .await
         .unwrap();
     let asked = asked_in_the_end(&from_backend).await;
-    assert!(asked < bound, "{asked} bytes were taken and passed to nobody");
+    assert!(
+        asked < bound,
+        "{asked} bytes were taken and passed to nobody"
+    );
     drop(answer);
     gateway.stop().await;
 }
@@ -274,9 +292,15 @@ async fn answers_without_a_body_have_none_and_the_connection_goes_on() {
         ))
         .await;
         let head = line.read_head().await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {head}");
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status}")),
+            "{method} {path}: {head}"
+        );
         let lower = head.to_ascii_lowercase();
-        assert!(!lower.contains("transfer-encoding"), "{method} {path}: {head}");
+        assert!(
+            !lower.contains("transfer-encoding"),
+            "{method} {path}: {head}"
+        );
         if method == "HEAD" && path == "/page" {
             assert!(lower.contains("content-length: 5"), "{head}");
         }
@@ -349,14 +373,17 @@ async fn the_portal_takes_an_upload_that_asks_first() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_with_large_headers_passes() {
-    let app = Router::new().route("/large", any(|| async {
-        let mut headers = HeaderMap::new();
-        for number in 0..60 {
-            let name: axum::http::HeaderName = format!("x-large-{number}").parse().unwrap();
-            headers.insert(name, "v".repeat(1000).parse().unwrap());
-        }
-        (headers, "large")
-    }));
+    let app = Router::new().route(
+        "/large",
+        any(|| async {
+            let mut headers = HeaderMap::new();
+            for number in 0..60 {
+                let name: axum::http::HeaderName = format!("x-large-{number}").parse().unwrap();
+                headers.insert(name, "v".repeat(1000).parse().unwrap());
+            }
+            (headers, "large")
+        }),
+    );
     let (_backend, gateway, kim, cookie) = clinic(app, "").await;
     for http2 in [false, true] {
         let answer = browser(&gateway, http2)
@@ -376,7 +403,9 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
     let app = Router::new().fallback(any(|body: Body| async {
         let chunks = body.into_data_stream();
         summed(Box::pin(
-            chunks.take_while(|c| std::future::ready(c.is_ok())).map(|c| c.unwrap()),
+            chunks
+                .take_while(|c| std::future::ready(c.is_ok()))
+                .map(|c| c.unwrap()),
         ))
         .await
     }));
@@ -387,13 +416,21 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let answer = post().body(vec![b'a'; 64 << 10]).send().await.unwrap();
         assert_eq!(answer.status(), 200, "exactly the limit is allowed");
 
-        let answer = post().body(vec![b'a'; (64 << 10) + 1]).send().await.unwrap();
+        let answer = post()
+            .body(vec![b'a'; (64 << 10) + 1])
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 413, "announced, h2: {http2}");
         let said: serde_json::Value = answer.json().await.unwrap();
         assert_eq!(said["reason"], "body_too_large");
 
         let pieces = stream::iter((0..3).map(|_| Ok::<_, Infallible>(vec![b'a'; 32 << 10])));
-        let answer = post().body(reqwest::Body::wrap_stream(pieces)).send().await.unwrap();
+        let answer = post()
+            .body(reqwest::Body::wrap_stream(pieces))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 413, "without a length, h2: {http2}");
         let said: serde_json::Value = answer.json().await.unwrap();
         assert_eq!(said["reason"], "body_too_large");
@@ -407,7 +444,9 @@ async fn two_hundred_connections_at_once_are_all_served() {
     let (_backend, gateway, kim, cookie) = clinic(app, "").await;
     let visits = (0..200).map(|number| {
         let client = browser(&gateway, number % 2 == 0);
-        let request = client.get(kim.url("emr", "/page")).header("cookie", &cookie);
+        let request = client
+            .get(kim.url("emr", "/page"))
+            .header("cookie", &cookie);
         tokio::spawn(async move {
             let _kept = client;
             request.send().await.unwrap().text().await.unwrap()

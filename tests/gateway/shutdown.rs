@@ -59,14 +59,21 @@ async fn requests_under_way_finish_and_nobody_else_comes_in() {
     timeout(PATIENCE, asked.notified()).await.unwrap();
 
     let stopped = tokio::spawn(gateway.stop());
-    assert!(idle.closes_within(PATIENCE).await, "an idle connection stays");
+    assert!(
+        idle.closes_within(PATIENCE).await,
+        "an idle connection stays"
+    );
     let refused = async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, refused).await.expect("new connections are let in");
-    let ready = reqwest::get(format!("http://{admin}/readyz")).await.unwrap();
+    timeout(PATIENCE, refused)
+        .await
+        .expect("new connections are let in");
+    let ready = reqwest::get(format!("http://{admin}/readyz"))
+        .await
+        .unwrap();
     assert_eq!(ready.status(), 503);
     assert_eq!(ready.text().await.unwrap(), "missing: draining\n");
     assert!(!stopped.is_finished(), "it does not wait for who is inside");
@@ -96,8 +103,13 @@ async fn who_does_not_finish_is_cut_at_the_limit() {
     .await;
     timeout(PATIENCE, asked.notified()).await.unwrap();
     let began = Instant::now();
-    timeout(PATIENCE, gateway.stop()).await.expect("it waits for ever");
-    assert!(began.elapsed() >= Duration::from_millis(300), "cut too early");
+    timeout(PATIENCE, gateway.stop())
+        .await
+        .expect("it waits for ever");
+    assert!(
+        began.elapsed() >= Duration::from_millis(300),
+        "cut too early"
+    );
     assert!(busy.closes_within(PATIENCE).await);
 }
 
@@ -110,7 +122,9 @@ async fn one_address_takes_only_its_share_of_the_places() {
     let first = Line::open(&gateway, "emr").await;
     let _second = Line::open(&gateway, "emr").await;
     let mut third = TcpStream::connect(gateway.address).await.unwrap();
-    let closed = timeout(PATIENCE, third.read(&mut [0; 1])).await.expect("it is let in");
+    let closed = timeout(PATIENCE, third.read(&mut [0; 1]))
+        .await
+        .expect("it is let in");
     assert!(matches!(closed, Ok(0) | Err(_)));
 
     // A place that is free again is given away again.
@@ -147,7 +161,8 @@ async fn a_trusted_proxys_connections_are_not_counted_as_one_visitors() {
 async fn who_is_slow_with_the_handshake_or_the_head_is_sent_away() {
     let backend = Backend::start().await;
     let mut setup = Setup::new(&backend.url);
-    setup.more = String::from("[limits]\nhandshake = \"300ms\"\nhead = \"300ms\"\nidle = \"300ms\"");
+    setup.more =
+        String::from("[limits]\nhandshake = \"300ms\"\nhead = \"300ms\"\nidle = \"300ms\"");
     let gateway = setup.start().await;
     let mut silent = TcpStream::connect(gateway.address).await.unwrap();
     let closed = timeout(PATIENCE, silent.read(&mut [0; 16])).await;
@@ -155,23 +170,34 @@ async fn who_is_slow_with_the_handshake_or_the_head_is_sent_away() {
 
     let mut half = Line::open(&gateway, "emr").await;
     half.send("GET / HTTP/1.1\r\nHost: emr").await;
-    assert!(half.closes_within(PATIENCE).await, "half a head waits for ever");
+    assert!(
+        half.closes_within(PATIENCE).await,
+        "half a head waits for ever"
+    );
 
     let mut idle = Line::open(&gateway, "emr").await;
     let port = gateway.address.port();
     idle.send(&format!("GET / HTTP/1.1\r\nHost: emr.test:{port}\r\n\r\n"))
         .await;
     idle.read_head().await;
-    assert!(idle.closes_within(PATIENCE).await, "an idle connection stays for ever");
+    assert!(
+        idle.closes_within(PATIENCE).await,
+        "an idle connection stays for ever"
+    );
 
     let streams = Streams::open(&gateway, "emr").await;
     let gone = async {
         let mut send = streams.send.clone();
-        while std::future::poll_fn(|context| send.poll_ready(context)).await.is_ok() {
+        while std::future::poll_fn(|context| send.poll_ready(context))
+            .await
+            .is_ok()
+        {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, gone).await.expect("an idle HTTP/2 connection stays for ever");
+    timeout(PATIENCE, gone)
+        .await
+        .expect("an idle HTTP/2 connection stays for ever");
     assert!(backend.seen().is_empty());
     gateway.stop().await;
 }

@@ -33,7 +33,10 @@ fn counted(metrics: &str, name: &str, labels: &[&str]) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_there_is_to_count_has_counted() {
-    let (_backend, gateway, mut kim) = clinic().await;
+    let backend = Backend::start().await;
+    let setup = Setup::new(&backend.url).policy("northside.toml", "name = \"Northside\"\n");
+    let gateway = setup.start().await;
+    let mut kim = Visitor::new(&gateway);
     let page = kim.open(kim.url("emr", "/")).await;
     let page = kim
         .submit(&page, &[("username", "kim"), ("password", "wrong")])
@@ -54,27 +57,45 @@ async fn everything_that_there_is_to_count_has_counted() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, gauges).await.expect("healthy backends");
+    tokio::time::timeout(PATIENCE, gauges)
+        .await
+        .expect("healthy backends");
     let mut sam = Visitor::new(&gateway);
     sam.sign_in("sam", sam.url("emr", "/")).await;
     sam.open(sam.url("analytics", "/")).await;
     let origin = gateway.url("emr");
     let out = sam.url("emr", "/.vestibule/sign_out");
-    sam.send(Method::POST, out, &[("origin", &origin)], None).await;
+    sam.send(Method::POST, out, &[("origin", &origin)], None)
+        .await;
     gateway.clock.pass(Duration::from_secs(2 * 3600 + 1));
     kim.look(kim.url("billing", "/")).await;
 
     let text = gateway.metrics().await;
     for (name, labels) in [
-        ("vestibule_requests_total", &["product=\"emr\"", "code=\"200\""][..]),
+        (
+            "vestibule_requests_total",
+            &["product=\"emr\"", "code=\"200\""][..],
+        ),
         ("vestibule_requests_total", &["product=\"portal\""]),
-        ("vestibule_request_duration_seconds_count", &["product=\"emr\""]),
-        ("vestibule_upstream_duration_seconds_count", &["product=\"billing\""]),
-        ("vestibule_decisions_total", &["product=\"emr\"", "decision=\"allow\""]),
+        (
+            "vestibule_request_duration_seconds_count",
+            &["product=\"emr\""],
+        ),
+        (
+            "vestibule_upstream_duration_seconds_count",
+            &["product=\"billing\""],
+        ),
+        (
+            "vestibule_decisions_total",
+            &["product=\"emr\"", "decision=\"allow\""],
+        ),
         ("vestibule_decisions_total", &["product=\"analytics\""]),
-        ("vestibule_sign_ins_total", &["result=\"success\""]),
+        ("vestibule_sign_ins_total", &["result=\"ok\""]),
         ("vestibule_sessions_ended_total", &["cause=\"signed_out\""]),
-        ("vestibule_sessions_ended_total", &["product=\"billing\"", "cause=\"product_idle\""]),
+        (
+            "vestibule_sessions_ended_total",
+            &["product=\"billing\"", "cause=\"product_idle\""],
+        ),
         ("vestibule_session_lookups_total", &["source=\"cache\""]),
         ("vestibule_session_lookups_total", &["source=\"store\""]),
         ("vestibule_store_duration_seconds_count", &["operation="]),
@@ -84,7 +105,10 @@ async fn everything_that_there_is_to_count_has_counted() {
         ("vestibule_backends_healthy", &["product=\"analytics\""]),
         ("vestibule_build_info", &["version="]),
     ] {
-        assert!(counted(&text, name, labels) > 0.0, "{name} {labels:?}\n{text}");
+        assert!(
+            counted(&text, name, labels) > 0.0,
+            "{name} {labels:?}\n{text}"
+        );
     }
     let sign_ins = counted(&text, "vestibule_sign_ins_total", &[]);
     assert_eq!(sign_ins, 3.0, "two that succeeded, one that did not");
@@ -111,10 +135,18 @@ async fn a_line_of_the_access_log_says_who_what_and_how_it_went() {
     let url = kim.url("emr", "/patients/7?token=secret-in-the-query");
     let extra = [("user-agent", "the test's")];
     let answer = kim
-        .send(Method::POST, url, &extra, Some(String::from("twelve bytes")))
+        .send(
+            Method::POST,
+            url,
+            &extra,
+            Some(String::from("twelve bytes")),
+        )
         .await;
     let id = backend.last().header("x-request-id").unwrap().to_owned();
-    let (log, audit) = (gateway.path("access.jsonl"), gateway.path("data/audit.jsonl"));
+    let (log, audit) = (
+        gateway.path("access.jsonl"),
+        gateway.path("data/audit.jsonl"),
+    );
     let cookie = kim.cookie("emr.test").unwrap().to_owned();
     let _folder = std::sync::Arc::clone(&gateway.folder);
     gateway.stop().await;
@@ -154,27 +186,40 @@ async fn a_line_of_the_access_log_says_who_what_and_how_it_went() {
     assert!(portal["bytes_out"].as_u64() > Some(0), "{portal}");
 
     let signed_in = lines(audit);
-    let event = signed_in.iter().find(|line| line["event"] == "sign_in").unwrap();
+    let event = signed_in
+        .iter()
+        .find(|line| line["event"] == "sign_in")
+        .unwrap();
     assert_eq!(event["who"], "kim");
     assert_eq!(event["address"], "127.0.0.1");
-    assert!(all.iter().any(|line| line["request_id"] == event["request_id"]));
+    assert!(
+        all.iter()
+            .any(|line| line["request_id"] == event["request_id"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_request_is_written_down_and_counted_too() {
     let (_backend, gateway, kim) = clinic().await;
     let mut line = crate::wire::Line::open(&gateway, "emr").await;
-    line.send("GET /a HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n").await;
+    line.send("GET /a HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n")
+        .await;
     assert!(line.read_to_end().await.starts_with("HTTP/1.1 421"));
     drop(kim);
     let text = gateway.metrics().await;
-    assert_eq!(counted(&text, "vestibule_requests_total", &["code=\"421\""]), 1.0);
+    assert_eq!(
+        counted(&text, "vestibule_requests_total", &["code=\"421\""]),
+        1.0
+    );
     let log = gateway.path("access.jsonl");
     let _folder = std::sync::Arc::clone(&gateway.folder);
     gateway.stop().await;
     let all = lines(log);
     assert_eq!(all.len(), 1);
-    assert_eq!((&all[0]["status"], &all[0]["decision"]), (&421.into(), &"malformed".into()));
+    assert_eq!(
+        (&all[0]["status"], &all[0]["decision"]),
+        (&421.into(), &"malformed".into())
+    );
 }
 
 async fn readiness(gateway: &Gateway) -> (u16, String) {
@@ -193,19 +238,29 @@ async fn readiness_says_what_is_missing_and_health_goes_on() {
     let gateway = setup.start().await;
     assert_eq!(readiness(&gateway).await, (200, String::from("ok\n")));
     redis.stop();
-    assert_eq!(readiness(&gateway).await, (503, String::from("missing: store\n")));
+    assert_eq!(
+        readiness(&gateway).await,
+        (503, String::from("missing: store\n"))
+    );
     gateway.running.directory.close().await;
     let both = String::from("missing: store\nmissing: directory\n");
     assert_eq!(readiness(&gateway).await, (503, both));
-    let health = reqwest::get(format!("http://{}/healthz", gateway.admin)).await.unwrap();
-    assert_eq!((health.status().as_u16(), health.text().await.unwrap()), (200, String::from("ok\n")));
+    let health = reqwest::get(format!("http://{}/healthz", gateway.admin))
+        .await
+        .unwrap();
+    assert_eq!(
+        (health.status().as_u16(), health.text().await.unwrap()),
+        (200, String::from("ok\n"))
+    );
     redis.restart();
     let back = async {
         while readiness(&gateway).await.1.contains("store") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, back).await.expect("the store is never found again");
+    tokio::time::timeout(PATIENCE, back)
+        .await
+        .expect("the store is never found again");
     gateway.stop().await;
 }
 
@@ -215,7 +270,11 @@ async fn the_public_port_shows_nothing_of_it() {
     for host in ["emr", "login"] {
         for path in ["/metrics", "/healthz", "/readyz"] {
             let answer = anybody.fetch(Method::GET, anybody.url(host, path)).await;
-            assert!(matches!(answer.status.as_u16(), 401 | 404), "{host}{path}: {}", answer.status);
+            assert!(
+                matches!(answer.status.as_u16(), 401 | 404),
+                "{host}{path}: {}",
+                answer.status
+            );
             assert!(!answer.body.contains("vestibule_requests_total"));
         }
     }

@@ -190,7 +190,12 @@ impl Streams {
     }
 }
 
-pub fn request(gateway: &Gateway, method: &str, product: &str, path: &str) -> http::request::Builder {
+pub fn request(
+    gateway: &Gateway,
+    method: &str,
+    product: &str,
+    path: &str,
+) -> http::request::Builder {
     http::Request::builder()
         .method(method)
         .uri(format!("{}{path}", gateway.url(product)))
