@@ -238,7 +238,13 @@ mod tests {
         let fresh = found(NOON, NOON, Some(NOON));
         let bare = found(NOON, NOON, None);
         let table = [
-            (Known::Unavailable, &off, None, Duration::ZERO, "unavailable"),
+            (
+                Known::Unavailable,
+                &off,
+                None,
+                Duration::ZERO,
+                "unavailable",
+            ),
             (
                 Known::Nobody(Stranger::New),
                 &off,

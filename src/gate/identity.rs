@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -10,8 +11,8 @@ use super::product::{IdentityHeaders, Product};
 use super::session::{Entry, Presence, Session};
 use super::time::Moment;
 
-/// Headers that only the gateway sets, whatever the preset. In normal form.
-pub const ALWAYS_MANAGED: [&str; 26] = [
+/// Headers that are never the client's to send, whatever the preset. In normal form.
+pub const ALWAYS_MANAGED: [&str; 45] = [
     "x-forwarded-user",
     "x-forwarded-preferred-username",
     "x-forwarded-email",
@@ -38,6 +39,26 @@ pub const ALWAYS_MANAGED: [&str; 26] = [
     "x-original-url",
     "x-rewrite-url",
     "x-http-method-override",
+    // Other proxies' words for the same: a backend that once stood behind one still believes them.
+    "x-http-method",
+    "x-method-override",
+    "x-original-uri",
+    "x-original-host",
+    "x-original-method",
+    "x-original-forwarded-for",
+    "x-forwarded-by",
+    "x-forwarded-client-cert",
+    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-host",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "front-end-https",
 ];
 
 /// `{account.login}` and its like, with text around them.
@@ -205,6 +226,36 @@ pub fn claims<'a>(
     }
 }
 
+/// Header lines whose values lie in one piece of memory: there are as many of these as sessions.
+#[derive(Default)]
+struct Lines {
+    text: Vec<u8>,
+    /// Each name, and where its value ends.
+    names: Vec<(HeaderName, usize)>,
+}
+
+impl Lines {
+    fn add(&mut self, name: HeaderName, text: &str) {
+        self.text.extend_from_slice(encoded(text).as_bytes());
+        self.names.push((name, self.text.len()));
+    }
+
+    fn finish(mut self) -> Vec<(HeaderName, HeaderValue)> {
+        self.text.shrink_to_fit();
+        let text = Bytes::from(self.text);
+        let mut begin = 0;
+        let mut lines = Vec::with_capacity(self.names.len());
+        for (name, end) in self.names {
+            // Printing ASCII only, which is always a header value.
+            let value = HeaderValue::from_maybe_shared(text.slice(begin..end))
+                .unwrap_or(HeaderValue::from_static(""));
+            lines.push((name, value));
+            begin = end;
+        }
+        lines
+    }
+}
+
 /// Everything that one product's backend is told of one session.
 pub fn presence(
     session: &Session,
@@ -213,8 +264,8 @@ pub fn presence(
     assertion: HeaderValue,
     assertion_expires_at: Moment,
 ) -> Presence {
-    let mut headers = Vec::with_capacity(8);
-    let mut set = |name: HeaderName, text: &str| headers.push((name, header_value(text)));
+    let mut lines = Lines::default();
+    let mut set = |name: HeaderName, text: &str| lines.add(name, text);
     let person = &session.person;
     match &product.identity {
         IdentityHeaders::Forwarded => {
@@ -265,7 +316,7 @@ pub fn presence(
     );
     Presence {
         product: product.id.clone(),
-        headers,
+        headers: lines.finish(),
         assertion,
         assertion_expires_at,
     }
@@ -277,10 +328,8 @@ const ENCODED: AsciiSet = CONTROLS.add(b'%');
 
 /// Percent-encoded UTF-8 for what is outside printing ASCII (interface, section 5). The percent
 /// sign is encoded as well, always: a login `%61dmin` must not become `admin` where it is decoded.
-pub fn header_value(text: &str) -> HeaderValue {
-    let encoded: Cow<'_, str> = utf8_percent_encode(text, &ENCODED).into();
-    // Printing ASCII only by now, which is always a header value.
-    HeaderValue::from_str(&encoded).unwrap_or(HeaderValue::from_static(""))
+fn encoded(text: &str) -> Cow<'_, str> {
+    utf8_percent_encode(text, &ENCODED).into()
 }
 
 #[cfg(test)]

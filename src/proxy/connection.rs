@@ -105,8 +105,14 @@ pub struct Connection<A> {
 }
 
 impl<A> Connection<A> {
-    pub fn new(proxy: Arc<A>, facts: ConnectionFacts, deadlines: Deadlines) -> Connection<A> {
-        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new())));
+    /// `longest_head`: bytes of an HTTP/1 head beyond which the connection is cut, unanswered.
+    pub fn new(
+        proxy: Arc<A>,
+        facts: ConnectionFacts,
+        deadlines: Deadlines,
+        longest_head: usize,
+    ) -> Connection<A> {
+        let inspector = (!facts.http2).then(|| Arc::new(Mutex::new(Inspector::new(longest_head))));
         Connection {
             proxy,
             facts: Arc::new(facts),
@@ -120,9 +126,14 @@ impl<A> Connection<A> {
     pub fn wire(&self, io: TlsStream<TcpStream>) -> Wire {
         let digest = SocketDigest::from_raw_fd(io.get_ref().0.as_raw_fd());
         let _ = digest.peer_addr.set(Some(self.facts.peer.into()));
+        let preface = self.facts.http2.then(|| Preface {
+            missing: PREFACE,
+            late: Box::pin(tokio::time::sleep(self.deadlines.first_head)),
+        });
         Wire {
             io,
             http2: self.facts.http2,
+            preface,
             inspector: self.inspector.clone(),
             socket: Arc::new(digest),
         }
@@ -213,8 +224,20 @@ async fn watch_over<T>(
 pub struct Wire {
     io: TlsStream<TcpStream>,
     http2: bool,
+    /// Gone when it is read.
+    preface: Option<Preface>,
     inspector: Option<SharedInspector>,
     socket: Arc<SocketDigest>,
+}
+
+/// The length of an HTTP/2 client's preface (RFC 9113, 3.4).
+const PREFACE: usize = 24;
+
+/// What an HTTP/2 client begins with. Pingora waits for it without end, and only then begins to
+/// count how long the connection is idle.
+struct Preface {
+    missing: usize,
+    late: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl fmt::Debug for Wire {
@@ -233,6 +256,15 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.io).poll_read(context, buffer);
+        if let Some(preface) = &mut self.preface {
+            let read = buffer.filled().len().saturating_sub(before);
+            preface.missing = preface.missing.saturating_sub(read);
+            if preface.missing == 0 {
+                self.preface = None;
+            } else if preface.late.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
         if let (Poll::Ready(Ok(())), Some(inspector)) = (&result, &self.inspector) {
             let new = buffer.filled().get(before..).unwrap_or(&[]);
             let fed = inspector
@@ -240,10 +272,7 @@ impl AsyncRead for Wire {
                 .unwrap_or_else(PoisonError::into_inner)
                 .feed(new);
             if fed.is_err() {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "chunk framing",
-                )));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "framing")));
             }
         }
         result

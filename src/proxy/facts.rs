@@ -242,11 +242,11 @@ fn check_framing(headers: &HeaderMap, http2: bool) -> Result<(), Malformed> {
             });
         }
     }
-    match headers.get(EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Malformed::Expectation)
-        }
-        _ => Ok(()),
+    let known = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get_all(EXPECT).iter().all(known) {
+        Ok(())
+    } else {
+        Err(Malformed::Expectation)
     }
 }
 

@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, COOKIE, FORWARDED, HOST, HeaderName, SET_COOKIE, VIA};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, SET_COOKIE,
+    TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderValue, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -27,12 +30,18 @@ pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const PSEUDONYM: &str = "vestibule";
 
 /// Fields of a backend's answer that concern its connection alone (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [&str; 4] = [
+const HOP_BY_HOP: [&str; 7] = [
     "keep-alive",
     "proxy-authenticate",
     "proxy-connection",
     "proxy-authentication-info",
+    "te",
+    "trailer",
+    "upgrade",
 ];
+
+/// What an answer can't do without, whatever its `Connection` names.
+const FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
 /// names: a header set earlier could be named there by the client, and would be gone.
@@ -112,8 +121,15 @@ fn rewrite_cookies(upstream: &mut RequestHeader) -> Result<()> {
 
 /// Cleans a backend's answer: nothing of its connection, none of our cookies, our name on it.
 pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> {
-    for name in HOP_BY_HOP {
-        answer.remove_header(name);
+    // A socket needs its `Connection: upgrade`; every other answer gets our own.
+    if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        for name in nominated(answer) {
+            answer.remove_header(&name);
+        }
+        answer.remove_header(&CONNECTION);
+        for name in HOP_BY_HOP {
+            answer.remove_header(name);
+        }
     }
     if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
         answer.remove_header(&CONNECTION);
@@ -146,4 +162,16 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
         answer.insert_header(STRICT_TRANSPORT_SECURITY, HSTS)?;
     }
     Ok(())
+}
+
+/// What the backend's `Connection` names.
+fn nominated(answer: &ResponseHeader) -> Vec<HeaderName> {
+    answer
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
+        .filter(|name| !FRAMING.contains(name))
+        .collect()
 }

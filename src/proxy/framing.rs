@@ -1,9 +1,10 @@
 //! A second look at the raw bytes of HTTP/1 requests, for what pingora's parser forgives before
-//! anybody can see it: Content-Length beside Transfer-Encoding (it drops the former), bare LF line
-//! ends, and chunk lines that two parsers can read differently (RFC 9112, 2.2, 6.1 and 7.1). It
+//! anybody can see it: request lines with more than two spaces or a fragment (it escapes the one and
+//! cuts the other), Content-Length beside Transfer-Encoding (it drops the former), bare LF line
+//! ends, and chunk lines that two parsers can read differently (RFC 9112, 2.2, 3, 6.1 and 7.1). It
 //! judges nothing else and repairs nothing: it only ever refuses.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 
 /// The longest chunk-size line accepted, extensions included. They are dropped on the way, so
 /// that nobody misses them.
@@ -14,20 +15,31 @@ const LONGEST_TRAILERS: usize = 8 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Violation {
+    /// A request line that is not method, target and version with a space between each, or whose
+    /// target has a fragment.
+    RequestLine,
     /// A line of the head that ends in LF alone.
     BareLineFeed,
     /// Content-Length together with Transfer-Encoding.
     LengthAndCoding,
     /// A chunk line or chunk end that is not to the letter.
     Chunk,
+    /// More of a head than anybody would answer.
+    Head,
 }
 
 /// Follows one request at a time. Fed with every byte that is read from the connection.
 #[derive(Debug)]
 pub struct Inspector {
     state: State,
+    /// Bytes of the head so far, and the most that are read: pingora's own limit is a megabyte for
+    /// each connection.
+    head_length: usize,
+    longest_head: usize,
     /// Whether the request line is behind us: before it, empty lines are skipped (RFC 9112, 2.2).
     begun: bool,
+    /// In the request line.
+    spaces: usize,
     has_length: bool,
     has_coding: bool,
     violation: Option<Violation>,
@@ -91,10 +103,14 @@ impl Default for Inspector {
 }
 
 impl Inspector {
-    pub fn new() -> Inspector {
+    /// A head longer than `longest_head` bytes is not read to its end.
+    pub fn new(longest_head: usize) -> Inspector {
         Inspector {
             state: State::Head(NEW_LINE),
+            head_length: 0,
+            longest_head,
             begun: false,
+            spaces: 0,
             has_length: false,
             has_coding: false,
             violation: None,
@@ -103,38 +119,59 @@ impl Inspector {
 
     /// A new request begins on the connection.
     pub fn begin(&mut self) {
-        *self = Inspector::new();
+        *self = Inspector::new(self.longest_head);
     }
 
     pub fn violation(&self) -> Option<Violation> {
         self.violation
     }
 
-    /// Looks at `bytes`. An error is a body that must not be read any further; what is wrong with
-    /// a head is kept for [`Inspector::violation`], so that it can be answered.
+    /// Looks at `bytes`. An error is a body, or an endless head, that must not be read any further;
+    /// what else is wrong with a head, or with what came in one piece with it, is kept for
+    /// [`Inspector::violation`], so that it can be answered.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Violation> {
+        if let Some(violation @ (Violation::Chunk | Violation::Head)) = self.violation {
+            return Err(violation);
+        }
+        let with_head = matches!(self.state, State::Head(_));
         while !bytes.is_empty() {
             bytes = match self.state {
                 State::Opaque => return Ok(()),
-                State::Head(line) => self.head(line, bytes),
-                State::Chunk(chunk) => self.chunk(chunk, bytes)?,
+                State::Head(line) => self.head(line, bytes)?,
+                State::Chunk(chunk) => match self.chunk(chunk, bytes) {
+                    Err(_) if with_head => return Ok(()),
+                    looked_at => looked_at?,
+                },
             };
         }
         Ok(())
     }
 
-    fn head<'a>(&mut self, mut line: Line, bytes: &'a [u8]) -> &'a [u8] {
-        let Some(end) = memchr(b'\n', bytes) else {
+    fn head<'a>(&mut self, mut line: Line, bytes: &'a [u8]) -> Result<&'a [u8], Violation> {
+        let end = memchr(b'\n', bytes);
+        self.head_length = self
+            .head_length
+            .saturating_add(end.map_or(bytes.len(), |end| end + 1));
+        if self.head_length > self.longest_head {
+            self.violation = Some(Violation::Head);
+            return Err(Violation::Head);
+        }
+        let Some(end) = end else {
             line.take(bytes);
+            self.look_at_request_line(bytes);
             self.state = State::Head(line);
-            return &[];
+            return Ok(&[]);
         };
         let (text, rest) = bytes.split_at(end);
         line.take(text);
+        self.look_at_request_line(text);
         if line.last != b'\r' {
             self.violation = Some(Violation::BareLineFeed);
         }
         let empty = line.length <= 1;
+        if !self.begun && !empty && self.spaces != 2 {
+            self.violation = Some(Violation::RequestLine);
+        }
         if empty && self.begun {
             self.end_head();
         } else {
@@ -142,7 +179,19 @@ impl Inspector {
             self.note(line);
             self.state = State::Head(NEW_LINE);
         }
-        rest.get(1..).unwrap_or(&[])
+        Ok(rest.get(1..).unwrap_or(&[]))
+    }
+
+    fn look_at_request_line(&mut self, text: &[u8]) {
+        if self.begun {
+            return;
+        }
+        for at in memchr2_iter(b' ', b'#', text) {
+            if text.get(at) == Some(&b'#') {
+                self.violation = Some(Violation::RequestLine);
+            }
+            self.spaces = self.spaces.saturating_add(1);
+        }
     }
 
     fn note(&mut self, line: Line) {
@@ -309,7 +358,7 @@ mod tests {
     use super::*;
 
     fn inspect(pieces: &[&[u8]]) -> Option<Violation> {
-        let mut inspector = Inspector::new();
+        let mut inspector = Inspector::new(1024);
         for piece in pieces {
             if let Err(violation) = inspector.feed(piece) {
                 return Some(violation);
@@ -334,9 +383,59 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na\nb",
+            "GET / HTTP/1.1\r\nHost: a\r\nX: #  #\r\n\r\n",
         ] {
             assert_eq!(inspect(&[request.as_bytes()]), None, "{request:?}");
         }
+    }
+
+    #[test]
+    fn an_endless_head_is_not_read() {
+        for piece in ["X: y\r\n", "a", "\r\n", "\n"] {
+            let mut inspector = Inspector::new(1024);
+            let _ = inspector.feed(b"GET / HTTP/1.1\r\n");
+            let fed = (0..2000).find_map(|_| inspector.feed(piece.as_bytes()).err());
+            let ends = piece.trim().is_empty();
+            assert_eq!(fed, (!ends).then_some(Violation::Head), "{piece:?}");
+        }
+        // Empty lines before a request are skipped, not for ever.
+        let mut inspector = Inspector::new(1024);
+        let fed = (0..2000).find_map(|_| inspector.feed(b"\r\n").err());
+        assert_eq!(fed, Some(Violation::Head));
+    }
+
+    #[test]
+    fn a_request_line_has_three_words() {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET /  HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            " GET / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET /#a HTTP/1.1",
+            "GET /?#a HTTP/1.1",
+            "GET # HTTP/1.1",
+            "GET /",
+            "GET",
+        ] {
+            let request = format!("{line}\r\nHost: a\r\n\r\n");
+            let whole = inspect(&[request.as_bytes()]);
+            assert_eq!(whole, Some(Violation::RequestLine), "{line:?}");
+            let bytes: Vec<&[u8]> = request.as_bytes().chunks(1).collect();
+            assert_eq!(inspect(&bytes), whole, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_came_with_its_head_is_answered_and_read_no_further() {
+        let mut inspector = Inspector::new(1024);
+        let request = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx";
+        assert_eq!(inspector.feed(request), Ok(()));
+        assert_eq!(inspector.violation(), Some(Violation::Chunk));
+        assert_eq!(inspector.feed(b"\r\n"), Err(Violation::Chunk));
+        inspector.begin();
+        assert_eq!(inspector.feed(b"GET / HTTP/1.1\r\n\r\n"), Ok(()));
+        assert_eq!(inspector.violation(), None);
     }
 
     #[test]

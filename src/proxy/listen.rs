@@ -195,7 +195,9 @@ async fn converse<A>(
         first_head: door.limits.head,
         next_head: door.limits.idle,
     };
-    let connection = Arc::new(Connection::new(door.proxy, facts, deadlines));
+    // Up to twice what is allowed it can still be answered what was too much.
+    let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
+    let connection = Arc::new(Connection::new(door.proxy, facts, deadlines, longest_head));
     let wire = connection.wire(stream);
     connection.process_new(Box::new(wire), &shutdown).await;
 }

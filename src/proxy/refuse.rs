@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
     REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method};
@@ -19,6 +19,9 @@ use crate::pages::Problem;
 
 /// Seconds until coming again is worth it.
 const RETRY_SECS: u16 = 5;
+
+/// What a 405 must say (RFC 9110, 15.5.6).
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// How a refusal is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +54,10 @@ impl Answer {
         if manner == Manner::Page {
             answer.headers.extend(page_headers());
         }
-        if matches!(problem.status, 429 | 503) {
-            answer.set(RETRY_AFTER, HeaderValue::from(RETRY_SECS));
+        match problem.status {
+            429 | 503 => answer.set(RETRY_AFTER, HeaderValue::from(RETRY_SECS)),
+            405 => answer.set(ALLOW, HeaderValue::from_static(METHODS)),
+            _ => {}
         }
         answer
     }

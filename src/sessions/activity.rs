@@ -15,8 +15,11 @@
 //! node has written `T`. The node writes `T`
 //! - before the request goes on, when `T - F > min(L / 2, L - 5 s)`: whoever asks after that
 //!   request has been let through finds `T`;
-//! - else within a second (and its next attempts within `L / 2`), which is before `F + L`: until
-//!   then `F` alone keeps the session awake.
+//! - else within a pause of at most `L / 16` (and a second for the tick; next attempts within
+//!   `L / 2`), which is before `F + L`: until then `F` alone keeps the session awake.
+//!
+//! The pause is what makes activity cheap: who clicks all the time is written every few seconds,
+//! not every second. A node that dies without a word takes at most so much activity with it.
 //!
 //! What remains is two requests at the same instant at the very limit, of which neither came first.
 
@@ -32,6 +35,9 @@ use crate::gate::time::Moment;
 use super::store::Stamp;
 
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// The longest that activity waits to be written.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The last activity in one place, and how much of it the store is known to have.
 #[derive(Debug)]
@@ -82,6 +88,8 @@ pub struct Activity {
     places: Mutex<Vec<(ProductId, Arc<Mark>)>>,
     /// Whether it stands in the list of what has to be written.
     listed: AtomicBool,
+    /// When it may be written, in milliseconds.
+    due_at: AtomicI64,
 }
 
 impl Activity {
@@ -91,6 +99,7 @@ impl Activity {
             anywhere: Mark::new(),
             places: Mutex::new(Vec::new()),
             listed: AtomicBool::new(false),
+            due_at: AtomicI64::new(Moment::EPOCH.millis()),
         }
     }
 
@@ -175,24 +184,44 @@ pub struct WriteBehind {
 }
 
 impl WriteBehind {
-    pub fn list(&self, activity: &Arc<Activity>) {
+    /// Lists what was just seen, to be written after a pause that the limits allow.
+    pub fn list(&self, activity: &Arc<Activity>, limits: Limits, now: Moment) {
+        if !activity.listed.load(Ordering::Acquire) {
+            let tightest = limits
+                .product_idle
+                .map_or(limits.idle, |idle| idle.min(limits.idle));
+            let pause = LONGEST_PAUSE.min(tightest / 16);
+            activity
+                .due_at
+                .store(now.plus(pause).millis(), Ordering::Relaxed);
+        }
+        self.put(activity);
+    }
+
+    fn put(&self, activity: &Arc<Activity>) {
         if !activity.listed.swap(true, Ordering::AcqRel) {
             let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
             listed.push(Arc::clone(activity));
         }
     }
 
-    /// Takes what is to be written. What can't be written is listed again by [`Batch::failed`].
+    /// Takes what is due. What can't be written is listed again by [`Batch::failed`].
+    pub fn take_due(&self, now: Moment) -> Batch {
+        let is_due =
+            |activity: &Arc<Activity>| activity.due_at.load(Ordering::Relaxed) <= now.millis();
+        Batch::of_all(self.remove(is_due))
+    }
+
+    /// Takes everything, due or not.
     pub fn take(&self) -> Batch {
-        let listed = {
-            let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *listed)
-        };
-        let mut batch = Batch::default();
-        for activity in listed {
-            batch.add(&activity);
-        }
-        batch
+        Batch::of_all(self.remove(|_| true))
+    }
+
+    fn remove(&self, wanted: impl Fn(&Arc<Activity>) -> bool) -> Vec<Arc<Activity>> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, left) = std::mem::take(&mut *listed).into_iter().partition(wanted);
+        *listed = left;
+        taken
     }
 
     #[cfg(test)]
@@ -218,6 +247,14 @@ impl Batch {
         Batch { stamps, whose }
     }
 
+    fn of_all(listed: Vec<Arc<Activity>>) -> Batch {
+        let mut batch = Batch::default();
+        for activity in &listed {
+            batch.add(activity);
+        }
+        batch
+    }
+
     fn add(&mut self, activity: &Arc<Activity>) {
         // Unlisted before it is read: what is seen from here on lists it anew.
         activity.listed.store(false, Ordering::Release);
@@ -233,7 +270,7 @@ impl Batch {
 
     pub fn failed(&self, behind: &WriteBehind) {
         for activity in &self.whose {
-            behind.list(activity);
+            behind.put(activity);
         }
     }
 }
@@ -281,11 +318,46 @@ mod tests {
     }
 
     #[test]
+    fn who_clicks_all_the_time_is_written_every_few_seconds() {
+        let behind = WriteBehind::default();
+        let (activity, mark) = seen_at(10);
+        let mut written = 0;
+        for millis in (10_000..110_000).step_by(500) {
+            let now = Moment::from_millis(millis);
+            activity.see(&mark, now);
+            behind.list(&activity, limits(None), now);
+            let batch = behind.take_due(now);
+            written += batch.stamps.len();
+            batch.written();
+        }
+        assert_eq!(written, 18, "in a hundred seconds");
+    }
+
+    #[test]
+    fn a_short_limit_shortens_the_pause() {
+        let behind = WriteBehind::default();
+        let (activity, _) = seen_at(10);
+        behind.list(
+            &activity,
+            limits(Some(Duration::from_secs(16))),
+            Moment::from_secs(10),
+        );
+        assert!(
+            behind
+                .take_due(Moment::from_millis(10_999))
+                .stamps
+                .is_empty()
+        );
+        assert_eq!(behind.take_due(Moment::from_secs(11)).stamps.len(), 1);
+    }
+
+    #[test]
     fn what_was_not_written_is_listed_again() {
         let behind = WriteBehind::default();
         let (activity, mark) = seen_at(10);
-        behind.list(&activity);
-        behind.list(&activity);
+        let now = Moment::from_secs(10);
+        behind.list(&activity, limits(None), now);
+        behind.list(&activity, limits(None), now);
         let batch = behind.take();
         assert_eq!(batch.stamps.len(), 1);
         assert!(behind.is_empty());
@@ -294,7 +366,7 @@ mod tests {
         assert_eq!(batch.stamps.len(), 1);
         batch.written();
         activity.see(&mark, Moment::from_secs(10));
-        behind.list(&activity);
+        behind.list(&activity, limits(None), now);
         assert!(behind.take().stamps.is_empty(), "nothing new was seen");
     }
 }

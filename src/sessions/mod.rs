@@ -193,8 +193,8 @@ impl Sessions {
             return;
         };
         record.activity.see(&entry.mark, now);
-        self.behind.list(&record.activity);
         let limits = self.parts.policies.load().limits(&session.company, product);
+        self.behind.list(&record.activity, limits, now);
         if record
             .activity
             .is_urgent(&entry.mark, limits, record.awake_at, entry.entered_at)

@@ -127,7 +127,7 @@ impl Sessions {
 
     /// Once a second. Everything in it depends on `now` alone.
     pub async fn tick(&self, now: Moment) {
-        self.write(self.behind.take()).await;
+        self.write(self.behind.take_due(now)).await;
         self.confirm(now).await;
         let all = self.cache.all();
         let live: Vec<(SessionId, Arc<Cached>)> = all

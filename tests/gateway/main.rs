@@ -12,11 +12,20 @@
 mod backend;
 #[path = "../support/gateway.rs"]
 mod gateway;
+#[path = "../support/postgres.rs"]
+mod postgres;
 #[path = "../support/redis.rs"]
 mod redis;
 #[path = "../support/visitor.rs"]
 mod visitor;
 
+// People's stories.
+mod factor;
+mod idle;
+mod nodes;
+mod outage;
+mod restart;
+mod rules;
 mod sign_in;
 
 mod backends;
@@ -25,5 +34,7 @@ mod identity;
 mod live;
 mod proxying;
 mod shutdown;
+mod sign_out;
+mod tabs;
 mod watching;
 mod wire;

@@ -180,7 +180,7 @@ async fn works(url: &str) {
     let leash = there.look_up(&emr, "emr").await.leash.unwrap();
     clock.pass(HOUR);
     assert_eq!(here.act(&emr, "emr").await, "live");
-    here.tick().await;
+    here.sessions.flush().await;
     let store = here.sessions.store();
     let seen = store
         .last_seen(crate::nodes::id_of(&emr))

@@ -58,6 +58,15 @@ impl Browser {
 
     /// The same in a window of this size, in CSS pixels.
     pub async fn start_with_window(width: u32, height: u32) -> Browser {
+        Browser::start_as(width, height, false).await
+    }
+
+    /// A phone with a screen of this size, in CSS pixels; windows can't be as narrow.
+    pub async fn start_as_phone(width: u32, height: u32) -> Browser {
+        Browser::start_as(width, height, true).await
+    }
+
+    async fn start_as(width: u32, height: u32, phone: bool) -> Browser {
         let profile = tempfile::Builder::new()
             .prefix("vestibule-browser-")
             .tempdir()
@@ -65,9 +74,15 @@ impl Browser {
         let mut arguments: Vec<String> = ARGUMENTS.iter().map(|a| (*a).to_owned()).collect();
         arguments.push(format!("--window-size={width},{height}"));
         arguments.push(format!("--user-data-dir={}", profile.path().display()));
+        let mut options = json!({ "args": arguments });
+        if phone {
+            options["mobileEmulation"] = json!({
+                "deviceMetrics": { "width": width, "height": height, "pixelRatio": 2.0, "touch": true },
+            });
+        }
         let capabilities = json!({
             "acceptInsecureCerts": true,
-            "goog:chromeOptions": { "args": arguments },
+            "goog:chromeOptions": options,
         });
 
         let mut process = Command::new("chromedriver")

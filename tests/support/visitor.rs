@@ -141,6 +141,11 @@ impl Visitor {
         jar.insert(String::from("__Host-vestibule"), value.to_owned());
     }
 
+    /// Loses all cookies of a host.
+    pub fn forget(&mut self, host: &str) {
+        self.cookies.remove(host);
+    }
+
     /// Takes over the cookies that another tab got.
     pub fn share(&mut self, other: &Visitor) {
         for (host, jar) in &other.cookies {
@@ -215,7 +220,7 @@ impl Visitor {
         }
     }
 
-    const NAVIGATION: [(&'static str, &'static str); 4] = [
+    pub const NAVIGATION: [(&'static str, &'static str); 4] = [
         ("accept", "text/html,application/xhtml+xml"),
         ("sec-fetch-mode", "navigate"),
         ("sec-fetch-dest", "document"),

@@ -128,7 +128,7 @@ fn values_are_ascii_and_can_be_read_back() {
         ("100%", "100%25"),
         ("", ""),
     ] {
-        assert_eq!(header_value(text).to_str().unwrap(), written);
+        assert_eq!(encoded(text), written);
     }
 }
 
@@ -166,14 +166,14 @@ fn claims_are_of_this_product_and_short_lived() {
 proptest! {
     #[test]
     fn any_text_survives_a_header(text in "\\PC{0,40}|[\\x00-\\x7f]{0,40}") {
-        let value = header_value(&text);
+        let value = HeaderValue::from_str(&encoded(&text)).unwrap();
         let written = value.to_str().unwrap();
         prop_assert_eq!(percent_encoding::percent_decode_str(written).decode_utf8().unwrap(), text);
     }
 
     #[test]
     fn logins_never_collide(a in "[a%2561é]{1,6}", b in "[a%2561é]{1,6}") {
-        let told = |login: &str| header_value(Login::parse(login).unwrap().as_str());
+        let told = |login: &str| encoded(Login::parse(login).unwrap().as_str()).into_owned();
         prop_assert_eq!(told(&a) == told(&b), a == b);
     }
 }

@@ -1,0 +1,34 @@
+//! What attackers send, in raw bytes over real TLS sockets, against a backend that remembers every
+//! byte it got: for each, the answer, and what the backend must not have heard.
+
+// A failed expectation is how a test reports, in what it is built from too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+#[path = "../support/gateway.rs"]
+#[allow(dead_code)] // every test program uses another part of what they share
+mod gateway;
+#[path = "../support/visitor.rs"]
+#[allow(dead_code)]
+mod visitor;
+
+mod frames;
+mod recorder;
+mod site;
+mod wire;
+
+mod answers;
+mod cookies;
+mod deadlines;
+mod forwarded;
+mod framing;
+mod hosts;
+mod http2;
+mod identity;
+mod limits;
+mod methods;
+mod targets;

@@ -1,0 +1,295 @@
+//! The demo in a real browser: what a newcomer does after typing `vestibule demo`.
+
+// A failed expectation is how a test reports, in what it is built from too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use support::browser::Browser;
+use tempfile::TempDir;
+use vestibule::demo;
+
+const STEP: u64 = 30;
+
+/// `vestibule demo` on free ports, ended with the value.
+struct Demo {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Demo {
+    fn start() -> Demo {
+        // Ports that were free a moment ago may be taken by now: then others.
+        (0..5)
+            .find_map(|_| Demo::try_start())
+            .expect("the demo starts")
+    }
+
+    fn try_start() -> Option<Demo> {
+        let folder = tempfile::tempdir().unwrap();
+        let sockets = [0; 3].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, http, admin] = sockets
+            .each_ref()
+            .map(|socket| socket.local_addr().unwrap().port());
+        drop(sockets);
+        let mut process = Command::new(env!("CARGO_BIN_EXE_vestibule"))
+            .args(["demo", "--port", &port.to_string()])
+            .args([
+                "--http-port",
+                &http.to_string(),
+                "--admin-port",
+                &admin.to_string(),
+            ])
+            .arg("--data-dir")
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap());
+        // It says how to end it last of all.
+        let ready = said
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.starts_with("Ctrl-C"));
+        if !ready {
+            let _ = process.kill();
+            let _ = process.wait();
+            return None;
+        }
+        Some(Demo {
+            process,
+            port,
+            _folder: folder,
+        })
+    }
+
+    fn url(&self, host: &str, path: &str) -> String {
+        format!("https://{host}.localhost:{}{path}", self.port)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The time step in which a phone's code belongs now.
+fn step() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        / STEP
+}
+
+/// The code that an authenticator shows for the key in that step.
+fn code(key: &str, step: u64) -> String {
+    let key = totp_rs::Secret::try_from_base32(key.replace(' ', "")).unwrap();
+    let totp = totp_rs::Builder::new()
+        .with_algorithm(totp_rs::Algorithm::SHA1)
+        .with_digits(6)
+        .with_step_duration(STEP)
+        .with_secret(key)
+        .build()
+        .unwrap();
+    totp.generate(step * STEP).to_string()
+}
+
+async fn log_in(browser: &Browser, login: &str) {
+    let account = demo::people()
+        .into_iter()
+        .find(|p| p.product == "emr" && p.login == login)
+        .unwrap();
+    browser.fill("Username", login).await;
+    browser.fill("Password", account.password).await;
+    browser.press("Log in").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lee_sets_up_an_authenticator_and_logs_in_with_it_again() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start().await;
+    browser.open(&demo.url("emr", "/patients?q=a")).await;
+    browser
+        .wait_for_address(&demo.url("login", "/login?"))
+        .await;
+    browser.wait_for_words("Log in to EMR").await;
+    browser.screenshot("sign-in").await;
+    log_in(&browser, "lee").await;
+
+    browser
+        .wait_for_words("Set up your authenticator app")
+        .await;
+    browser
+        .wait_for("//*[@aria-label='QR code for your authenticator app']//*[local-name()='svg']")
+        .await;
+    browser.screenshot("first-factor").await;
+    browser.press("Trouble Scanning?").await;
+    let key = browser
+        .wait_for("//*[@id='key']//code")
+        .await
+        .text()
+        .await
+        .unwrap();
+    browser.screenshot("first-factor-key").await;
+    let used = step();
+    browser.fill("One-time code", &code(&key, used)).await;
+    browser.press("Verify").await;
+    browser
+        .wait_for_address(&demo.url("emr", "/patients?q=a"))
+        .await;
+    browser.wait_for_words("Lee Chen").await;
+    browser.screenshot("emr").await;
+
+    browser.open(&demo.url("login", "/logout")).await;
+    browser.screenshot("sign-out").await;
+    let button = browser
+        .wait_for("//main//button[normalize-space()='Sign out']")
+        .await;
+    button.click().await.unwrap();
+    browser.wait_for_words("You are signed out").await;
+    browser.screenshot("signed-out").await;
+    browser.open(&demo.url("emr", "/")).await;
+    browser
+        .wait_for_address(&demo.url("login", "/login?"))
+        .await;
+
+    log_in(&browser, "lee").await;
+    browser.wait_for_words("Enter your code").await;
+    browser.screenshot("challenge").await;
+    // The code of the set-up was used once and is good no more; the next step's is, a little early.
+    browser.fill("One-time code", &code(&key, used)).await;
+    browser.press("Verify").await;
+    browser.wait_for_words("That code is not right").await;
+    browser.screenshot("challenge-wrong").await;
+    browser.fill("One-time code", &code(&key, used + 1)).await;
+    browser.press("Verify").await;
+    browser.wait_for_address(&demo.url("emr", "/")).await;
+    browser.wait_for_words("Lee Chen").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_goes_through_all_three_applications_without_typing_again() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start().await;
+    browser.open(&demo.url("emr", "/")).await;
+    log_in(&browser, "kim").await;
+    browser.wait_for_address(&demo.url("emr", "/")).await;
+    // The page's own scripts run: it polls, hears events, and its websocket ticks.
+    for (id, came_with) in [
+        ("poll", "asking"),
+        ("socket", "dialling"),
+        ("events", "waiting"),
+    ] {
+        browser
+            .wait_for(&format!(
+                "//*[@id='{id}' and normalize-space()!='{came_with}']"
+            ))
+            .await;
+    }
+    let words = browser.words().await;
+    assert!(words.contains("heart rate reading"), "{words}");
+    assert!(
+        !words.contains("no news") && !words.contains("line closed"),
+        "{words}"
+    );
+    let ticked = async || {
+        browser
+            .wait_for("//*[@id='socket']")
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    let before = ticked().await;
+    browser
+        .wait_for(&format!(
+            "//*[@id='socket' and normalize-space()!='{before}']"
+        ))
+        .await;
+    browser.screenshot("emr-live").await;
+
+    browser.press("Billing").await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    browser.wait_for_words("Kim Doe").await;
+    browser.screenshot("billing").await;
+    browser.press("Analytics").await;
+    browser.wait_for_address(&demo.url("analytics", "/")).await;
+    browser.wait_for("//*[@id='chart']").await;
+    browser.screenshot("analytics").await;
+
+    browser.open(&demo.url("login", "/apps")).await;
+    browser.screenshot("apps").await;
+    browser.open(&demo.url("login", "/account")).await;
+    browser.screenshot("account").await;
+    browser.open(&demo.url("login", "/company/settings")).await;
+    browser.wait_for_words("Multi-factor Authentication").await;
+    browser.screenshot("company-settings").await;
+
+    // Out of one is out of all.
+    browser.open(&demo.url("emr", "/")).await;
+    browser.press("Log out").await;
+    browser.wait_for_address(&demo.url("login", "/")).await;
+    browser.open(&demo.url("billing", "/")).await;
+    browser
+        .wait_for_address(&demo.url("login", "/login?"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_fit_a_phone() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start_as_phone(360, 780).await;
+    browser.open(&demo.url("emr", "/")).await;
+    let fits = async |page: &str| {
+        browser.screenshot(&format!("phone-{page}")).await;
+        let wide = browser
+            .client
+            .execute(
+                "return document.documentElement.scrollWidth - window.innerWidth",
+                vec![],
+            )
+            .await
+            .unwrap();
+        assert!(
+            wide.as_i64().unwrap() <= 0,
+            "{page} is {wide} pixels too wide"
+        );
+    };
+    fits("sign-in").await;
+    log_in(&browser, "lee").await;
+    browser
+        .wait_for_words("Set up your authenticator app")
+        .await;
+    fits("first-factor").await;
+    browser.press("Trouble Scanning?").await;
+    browser.wait_for("//*[@id='key']//code").await;
+    fits("first-factor-key").await;
+    browser.open(&demo.url("login", "/login")).await;
+    log_in(&browser, "kim").await;
+    browser.wait_for_address(&demo.url("emr", "/")).await;
+    for (page, path) in [
+        ("apps", "/apps"),
+        ("account", "/account"),
+        ("company-settings", "/company/settings"),
+        ("logout", "/logout"),
+    ] {
+        browser.open(&demo.url("login", path)).await;
+        fits(page).await;
+    }
+}
