@@ -96,12 +96,6 @@ enum Chunk {
     Done,
 }
 
-impl Default for Inspector {
-    fn default() -> Inspector {
-        Inspector::new()
-    }
-}
-
 impl Inspector {
     /// A head longer than `longest_head` bytes is not read to its end.
     pub fn new(longest_head: usize) -> Inspector {
