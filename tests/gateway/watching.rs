@@ -142,7 +142,9 @@ async fn a_line_of_the_access_log_says_who_what_and_how_it_went() {
             Some(String::from("twelve bytes")),
         )
         .await;
-    let id = backend.last().header("x-request-id").unwrap().to_owned();
+    let seen = backend.last();
+    assert_eq!((seen.method.as_str(), seen.body_bytes), ("POST", 12));
+    let id = seen.header("x-request-id").unwrap().to_owned();
     let (log, audit) = (
         gateway.path("access.jsonl"),
         gateway.path("data/audit.jsonl"),
