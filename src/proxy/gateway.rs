@@ -19,7 +19,7 @@ use super::facts::{Reader, product};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
-use super::{forward, service};
+use super::{forward, service, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
@@ -209,6 +209,9 @@ impl ProxyHttp for Gateway {
         if waits_for_events(session) {
             // Silence is how an event stream and a websocket spend their days.
             peer.options.read_timeout = None;
+        }
+        if session.is_upgrade_req() {
+            websocket::open_in_order(&mut peer);
         }
         passage.record.upstream_asked();
         Ok(Box::new(peer))

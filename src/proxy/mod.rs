@@ -16,3 +16,4 @@ pub mod redirect;
 pub mod refuse;
 pub mod service;
 pub mod upstream;
+pub mod websocket;

@@ -28,14 +28,16 @@ mod outage;
 mod restart;
 mod rules;
 mod sign_in;
+mod sign_out;
+mod tabs;
 
+// What goes through.
 mod backends;
 mod certificates;
 mod identity;
 mod live;
 mod proxying;
 mod shutdown;
-mod sign_out;
-mod tabs;
+mod upgrades;
 mod watching;
 mod wire;
