@@ -1,6 +1,5 @@
 //! A real PostgreSQL of this test process alone: own folder, own port, gone with the process.
 
-#![allow(dead_code)] // every test program uses another part of this
 #![allow(
     clippy::expect_used,
     reason = "a failed expectation is how a test reports"
