@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::Uri;
@@ -52,9 +51,6 @@ use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
 use observers::{Ends, Trail};
-
-/// Two reads of a body, or two writes of an answer, may be so far apart.
-const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
@@ -462,7 +458,7 @@ fn gateway(
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         process: u64::from_be_bytes(process),
-        client_patience: CLIENT_PATIENCE,
+        client_patience: crate::proxy::connection::CLIENT_PATIENCE,
     })
 }
 

@@ -21,7 +21,7 @@ pub mod policy;
 pub mod product;
 pub mod return_to;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod session;
 pub mod target;
 pub mod throttle;

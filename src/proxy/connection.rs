@@ -13,7 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -52,8 +52,12 @@ pub struct RequestScope {
     inspector: Option<SharedInspector>,
     /// The head is read: its deadline is off.
     head_read: AtomicBool,
+    /// Pieces of the body so far, or [`BODY_DONE`].
+    body: AtomicU64,
     leash: OnceLock<Arc<Leash>>,
 }
+
+const BODY_DONE: u64 = u64::MAX;
 
 type SharedInspector = Arc<Mutex<Inspector>>;
 
@@ -62,6 +66,22 @@ tokio::task_local! {
 }
 
 impl RequestScope {
+    fn new(connection: Arc<ConnectionFacts>, inspector: Option<SharedInspector>) -> RequestScope {
+        RequestScope {
+            connection,
+            inspector,
+            head_read: AtomicBool::new(false),
+            body: AtomicU64::new(0),
+            leash: OnceLock::new(),
+        }
+    }
+
+    /// A request that no connection brought, for tests of what reads it.
+    #[cfg(test)]
+    pub fn alone(connection: ConnectionFacts) -> RequestScope {
+        RequestScope::new(Arc::new(connection), None)
+    }
+
     /// The scope of the request whose hooks are running.
     pub fn current() -> Option<Arc<RequestScope>> {
         SCOPE.try_with(Arc::clone).ok()
@@ -70,6 +90,19 @@ impl RequestScope {
     /// Lifts the deadline of the head.
     pub fn head_is_read(&self) {
         self.head_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Another piece of the request's body was read.
+    pub fn body_came(&self) {
+        let next = |pieces: u64| pieces.checked_add(1);
+        let _ = self
+            .body
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    }
+
+    /// There is no more of a body.
+    pub fn body_is_read(&self) {
+        self.body.store(BODY_DONE, Ordering::Relaxed);
     }
 
     /// Ties the request to its session: when that ends, so does the request.
@@ -87,12 +120,18 @@ impl RequestScope {
     }
 }
 
+/// Two reads of a body, or two writes of an answer, may be so far apart.
+pub const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
     /// From the connection, or the last answer, to the end of the next head.
     pub first_head: Duration,
     pub next_head: Duration,
+    /// Between two pieces of a body over HTTP/2, where pingora waits without end. Over HTTP/1 it
+    /// has a deadline of its own.
+    pub body: Duration,
 }
 
 /// The application of one connection.
@@ -153,19 +192,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .begin();
         }
-        let scope = Arc::new(RequestScope {
-            connection: Arc::clone(&self.facts),
-            inspector: self.inspector.clone(),
-            head_read: AtomicBool::new(false),
-            leash: OnceLock::new(),
-        });
+        let scope = Arc::new(RequestScope::new(
+            Arc::clone(&self.facts),
+            self.inspector.clone(),
+        ));
         let head_within = if self.reused.swap(true, Ordering::Relaxed) {
             self.deadlines.next_head
         } else {
             self.deadlines.first_head
         };
         let work = self.proxy.process_new_http(session, shutdown);
-        watch_over(SCOPE.scope(Arc::clone(&scope), work), &scope, head_within).await
+        let body_within = self.facts.http2.then_some(self.deadlines.body);
+        let work = SCOPE.scope(Arc::clone(&scope), work);
+        watch_over(work, &scope, head_within, body_within).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -177,16 +216,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
     }
 }
 
-/// Drives one request until it is done, its head is late, or its leash is pulled. The timer and
+/// Drives one request until it is done, its head or its body is late, or its leash is pulled. The timer and
 /// the subscription are made only when a poll leaves the request waiting, so that a request which
 /// is answered at once pays for neither.
 async fn watch_over<T>(
     work: impl Future<Output = Option<T>>,
     scope: &RequestScope,
     head_within: Duration,
+    body_within: Option<Duration>,
 ) -> Option<T> {
     let mut work = pin!(work);
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let mut stalled: Option<Stalled> = None;
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
         if cut
@@ -205,6 +246,17 @@ async fn watch_over<T>(
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
+            return Poll::Pending;
+        }
+        if let Some(within) = body_within {
+            if scope.body.load(Ordering::Relaxed) == BODY_DONE {
+                stalled = None;
+            } else {
+                let body = stalled.get_or_insert_with(|| Stalled::new(within));
+                if body.poll(scope, context).is_ready() {
+                    return Poll::Ready(None);
+                }
+            }
         }
         if cut.is_none()
             && let Some(leash) = scope.leash.get()
@@ -218,6 +270,38 @@ async fn watch_over<T>(
         Poll::Pending
     })
     .await
+}
+
+/// Watches a body that may stop coming.
+struct Stalled {
+    within: Duration,
+    pieces: u64,
+    timer: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl Stalled {
+    fn new(within: Duration) -> Stalled {
+        Stalled {
+            within,
+            pieces: 0,
+            timer: Box::pin(tokio::time::sleep(within)),
+        }
+    }
+
+    /// Ready when nothing came between two rings of the timer: after once to twice the time. A
+    /// timer for each piece would cost more than the piece.
+    fn poll(&mut self, scope: &RequestScope, context: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(context).is_ready() {
+            let pieces = scope.body.load(Ordering::Relaxed);
+            if pieces == self.pieces {
+                return Poll::Ready(());
+            }
+            self.pieces = pieces;
+            let next = tokio::time::Instant::now() + self.within;
+            self.timer.as_mut().reset(next);
+        }
+        Poll::Pending
+    }
 }
 
 /// The decrypted bytes of a connection, as pingora wants them.
@@ -352,3 +436,6 @@ impl GetSocketDigest for Wire {
 }
 
 impl Peek for Wire {}
+
+#[cfg(test)]
+mod tests;

@@ -311,3 +311,6 @@ pub fn product(site: &Site) -> Option<&Arc<crate::gate::product::Product>> {
         Site::Product(product) => Some(product),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,6 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
-use crate::gate::headers::Managed;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -44,24 +43,17 @@ const HOP_BY_HOP: [&str; 7] = [
 const FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
-/// names: a header set earlier could be named there by the client, and would be gone.
+/// names: a header set earlier could be named there by the client, and would be gone. What only the
+/// gateway may say was taken out of the client's request when it was read ([`Reader`]).
+///
+/// [`Reader`]: super::facts::Reader
 pub fn prepare(
     upstream: &mut RequestHeader,
     permit: &Permit,
-    managed: &Managed,
     address: IpAddr,
     request_id: &RequestId,
     http2: bool,
 ) -> Result<()> {
-    let stale: Vec<HeaderName> = upstream
-        .headers
-        .keys()
-        .filter(|name| managed.is_managed(name.as_str()))
-        .cloned()
-        .collect();
-    for name in stale {
-        upstream.remove_header(&name);
-    }
     upstream.set_raw_path(permit.target().forwarded().as_bytes())?;
 
     let authority = permit.product().authority();
@@ -87,11 +79,7 @@ pub fn prepare(
     upstream.insert_header(X_REQUEST_ID, request_id.header_value())?;
     upstream.append_header(
         VIA,
-        if http2 {
-            "2.0 vestibule"
-        } else {
-            "1.1 vestibule"
-        },
+        format!("{} {PSEUDONYM}", if http2 { "2.0" } else { "1.1" }),
     )?;
     for (name, value) in permit.headers().iter() {
         upstream.insert_header(name, value.clone())?;

@@ -91,6 +91,9 @@ impl ProxyHttp for Gateway {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
             scope.head_is_read();
+            if session.is_body_empty() {
+                scope.body_is_read();
+            }
         }
         let limits = &self.reader.limits;
         let downstream = &mut session.downstream_session;
@@ -163,11 +166,18 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         passage: &mut Passage,
     ) -> Result<()> {
         if let Some(chunk) = body {
             passage.record.bytes_in += chunk.len() as u64;
+        }
+        if let Some(scope) = &passage.scope {
+            if end {
+                scope.body_is_read();
+            } else {
+                scope.body_came();
+            }
         }
         // A length that is announced was judged before; this is for those that are not.
         if passage
@@ -244,7 +254,6 @@ impl ProxyHttp for Gateway {
         forward::prepare(
             upstream,
             permit,
-            &self.reader.managed,
             passage.facts_address,
             &passage.record.request_id,
             http2,

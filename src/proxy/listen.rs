@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
-use super::connection::{Connection, ConnectionFacts, Deadlines};
+use super::connection::{CLIENT_PATIENCE, Connection, ConnectionFacts, Deadlines};
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
 
@@ -194,6 +194,7 @@ async fn converse<A>(
     let deadlines = Deadlines {
         first_head: door.limits.head,
         next_head: door.limits.idle,
+        body: CLIENT_PATIENCE,
     };
     // Up to twice what is allowed it can still be answered what was too much.
     let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);

@@ -13,6 +13,8 @@ use pingora::{ErrorType, OrErr as _, Result};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
+use super::connection::RequestScope;
+
 /// Hands the request to `service` and its answer to the client. `decorate` may add to the head.
 /// Returns the length of the answer's body.
 pub async fn answer(
@@ -127,8 +129,12 @@ impl Upload {
     /// One step: hands a chunk over or reads the next. With nothing left to read it ends only when
     /// the client goes away.
     async fn step(&mut self, session: &mut Session) -> Result<()> {
+        let scope = RequestScope::current();
         if self.waiting.is_none() && session.downstream_session.is_body_done() {
             self.chunks = None;
+            if let Some(scope) = &scope {
+                scope.body_is_read();
+            }
         }
         if let Some(chunks) = &self.chunks {
             if self.waiting.is_some() {
@@ -144,7 +150,12 @@ impl Upload {
                 return Ok(());
             }
             match session.downstream_session.read_body_or_idle(false).await {
-                Ok(Some(chunk)) => self.waiting = Some(chunk),
+                Ok(Some(chunk)) => {
+                    self.waiting = Some(chunk);
+                    if let Some(scope) = &scope {
+                        scope.body_came();
+                    }
+                }
                 Ok(None) => {}
                 Err(error) => {
                     let _ = chunks.try_send(Err(std::io::Error::other("the client went away")));

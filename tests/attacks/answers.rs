@@ -32,7 +32,6 @@ async fn a_backend_sets_none_of_our_cookies() {
         .await;
     let all = String::from_utf8(wire.rest().await).unwrap();
     assert!(all.contains("200 OK") && !all.contains("evil"), "{all}");
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +68,6 @@ async fn what_concerns_the_backends_connection_ends_here() {
     assert_eq!(reply.values("via"), ["1.1 vestibule"]);
     assert_eq!(reply.values("x-request-id")[0].len(), 32);
     assert_eq!(reply.values("strict-transport-security").len(), 1);
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +94,6 @@ async fn a_second_answer_is_nobodys() {
             assert_eq!((reply.status, reply.text().as_str()), (200, "ok"), "{path}");
         }
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,5 +134,4 @@ async fn an_answer_that_can_be_read_in_two_ways_is_not_passed_on() {
     assert!(reply.status == 502 || framings == 1, "{reply:?}");
     let reply = site.ask(site.head("GET /next", &[])).await;
     assert_eq!(reply.text(), "ok");
-    site.stop().await;
 }

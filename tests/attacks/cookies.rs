@@ -133,7 +133,6 @@ async fn an_odd_cookie_leads_to_the_sign_in() {
     fields.push(fields[4]);
     assert_eq!(frames.ask(&fields).await, Outcome::Status(401));
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,7 +193,6 @@ async fn our_cookies_stay_with_us() {
         !site.recorder.heard(&secret),
         "the secret reached the backend"
     );
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,5 +216,4 @@ async fn crumbs_become_one_line() {
         site.recorder.take_one().values("cookie"),
         ["sid=1; theme=dark"]
     );
-    site.stop().await;
 }

@@ -73,7 +73,6 @@ async fn silence_is_cut() {
         http2_without_preface,
     );
     assert!(!site.recorder.heard("/half"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,7 +81,6 @@ async fn a_trickle_is_cut() {
     let first = trickle(&site, false);
     let second = trickle(&site, true);
     tokio::join!(first, second);
-    site.stop().await;
 }
 
 /// A byte whenever the last one was taken, for ever: it is the head that has a deadline, not a read.

@@ -64,7 +64,6 @@ async fn a_clients_word_about_itself_is_replaced_by_ours() {
     assert!(!site.recorder.heard("lie"), "{asked:?}");
     let asked = site.pass("GET /patients", &["Via: 1.0 fred"]).await;
     assert_eq!(asked.values("via"), ["1.0 fred", "1.1 vestibule"]);
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +109,6 @@ async fn nothing_but_a_session_opens_a_protected_path() {
         }
     }
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,5 +172,4 @@ async fn a_trusted_proxy_is_believed_as_far_as_the_first_stranger() {
         .pass("GET /where", &["X_Forwarded_For: 203.0.113.9"])
         .await;
     assert_eq!(asked.values("x-forwarded-for"), ["127.0.0.1"]);
-    site.stop().await;
 }

@@ -78,8 +78,20 @@ impl Frames {
         self.wire.send(bytes).await;
     }
 
-    pub async fn data(&mut self, stream: u32, bytes: &[u8], flags: u8) {
-        self.wire.send(frame(DATA, flags, stream, bytes)).await;
+    /// The rest of that head, piece by piece, for ever unfinished.
+    pub async fn more_of_a_head(&mut self, fields: &[(&[u8], &[u8])]) -> bool {
+        let bytes = frame(CONTINUATION, 0, self.next, &block(fields));
+        self.wire.send(bytes).await
+    }
+
+    /// Takes back what was asked; whether the gateway still listens.
+    pub async fn reset(&mut self, stream: u32) -> bool {
+        const CANCEL: [u8; 4] = [0, 0, 0, 8];
+        self.wire.send(frame(RESET, 0, stream, &CANCEL)).await
+    }
+
+    pub async fn data(&mut self, stream: u32, bytes: &[u8], flags: u8) -> bool {
+        self.wire.send(frame(DATA, flags, stream, bytes)).await
     }
 
     pub async fn outcome(&mut self, stream: u32) -> Outcome {

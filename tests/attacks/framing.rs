@@ -93,7 +93,6 @@ async fn two_lengths_or_odd_ones_are_refused() {
         .replace("HTTP/1.1", "HTTP/1.0");
     site.refused(400, format!("{head}{chunked}")).await;
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +119,6 @@ async fn a_length_or_coding_in_disguise_says_nothing() {
     assert!(!site.recorder.heard("content.length"));
     assert!(!site.recorder.heard("transfer_encoding"));
     assert!(!site.recorder.heard("transfer.encoding"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,7 +162,6 @@ async fn chunk_lines_are_read_to_the_letter() {
         assert!(site.recorder.take().is_empty(), "{body:?}");
     }
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,7 +188,6 @@ async fn bodies_reach_the_backend_whole_and_in_one_framing() {
         assert!(asked.values("expires").is_empty());
     }
     assert!(!site.recorder.heard("x=\"y\""));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,7 +213,6 @@ async fn what_follows_a_request_is_not_another() {
         assert_eq!(site.recorder.take_one().target(), "/first");
     }
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,5 +293,4 @@ async fn the_body_of_a_request_that_is_answered_early_is_no_request() {
     site.refused(413, format!("{head}{}0\r\n\r\n", chunk.repeat(4)))
         .await;
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }

@@ -71,7 +71,6 @@ async fn a_request_names_one_host_that_is_ours() {
         site.refused(status, format!("{line}\r\n{hosts}Cookie: {cookie}\r\n\r\n"))
             .await;
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +99,6 @@ async fn spellings_of_our_host_are_our_host() {
             );
         }
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,5 +141,4 @@ async fn the_handshake_and_the_request_name_the_same_host() {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         assert!(Wire::connect(address, name, b"http/1.1").await.is_err());
     }
-    site.stop().await;
 }

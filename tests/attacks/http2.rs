@@ -205,7 +205,6 @@ async fn odd_requests_are_answered_or_reset() {
     }
     assert!(!site.recorder.heard("evil"));
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,7 +250,6 @@ async fn a_length_that_is_not_the_datas_never_reaches_a_backend_whole() {
     assert_ne!(frames.outcome(stream).await, Outcome::Status(200));
     assert_eq!(site.ask(site.head("GET /next", &[])).await.status, 200);
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -279,5 +277,55 @@ async fn the_backend_is_told_the_host_that_was_judged() {
         assert_eq!(asked.values("via"), ["2.0 vestibule"]);
         assert_eq!(asked.line(), "GET /odd HTTP/1.1");
     }
-    site.stop().await;
+}
+
+/// More frames than any honest client sends.
+const FLOOD: usize = 100_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_end_the_connection() {
+    let site = Site::start().await;
+    let address = site.gateway.address;
+    // CVE-2023-44487.
+    let rapid_reset = async {
+        let mut frames = Frames::open(address, "emr.test").await;
+        for _ in 0..FLOOD {
+            let stream = frames
+                .begin(&[METHOD, SCHEME, AUTHORITY, PATH], END_STREAM)
+                .await;
+            if !frames.reset(stream).await {
+                return true;
+            }
+        }
+        false
+    };
+    // CVE-2024-27316.
+    let continuation = async {
+        let mut frames = Frames::open(address, "emr.test").await;
+        frames.half_a_head(&[METHOD, SCHEME, AUTHORITY, PATH]).await;
+        for _ in 0..FLOOD {
+            if !frames.more_of_a_head(&[(b"x-more", b"y")]).await {
+                return true;
+            }
+        }
+        false
+    };
+    // RUSTSEC-2026-0258.
+    let empty_data = async {
+        let mut frames = Frames::open(address, "emr.test").await;
+        let stream = frames
+            .begin(&[(b":method", b"POST"), SCHEME, AUTHORITY, PATH], 0)
+            .await;
+        for _ in 0..FLOOD {
+            if !frames.data(stream, b"", 0).await {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(rapid_reset.await, "resets");
+    assert!(continuation.await, "continuations");
+    assert!(empty_data.await, "empty data");
+    // And everybody else is served.
+    assert_eq!(site.ask(site.head("GET /next", &[])).await.status, 200);
 }

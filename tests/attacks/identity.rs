@@ -70,7 +70,6 @@ async fn no_spelling_of_an_identity_header_gets_through() {
         assert_eq!(site.recorder.take_one().values("x-forwarded-user"), ["kim"]);
         assert!(!site.recorder.heard("evil"), "{names:?}");
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,7 +103,6 @@ async fn nobody_becomes_somebody_on_open_paths() {
     assert!(asked.values("x-forwarded-user").is_empty());
     assert!(asked.values("x-vestibule-jwt-assertion").is_empty());
     assert!(!site.recorder.heard("evil"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +129,6 @@ async fn several_copies_are_all_replaced() {
         }
     }
     assert!(!site.recorder.heard("evil"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +166,6 @@ async fn connection_makes_no_header_vanish() {
     assert!(asked.values("x-hop").is_empty());
     assert_eq!(asked.values("x-kept"), ["1"]);
     assert_eq!(asked.values("x-forwarded-user"), ["kim"]);
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,7 +206,6 @@ async fn trailers_carry_nothing_on() {
     assert_eq!(asked.body, b"hi");
     assert_eq!(asked.values("x-forwarded-user"), ["kim"]);
     assert!(!site.recorder.heard("evil"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,7 +238,6 @@ async fn header_lines_that_two_readers_read_differently_are_refused() {
         site.refused(400, bytes).await;
     }
     assert!(!site.recorder.heard("evil"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,5 +276,4 @@ async fn people_who_ask_at_once_are_not_mixed_up() {
         assert_eq!(asked.values("x-forwarded-user"), [&asked.target()[1..]]);
         assert_eq!(asked.values("x-vestibule-person"), [&asked.target()[1..]]);
     }
-    site.stop().await;
 }

@@ -63,7 +63,6 @@ async fn heads_have_a_size() {
     wire.rest().await;
     assert!(sent < 1024, "{sent} pieces of 64 KiB were taken");
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,5 +118,4 @@ async fn heads_of_http2_have_the_same_size() {
     let mut frames = Frames::open(site.gateway.address, "emr.test").await;
     assert_eq!(frames.ask(&fields).await, Outcome::Status(414));
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }

@@ -33,7 +33,6 @@ async fn methods_are_on_the_list_or_refused() {
     site.refused(405, "PRI * HTTP/1.1\r\nHost: emr.test\r\n\r\n")
         .await;
     site.refused(400, site.head("OPTIONS *", &[])).await;
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +97,6 @@ async fn only_a_proper_upgrade_from_the_own_site_is_one() {
     let reply = site.ask(site.head("GET /ws", &lines)).await;
     assert_eq!(reply.status, 101, "{reply:?}");
     assert_eq!(site.recorder.take_one().values("x-forwarded-user"), ["kim"]);
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +105,6 @@ async fn a_product_without_sockets_is_never_asked_to_upgrade() {
     let reply = site.ask(site.head("GET /ws", &WEBSOCKET)).await;
     assert_eq!(reply.status, 403);
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,7 +125,6 @@ async fn other_upgrades_are_dropped_and_the_request_goes_on() {
             assert!(asked.values(name).is_empty(), "{upgrade} {name}: {asked:?}");
         }
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -144,7 +140,6 @@ async fn bytes_behind_an_upgrade_that_was_refused_are_no_request() {
     let asked = site.recorder.take_one();
     assert_eq!(asked.target(), "/ws");
     assert!(!site.recorder.heard("smuggled"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,5 +169,4 @@ async fn an_expectation_is_the_one_that_is_known() {
     let reply = site.ask(format!("{head}hello")).await;
     assert_eq!(reply.status, 200);
     assert_eq!(site.recorder.take_one().body, b"hello");
-    site.stop().await;
 }

@@ -75,8 +75,4 @@ impl Site {
         assert!(asked.is_empty(), "{shown:?}: {asked:?}");
         reply
     }
-
-    pub async fn stop(self) {
-        self.gateway.stop().await;
-    }
 }

@@ -61,7 +61,6 @@ async fn what_can_be_read_in_two_ways_is_refused() {
     }
     assert!(!site.recorder.heard("evil"));
     assert!(!site.recorder.heard("/admin"));
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +91,6 @@ async fn a_request_line_has_two_single_spaces() {
         let bytes = head.replacen("GET /x HTTP/1.1", line, 1);
         site.refused(400, bytes).await;
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +118,6 @@ async fn openings_are_matched_exactly_and_on_the_path_alone() {
         .await;
     assert_eq!(reply.status, 200);
     assert_eq!(site.recorder.take_one().target(), "/public/x?y");
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -153,7 +150,6 @@ async fn everyday_targets_reach_the_backend_in_one_form() {
         assert_eq!(asked.line(), format!("GET {got} HTTP/1.1"), "{sent}");
         assert_eq!(asked.values("host"), [format!("emr.test:{port}")], "{sent}");
     }
-    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,5 +169,4 @@ async fn nothing_under_our_own_folder_reaches_a_backend() {
         assert!((400..500).contains(&reply.status), "{target}: {reply:?}");
     }
     assert!(site.recorder.take().is_empty());
-    site.stop().await;
 }

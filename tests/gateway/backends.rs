@@ -114,6 +114,8 @@ async fn a_killed_backend_is_left_out_and_comes_back() {
     for _ in 0..10 {
         let page = kim.open(kim.url("emr", "/")).await;
         assert_eq!(page.status, 200, "a request failed with the backend");
+        let posted = post(&mut kim, "/form", "twelve bytes").await;
+        assert_eq!(posted.status, 200, "a form was lost with the backend");
     }
     until_healthy(&gateway, 1.0).await;
     assert_eq!(kim.open(kim.url("emr", "/")).await.body, "one 0");

@@ -15,6 +15,7 @@ mod gateway;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/redis.rs"]
+#[allow(dead_code)] // clusters and sentinels are for the sessions' tests
 mod redis;
 #[path = "../support/visitor.rs"]
 mod visitor;

@@ -33,7 +33,10 @@ fn counted(metrics: &str, name: &str, labels: &[&str]) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_there_is_to_count_has_counted() {
-    let (_backend, gateway, mut kim) = clinic().await;
+    let backend = Backend::start().await;
+    let setup = Setup::new(&backend.url).policy("northside.toml", "name = \"Northside\"\n");
+    let gateway = setup.start().await;
+    let mut kim = Visitor::new(&gateway);
     let page = kim.open(kim.url("emr", "/")).await;
     let page = kim
         .submit(&page, &[("username", "kim"), ("password", "wrong")])
@@ -87,7 +90,7 @@ async fn everything_that_there_is_to_count_has_counted() {
             &["product=\"emr\"", "decision=\"allow\""],
         ),
         ("vestibule_decisions_total", &["product=\"analytics\""]),
-        ("vestibule_sign_ins_total", &["result=\"success\""]),
+        ("vestibule_sign_ins_total", &["result=\"ok\""]),
         ("vestibule_sessions_ended_total", &["cause=\"signed_out\""]),
         (
             "vestibule_sessions_ended_total",
@@ -139,7 +142,9 @@ async fn a_line_of_the_access_log_says_who_what_and_how_it_went() {
             Some(String::from("twelve bytes")),
         )
         .await;
-    let id = backend.last().header("x-request-id").unwrap().to_owned();
+    let seen = backend.last();
+    assert_eq!((seen.method.as_str(), seen.body_bytes), ("POST", 12));
+    let id = seen.header("x-request-id").unwrap().to_owned();
     let (log, audit) = (
         gateway.path("access.jsonl"),
         gateway.path("data/audit.jsonl"),
