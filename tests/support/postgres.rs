@@ -8,7 +8,6 @@
     clippy::zombie_processes,
     reason = "the keeper outlives this process on purpose"
 )]
-#![allow(dead_code, reason = "each test program uses a part")]
 
 use std::io;
 use std::net::TcpListener;
