@@ -10,10 +10,8 @@
 )]
 
 #[path = "../support/gateway.rs"]
-#[allow(dead_code)] // every test program uses another part of what they share
 mod gateway;
 #[path = "../support/visitor.rs"]
-#[allow(dead_code)]
 mod visitor;
 
 mod frames;
