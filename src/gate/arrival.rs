@@ -149,7 +149,7 @@ mod tests {
     use crate::gate::policy::{
         CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
     };
-    use crate::gate::session::{Method, Profile, Secret};
+    use crate::gate::session::{Entries, Method, Profile, Secret};
 
     use super::*;
 
@@ -203,7 +203,7 @@ mod tests {
             methods: vec![Method::Pwd],
             portal: hash,
             seed: hash,
-            entries: BTreeMap::new(),
+            entries: Entries::default(),
             address: String::new(),
             user_agent: String::new(),
         };

@@ -20,7 +20,7 @@ use super::policy::{
 use super::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
 };
-use super::session::{self, Entry, Found, Known, Profile, Secret, Seen, Session};
+use super::session::{self, Entries, Entry, Found, Known, Profile, Secret, Seen, Session};
 use super::target::Target;
 use super::time::Moment;
 
@@ -132,7 +132,7 @@ pub fn session() -> Session {
         methods: vec![session::Method::Pwd],
         portal: hash,
         seed: hash,
-        entries: BTreeMap::new(),
+        entries: Entries::default(),
         address: String::from("192.0.2.7"),
         user_agent: String::new(),
     }

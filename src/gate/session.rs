@@ -183,6 +183,56 @@ pub struct Entry {
     pub generation: u32,
 }
 
+/// A session's presence in each product it entered, in the order of their ids. A map of trees
+/// would take a kilobyte for one entry, and there are as many of these as people signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Entries(Box<[(ProductId, Entry)]>);
+
+impl Entries {
+    pub fn get(&self, product: &ProductId) -> Option<&Entry> {
+        let place = self.0.binary_search_by(|(id, _)| id.cmp(product)).ok()?;
+        self.0.get(place).map(|(_, entry)| entry)
+    }
+
+    pub fn insert(&mut self, product: ProductId, entry: Entry) {
+        let others = self.0.iter().filter(|(id, _)| *id != product).cloned();
+        *self = others.chain([(product.clone(), entry)]).collect();
+    }
+
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ProductId, &Entry)> {
+        self.0.iter().map(|(id, entry)| (id, entry))
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &ProductId> {
+        self.0.iter().map(|(id, _)| id)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().map(|(_, entry)| entry)
+    }
+}
+
+impl FromIterator<(ProductId, Entry)> for Entries {
+    fn from_iter<I: IntoIterator<Item = (ProductId, Entry)>>(entries: I) -> Entries {
+        // Sorted, and the last of those with one id.
+        let map: BTreeMap<ProductId, Entry> = entries.into_iter().collect();
+        Entries(map.into_iter().collect())
+    }
+}
+
+impl Serialize for Entries {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
+        let map = BTreeMap::<ProductId, Entry>::deserialize(deserializer)?;
+        Ok(map.into_iter().collect())
+    }
+}
+
 /// One browser's sign-in, as stores keep it. When somebody was last seen is kept apart
 /// ([`LastSeen`]): it changes all the time and invalidates nobody's copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,7 +256,7 @@ pub struct Session {
     pub portal: SecretHash,
     /// Mixed into the product tokens, which are derived (see `sessions::tokens`).
     pub seed: SecretHash,
-    pub entries: BTreeMap<ProductId, Entry>,
+    pub entries: Entries,
     /// Where the sign-in came from, for lists of sessions.
     pub address: String,
     pub user_agent: String,

@@ -78,7 +78,7 @@ pub struct Signed {
 pub struct Record {
     pub session: Arc<Session>,
     pub activity: Arc<Activity>,
-    pub entries: Vec<CachedEntry>,
+    pub entries: Box<[CachedEntry]>,
     /// Activity that the record itself is proof of.
     pub awake_at: Moment,
 }
@@ -423,17 +423,16 @@ fn restore(flight: &Flight) -> Operation<Slot, ()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::gate::name::{CompanyId, Login, PersonId};
-    use crate::gate::session::{Entry, Profile, Secret};
+    use crate::gate::session::{Entries, Entry, Profile, Secret};
 
     const ID: SessionId = SessionId::from_bytes([1; 16]);
     const BOUND: Duration = Duration::from_secs(30);
 
     fn session(version: u64, generations: &[(&str, u8)]) -> Session {
-        let entries: BTreeMap<ProductId, Entry> = generations
+        let entries: Entries = generations
             .iter()
             .map(|(product, token)| {
                 let entry = Entry {

@@ -23,7 +23,7 @@ use crate::gate::facts::{Presented, Site};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::{Product, Products};
-use crate::gate::session::{Entry, Known, Method, Profile, Session, Token};
+use crate::gate::session::{Entries, Entry, Known, Method, Profile, Session, Token};
 use crate::gate::time::Moment;
 
 use activity::{Batch, WriteBehind};
@@ -223,7 +223,7 @@ impl Sessions {
             methods: new.methods,
             portal: secret.hash(),
             seed: tokens::fresh_secret(random).hash(),
-            entries: std::collections::BTreeMap::new(),
+            entries: Entries::default(),
             address: new.address,
             user_agent: new.user_agent,
         };

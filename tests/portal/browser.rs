@@ -336,7 +336,7 @@ impl<'a> Browser<'a> {
                         .stamp(session, permit.product(), self.clinic.now())
                         .await;
                 }
-                let login = &session.entries[&permit.product().id].login;
+                let login = &session.entries.get(&permit.product().id).unwrap().login;
                 let amr = session.amr().join(",");
                 page(
                     200,

@@ -25,7 +25,7 @@ pub fn session(id: u8, person: &str, company: &str) -> Session {
         methods: new.methods,
         portal: Secret::from_bytes([id; 32]).hash(),
         seed: Secret::from_bytes([id; 32]).hash(),
-        entries: std::collections::BTreeMap::new(),
+        entries: vestibule::gate::session::Entries::default(),
         address: new.address,
         user_agent: new.user_agent,
     }
