@@ -177,10 +177,7 @@ pub async fn start(
 
     let metrics = Arc::new(Metrics::new(&settings.products));
     let access = open_access_log(&settings, &metrics)?;
-    let audit = Arc::new(Audit::open(
-        store_settings.data_dir.join("audit.jsonl"),
-        &metrics,
-    )?);
+    let audit = Arc::new(Audit::open(settings.audit_trail(), &metrics)?);
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,

@@ -169,7 +169,7 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             in_runtime(world::sessions(&settings, sessions))
         }
         Verb::Audit(audit) => {
-            let trail = settings(file)?.store.data_dir.join("audit.jsonl");
+            let trail = settings(file)?.audit_trail();
             audit::run(
                 audit,
                 &trail,

@@ -37,6 +37,14 @@ pub struct Settings {
     pub notices: Vec<Problem>,
 }
 
+impl Settings {
+    /// Where the audit trail is kept.
+    pub fn audit_trail(&self) -> PathBuf {
+        let beside = || self.store.data_dir.join("audit.jsonl");
+        self.log.audit_file.clone().unwrap_or_else(beside)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Listen {
     pub https: Vec<SocketAddr>,
@@ -260,7 +268,7 @@ pub struct Log {
     pub level: String,
     /// `None`: standard output.
     pub access_file: Option<PathBuf>,
-    /// `None`: beside the other lines.
+    /// `None`: `audit.jsonl` in the data folder.
     pub audit_file: Option<PathBuf>,
 }
 
