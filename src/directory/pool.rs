@@ -17,6 +17,10 @@ use super::{DirectoryError, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// So often, and so far apart, a busy SQLite file is opened again.
+const OPEN_TRIES: u32 = 50;
+const OPEN_PAUSE: Duration = Duration::from_millis(100);
+
 /// The longest wait for a connection.
 const ACQUIRE: Duration = Duration::from_secs(3);
 /// The longest wait for one statement, whatever the database or the network do.
@@ -286,8 +290,8 @@ async fn open_sqlite(path: &str) -> Result<Pool, DirectoryError> {
     let blame = |error| DirectoryError::Unavailable(format!("{path}: {error}"));
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(STATEMENT)
-        .connect_with(options.clone())
+        .acquire_timeout(STATEMENT);
+    let writer = connect_sqlite(writer, options.clone())
         .await
         .map_err(blame)?;
     // sqlx has no lock of its own here: the write lock keeps two processes from migrating at once.
@@ -299,11 +303,33 @@ async fn open_sqlite(path: &str) -> Result<Pool, DirectoryError> {
     transaction.commit().await.map_err(blame)?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
-        .acquire_timeout(ACQUIRE)
-        .connect_with(options.pragma("query_only", "ON"))
+        .acquire_timeout(ACQUIRE);
+    let readers = connect_sqlite(readers, options.pragma("query_only", "ON"))
         .await
         .map_err(blame)?;
     Ok(Pool::Sqlite { writer, readers })
+}
+
+/// Connects, waiting for others that open or close the file at the same moment: when two turn on
+/// its write-ahead log at once, SQLite tells one of them "busy" without the wait it was asked for.
+async fn connect_sqlite(
+    pool: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    for _ in 0..OPEN_TRIES {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(OPEN_PAUSE).await,
+            connected => return connected,
+        }
+    }
+    pool.connect_with(options).await
+}
+
+/// SQLITE_BUSY and its kin, by their primary code.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 /// The file holds password hashes: it is made for its owner alone.
