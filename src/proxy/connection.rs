@@ -10,12 +10,13 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -175,6 +176,8 @@ impl<A> Connection<A> {
             preface,
             inspector: self.inspector.clone(),
             socket: Arc::new(digest),
+            cut: false,
+            closing: None,
         }
     }
 }
@@ -312,6 +315,45 @@ pub struct Wire {
     preface: Option<Preface>,
     inspector: Option<SharedInspector>,
     socket: Arc<SocketDigest>,
+    /// The client broke the framing.
+    cut: bool,
+    /// Our side of it is closed.
+    closing: Option<Closing>,
+}
+
+/// Reads what a client still sends after our side of the connection is closed.
+struct Closing {
+    silent: Pin<Box<tokio::time::Sleep>>,
+    over: tokio::time::Instant,
+}
+
+impl Closing {
+    /// Between two pieces, and in all: nginx's `lingering_timeout` and `lingering_time`.
+    const SILENCE: Duration = Duration::from_secs(5);
+    const IN_ALL: Duration = Duration::from_secs(30);
+
+    fn begin() -> Closing {
+        Closing {
+            silent: Box::pin(tokio::time::sleep(Closing::SILENCE)),
+            over: tokio::time::Instant::now() + Closing::IN_ALL,
+        }
+    }
+
+    /// Ready when the client has closed its side too, or may not take any longer.
+    fn poll(&mut self, socket: &mut TcpStream, context: &mut Context<'_>) -> Poll<()> {
+        let mut unwanted = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut unwanted);
+            match Pin::new(&mut *socket).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    let next = tokio::time::Instant::now() + Closing::SILENCE;
+                    self.silent.as_mut().reset(next.min(self.over));
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.silent.as_mut().poll(context),
+            }
+        }
+    }
 }
 
 /// The length of an HTTP/2 client's preface (RFC 9113, 3.4).
@@ -356,6 +398,7 @@ impl AsyncRead for Wire {
                 .unwrap_or_else(PoisonError::into_inner)
                 .feed(new);
             if fed.is_err() {
+                self.cut = true;
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "framing")));
             }
         }
@@ -388,15 +431,27 @@ impl AsyncWrite for Wire {
         Pin::new(&mut self.io).poll_flush(context)
     }
 
+    /// Closes in stages (RFC 9112, 9.6): our side first, then what the client is still sending is
+    /// read and thrown away. Closing at once would reset the connection, and whoever was refused
+    /// in the middle of an upload could not read why. HTTP/2 resets the stream instead, and who
+    /// breaks the framing is not waited for.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        let wire = &mut *self;
+        if wire.closing.is_none() {
+            ready!(Pin::new(&mut wire.io).poll_shutdown(context))?;
+        }
+        if wire.http2 || wire.cut {
+            return Poll::Ready(Ok(()));
+        }
+        let closing = wire.closing.get_or_insert_with(Closing::begin);
+        closing.poll(wire.io.get_mut().0, context).map(Ok)
     }
 }
 
 #[async_trait]
 impl Shutdown for Wire {
     async fn shutdown(&mut self) {
-        let _ = AsyncWriteExt::shutdown(&mut self.io).await;
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

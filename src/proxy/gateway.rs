@@ -62,6 +62,8 @@ pub struct Passage {
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
     manner: Manner,
+    /// Pingora drops the connection after an error, and with it what the client has not read.
+    close_in_stages: bool,
 }
 
 #[async_trait]
@@ -78,6 +80,7 @@ impl ProxyHttp for Gateway {
             body_limit: None,
             tried: Vec::new(),
             manner: Manner::Json,
+            close_in_stages: false,
         }
     }
 
@@ -247,16 +250,12 @@ impl ProxyHttp for Gateway {
         let Some(permit) = &passage.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        let http2 = passage
-            .scope
-            .as_ref()
-            .is_some_and(|scope| scope.connection.http2);
         forward::prepare(
             upstream,
             permit,
             passage.facts_address,
             &passage.record.request_id,
-            http2,
+            http2(passage),
         )
     }
 
@@ -322,10 +321,20 @@ impl ProxyHttp for Gateway {
         let answer = Answer::problem(&problem, passage.manner);
         if let Err(error) = self.answer(session, passage, answer).await {
             tracing::debug!(%error, "the refusal could not be sent");
+        } else {
+            passage.close_in_stages = !http2(passage);
         }
         FailToProxy {
             error_code: status,
             can_reuse_downstream: false,
+        }
+    }
+
+    /// The request is over, before the next one on the connection or its end.
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Passage) {
+        passage.record.write_down();
+        if passage.close_in_stages {
+            session.downstream_session.shutdown().await;
         }
     }
 
@@ -484,6 +493,11 @@ fn visitor_cookie(secret: Secret) -> http::HeaderValue {
         .path("/")
         .build();
     http::HeaderValue::from_str(&cookie.to_string()).unwrap_or(http::HeaderValue::from_static(""))
+}
+
+fn http2(passage: &Passage) -> bool {
+    let scope = passage.scope.as_ref();
+    scope.is_some_and(|scope| scope.connection.http2)
 }
 
 fn manner(facts: &Facts) -> Manner {

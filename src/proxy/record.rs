@@ -1,6 +1,6 @@
 //! What is written down of a request: counters and one line in the access log. It happens when the
-//! request's context is dropped, which always happens; pingora's own hook is skipped for requests
-//! that are cut.
+//! answer is out, and at the latest when the request's context is dropped: pingora skips its own
+//! hook for requests that are cut.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl RequestId {
     }
 }
 
-/// Collected while a request is worked on, written when it is dropped.
+/// Collected while a request is worked on.
 pub struct Record {
     books: Books,
     pub request_id: RequestId,
@@ -165,7 +165,14 @@ fn place(site: &Site) -> Place {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Some(connection) = &self.connection else {
+        self.write_down();
+    }
+}
+
+impl Record {
+    /// Counts the request and writes its line, once.
+    pub fn write_down(&mut self) {
+        let Some(connection) = self.connection.take() else {
             return;
         };
         let took = self.began.elapsed();

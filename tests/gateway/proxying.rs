@@ -438,6 +438,34 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
     gateway.stop().await;
 }
 
+/// Closing a connection that still receives resets it, and a refusal that is not read yet is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_while_sending_can_go_on_sending_and_reads_why() {
+    let app = Router::new().fallback(post(|body: Bytes| async move { body.len().to_string() }));
+    let (_backend, gateway, _kim, cookie) = clinic(app, "body_limit = \"64KiB\"").await;
+    let port = gateway.address.port();
+    let announced = "Content-Length: 900000\r\n\r\n".to_owned();
+    let chunked = format!(
+        "Transfer-Encoding: chunked\r\n\r\n15f90\r\n{}\r\n",
+        "a".repeat(90_000)
+    );
+    for beginning in [announced, chunked] {
+        let mut line = Line::open(&gateway, "emr").await;
+        line.send(&format!(
+            "POST /up HTTP/1.1\r\nHost: emr.test:{port}\r\nCookie: {cookie}\r\n{beginning}"
+        ))
+        .await;
+        let refusal = line.read_head().await;
+        assert!(refusal.starts_with("HTTP/1.1 413"), "{refusal}");
+        assert!(line.read_to_end().await.contains("body_too_large"));
+        for _ in 0..50 {
+            // Panics when the connection was reset.
+            line.send(&"a".repeat(16 << 10)).await;
+        }
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_connections_at_once_are_all_served() {
     let app = Router::new().fallback(any(|| async { "hello" }));
