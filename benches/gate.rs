@@ -16,7 +16,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use criterion::{Criterion, criterion_group, criterion_main};
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use jiff::tz::TimeZone;
 use vestibule::gate::cookies;
 use vestibule::gate::decide::{Decision, decide};
@@ -299,7 +299,7 @@ fn deciding(c: &mut Criterion, house: &House) {
         b.iter(|| {
             let mut headers = http::HeaderMap::<HeaderValue>::with_capacity(32);
             for (name, value) in permit.headers().iter() {
-                headers.insert::<HeaderName>(name, value.clone());
+                headers.insert(name, value);
             }
             black_box(headers)
         });

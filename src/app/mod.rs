@@ -38,7 +38,8 @@ use crate::policies::{Base, PolicyFolder};
 use crate::portal;
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
-use crate::proxy::gateway::{Gateway, Random};
+use crate::proxy::forward::Front;
+use crate::proxy::gateway::{Gateway, Random, Way};
 use crate::proxy::listen::{self, Crowd, Door};
 use crate::proxy::record::Books;
 use crate::proxy::redirect;
@@ -443,15 +444,19 @@ fn gateway(
         sessions: Arc::clone(sessions),
         policies,
         upstreams: Arc::clone(upstreams),
-        body_limits: settings
-            .backends
+        ways: settings
+            .products
             .iter()
-            .map(|backend| backend.body_limit)
+            .zip(&settings.backends)
+            .map(|(product, backend)| Way {
+                front: Front::of(product),
+                body_limit: backend.body_limit,
+            })
             .collect(),
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
         title: settings.portal.title.clone(),
-        books,
+        books: Arc::new(books),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         process: u64::from_be_bytes(process),

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::gate::decide::{Decision, Denial, SignInReason, Step, Witness, decide_witnessed};
 use crate::gate::facts::{Asks, Facts, Presented, Site};
+use crate::gate::identity::Values;
 use crate::gate::name::{CompanyId, InvalidName, Login, PersonId, ProductId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::{OpenAccess, Products};
@@ -261,8 +262,7 @@ fn known(session: Session, product: ProductId, at: Moment) -> Known {
         },
         presence: Some(Arc::new(Presence {
             product,
-            headers: Vec::new(),
-            assertion: HeaderValue::from_static(""),
+            values: Values::default(),
             assertion_expires_at: at,
         })),
         grace: false,

@@ -91,7 +91,7 @@ impl Permit {
     /// What the backend is told of the person; nothing for anybody.
     pub fn headers(&self) -> HeaderPlan<'_> {
         match &self.bearer {
-            Bearer::Person { presence, .. } => HeaderPlan::of(presence),
+            Bearer::Person { presence, .. } => HeaderPlan::of(&self.product, presence),
             Bearer::Anybody(_) => HeaderPlan::nobody(),
         }
     }

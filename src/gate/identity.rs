@@ -1,6 +1,7 @@
 //! What a backend is told of a person (interface, section 5).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -154,33 +155,99 @@ impl Field {
     }
 }
 
+static FORWARDED: [HeaderName; 4] = [
+    HeaderName::from_static("x-forwarded-user"),
+    HeaderName::from_static("x-forwarded-preferred-username"),
+    HeaderName::from_static("x-forwarded-email"),
+    HeaderName::from_static("x-forwarded-groups"),
+];
+
+static REMOTE: [HeaderName; 4] = [
+    HeaderName::from_static("remote-user"),
+    HeaderName::from_static("remote-name"),
+    HeaderName::from_static("remote-email"),
+    HeaderName::from_static("remote-groups"),
+];
+
+/// What is told whatever the preset.
+static ALWAYS: [HeaderName; 5] = [
+    HeaderName::from_static("x-vestibule-person"),
+    HeaderName::from_static("x-vestibule-company"),
+    HeaderName::from_static("x-vestibule-session"),
+    HeaderName::from_static("x-vestibule-amr"),
+    HeaderName::from_static("x-vestibule-jwt-assertion"),
+];
+
+/// The names of a product's identity headers, in the order of [`Values`].
+fn names(product: &Product) -> impl Iterator<Item = &HeaderName> {
+    let (preset, custom): (&[HeaderName], &[(HeaderName, ValueTemplate)]) = match &product.identity
+    {
+        IdentityHeaders::Forwarded => (&FORWARDED, &[]),
+        IdentityHeaders::Remote => (&REMOTE, &[]),
+        IdentityHeaders::Custom(templates) => (&[], templates),
+    };
+    let custom = custom.iter().map(|(name, _)| name);
+    preset.iter().chain(custom).chain(&ALWAYS)
+}
+
+/// The values of all identity headers of one session in one product, in one piece of memory: there
+/// are as many of these as people signed in.
+#[derive(Clone, Default)]
+pub struct Values(Bytes);
+
+/// They hold a signed assertion.
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Values(…)")
+    }
+}
+
+impl Values {
+    /// What stands between two values, and in none: they are printing ASCII.
+    const END: u8 = b'\n';
+
+    fn iter(&self) -> impl Iterator<Item = HeaderValue> {
+        self.0.split(|byte| *byte == Values::END).map(|value| {
+            HeaderValue::from_maybe_shared(self.0.slice_ref(value))
+                .unwrap_or(HeaderValue::from_static(""))
+        })
+    }
+}
+
+impl<T: AsRef<str>> FromIterator<T> for Values {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Values {
+        let mut bytes = Vec::new();
+        for value in values {
+            bytes.extend_from_slice(encoded(value.as_ref()).as_bytes());
+            bytes.push(Values::END);
+        }
+        bytes.pop();
+        bytes.shrink_to_fit();
+        Values(Bytes::from(bytes))
+    }
+}
+
 /// The identity headers of a request that is let through.
 #[derive(Debug, Clone, Copy)]
 pub struct HeaderPlan<'a> {
-    presence: Option<&'a Presence>,
+    told: Option<(&'a Product, &'a Values)>,
 }
 
 impl<'a> HeaderPlan<'a> {
-    pub(super) fn of(presence: &'a Presence) -> HeaderPlan<'a> {
+    pub(super) fn of(product: &'a Product, presence: &'a Presence) -> HeaderPlan<'a> {
         HeaderPlan {
-            presence: Some(presence),
+            told: Some((product, &presence.values)),
         }
     }
 
     pub(super) fn nobody() -> HeaderPlan<'static> {
-        HeaderPlan { presence: None }
+        HeaderPlan { told: None }
     }
 
-    pub fn iter(self) -> impl Iterator<Item = (HeaderName, &'a HeaderValue)> {
-        let assertion = HeaderName::from_static("x-vestibule-jwt-assertion");
-        self.presence.into_iter().flat_map(move |presence| {
-            let assertion = (assertion.clone(), &presence.assertion);
-            presence
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value))
-                .chain(std::iter::once(assertion))
-        })
+    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
+        self.told
+            .into_iter()
+            .flat_map(|(product, values)| names(product).zip(values.iter()))
     }
 }
 
@@ -226,98 +293,39 @@ pub fn claims<'a>(
     }
 }
 
-/// Header lines whose values lie in one piece of memory: there are as many of these as sessions.
-#[derive(Default)]
-struct Lines {
-    text: Vec<u8>,
-    /// Each name, and where its value ends.
-    names: Vec<(HeaderName, usize)>,
-}
-
-impl Lines {
-    fn add(&mut self, name: HeaderName, text: &str) {
-        self.text.extend_from_slice(encoded(text).as_bytes());
-        self.names.push((name, self.text.len()));
-    }
-
-    fn finish(mut self) -> Vec<(HeaderName, HeaderValue)> {
-        self.text.shrink_to_fit();
-        let text = Bytes::from(self.text);
-        let mut begin = 0;
-        let mut lines = Vec::with_capacity(self.names.len());
-        for (name, end) in self.names {
-            // Printing ASCII only, which is always a header value.
-            let value = HeaderValue::from_maybe_shared(text.slice(begin..end))
-                .unwrap_or(HeaderValue::from_static(""));
-            lines.push((name, value));
-            begin = end;
-        }
-        lines
-    }
-}
-
-/// Everything that one product's backend is told of one session.
+/// Everything that one product's backend is told of one session. `assertion`: signed elsewhere.
 pub fn presence(
     session: &Session,
     entry: &Entry,
     product: &Product,
-    assertion: HeaderValue,
+    assertion: &str,
     assertion_expires_at: Moment,
 ) -> Presence {
-    let mut lines = Lines::default();
-    let mut set = |name: HeaderName, text: &str| lines.add(name, text);
     let person = &session.person;
-    match &product.identity {
-        IdentityHeaders::Forwarded => {
-            set(
-                HeaderName::from_static("x-forwarded-user"),
-                entry.login.as_str(),
-            );
-            set(
-                HeaderName::from_static("x-forwarded-preferred-username"),
-                &person.name,
-            );
-            set(HeaderName::from_static("x-forwarded-email"), &person.email);
-            set(
-                HeaderName::from_static("x-forwarded-groups"),
-                &person.roles.join(","),
-            );
-        }
-        IdentityHeaders::Remote => {
-            set(HeaderName::from_static("remote-user"), entry.login.as_str());
-            set(HeaderName::from_static("remote-name"), &person.name);
-            set(HeaderName::from_static("remote-email"), &person.email);
-            set(
-                HeaderName::from_static("remote-groups"),
-                &person.roles.join(","),
-            );
-        }
-        IdentityHeaders::Custom(templates) => {
-            for (name, template) in templates {
-                set(name.clone(), &template.fill(session, entry));
-            }
-        }
-    }
-    set(
-        HeaderName::from_static("x-vestibule-person"),
-        person.id.as_str(),
-    );
-    set(
-        HeaderName::from_static("x-vestibule-company"),
-        session.company.as_str(),
-    );
-    set(
-        HeaderName::from_static("x-vestibule-session"),
-        &session.id.to_string(),
-    );
-    set(
-        HeaderName::from_static("x-vestibule-amr"),
-        &session.amr().join(","),
-    );
+    let mut values: Vec<Cow<'_, str>> = match &product.identity {
+        IdentityHeaders::Forwarded | IdentityHeaders::Remote => [
+            Field::AccountLogin,
+            Field::PersonName,
+            Field::PersonEmail,
+            Field::PersonRoles,
+        ]
+        .map(|field| field.value(session, entry))
+        .into(),
+        IdentityHeaders::Custom(templates) => templates
+            .iter()
+            .map(|(_, template)| Cow::Owned(template.fill(session, entry)))
+            .collect(),
+    };
+    values.extend([
+        Cow::Borrowed(person.id.as_str()),
+        Cow::Borrowed(session.company.as_str()),
+        Cow::Owned(session.id.to_string()),
+        Cow::Owned(session.amr().join(",")),
+        Cow::Borrowed(assertion),
+    ]);
     Presence {
         product: product.id.clone(),
-        headers: lines.finish(),
-        assertion,
+        values: values.into_iter().collect(),
         assertion_expires_at,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::host::Host;
 use super::identity::ValueTemplate;
@@ -96,11 +96,6 @@ impl Product {
     /// `host[:port]`, as it stands in the `Host` of a browser's request.
     pub fn authority_text(&self) -> &str {
         self.origin.strip_prefix("https://").unwrap_or(&self.origin)
-    }
-
-    pub fn authority(&self) -> HeaderValue {
-        // Made of a parsed host and a number: always a header value.
-        HeaderValue::from_str(self.authority_text()).unwrap_or(HeaderValue::from_static(""))
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::Method;
 use jiff::tz::TimeZone;
 
 use super::facts::{Asks, Facts, Presented, Site};
@@ -154,7 +154,7 @@ pub fn known(session: Session, product: &Product) -> Found {
         &session,
         &entry(),
         product,
-        HeaderValue::from_static("a.b.c"),
+        "a.b.c",
         noon().plus(5 * MINUTE),
     );
     Found {

@@ -9,9 +9,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
+use super::identity::Values;
 use super::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use super::policy::Limits;
 use super::time::Moment;
@@ -329,9 +329,7 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Presence {
     pub product: ProductId,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// `X-Vestibule-Jwt-Assertion`, signed elsewhere.
-    pub assertion: HeaderValue,
+    pub values: Values,
     pub assertion_expires_at: Moment,
 }
 

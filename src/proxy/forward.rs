@@ -14,6 +14,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
+use crate::gate::product::Product;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -25,22 +26,55 @@ const HTTPS: HeaderValue = HeaderValue::from_static("https");
 /// A year (ASVS 5.0, 3.4.1).
 pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Our name in `Via` (RFC 9110, 7.6.3).
-const PSEUDONYM: &str = "vestibule";
+/// What is added to `Via` for a message that came by HTTP/1.1 or HTTP/2, and our name in it
+/// (RFC 9110, 7.6.3).
+const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 vestibule");
+const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 vestibule");
 
-/// Fields of a backend's answer that concern its connection alone (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [&str; 7] = [
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "proxy-authentication-info",
-    "te",
-    "trailer",
-    "upgrade",
-];
+/// Whether a field of a backend's answer concerns its connection alone (RFC 9110, 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "proxy-authentication-info"
+            | "te"
+            | "trailer"
+            | "upgrade"
+    )
+}
 
 /// What an answer can't do without, whatever its `Connection` names.
 const FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
+
+/// What every request to a product is told of its address; made once.
+pub struct Front {
+    authority: HeaderValue,
+    /// The end of a `Forwarded` element: all but the client's address.
+    forwarded: String,
+}
+
+impl Front {
+    pub fn of(product: &Product) -> Front {
+        let authority = product.authority_text();
+        Front {
+            // Made of a parsed host and a number: always a header value.
+            authority: HeaderValue::from_str(authority).unwrap_or(HeaderValue::from_static("")),
+            forwarded: format!(";proto=https;host=\"{authority}\""),
+        }
+    }
+
+    fn forwarded(&self, address: IpAddr, plain: &str) -> String {
+        // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
+        let (before, after) = match address {
+            IpAddr::V4(_) => ("for=", ""),
+            IpAddr::V6(_) => ("for=\"[", "]\""),
+        };
+        [before, plain, after, &self.forwarded].concat()
+    }
+}
 
 /// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
 /// names: a header set earlier could be named there by the client, and would be gone. What only the
@@ -50,39 +84,24 @@ const FRAMING: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODIN
 pub fn prepare(
     upstream: &mut RequestHeader,
     permit: &Permit,
+    front: &Front,
     address: IpAddr,
     request_id: &RequestId,
     http2: bool,
 ) -> Result<()> {
     upstream.set_raw_path(permit.target().forwarded().as_bytes())?;
-
-    let authority = permit.product().authority();
-    upstream.insert_header(HOST, authority.clone())?;
+    upstream.insert_header(HOST, front.authority.clone())?;
     rewrite_cookies(upstream)?;
 
     let plain = address.to_string();
-    // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
-    let forwarded = match address {
-        IpAddr::V4(_) => format!(
-            "for={plain};proto=https;host=\"{}\"",
-            permit.product().authority_text()
-        ),
-        IpAddr::V6(_) => format!(
-            "for=\"[{plain}]\";proto=https;host=\"{}\"",
-            permit.product().authority_text()
-        ),
-    };
-    upstream.insert_header(FORWARDED, forwarded)?;
+    upstream.insert_header(FORWARDED, front.forwarded(address, &plain))?;
     upstream.insert_header(X_FORWARDED_FOR, plain)?;
     upstream.insert_header(X_FORWARDED_PROTO, HTTPS)?;
-    upstream.insert_header(X_FORWARDED_HOST, authority)?;
+    upstream.insert_header(X_FORWARDED_HOST, front.authority.clone())?;
     upstream.insert_header(X_REQUEST_ID, request_id.header_value())?;
-    upstream.append_header(
-        VIA,
-        format!("{} {PSEUDONYM}", if http2 { "2.0" } else { "1.1" }),
-    )?;
+    upstream.append_header(VIA, if http2 { VIA_HTTP2 } else { VIA_HTTP1 })?;
     for (name, value) in permit.headers().iter() {
-        upstream.insert_header(name, value.clone())?;
+        upstream.insert_header(name, value)?;
     }
     Ok(())
 }
@@ -111,16 +130,9 @@ fn rewrite_cookies(upstream: &mut RequestHeader) -> Result<()> {
 pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> {
     // A socket needs its `Connection: upgrade`; every other answer gets our own.
     if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        for name in nominated(answer) {
+        for name in of_the_connection(answer) {
             answer.remove_header(&name);
         }
-        answer.remove_header(&CONNECTION);
-        for name in HOP_BY_HOP {
-            answer.remove_header(name);
-        }
-    }
-    if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        answer.remove_header(&CONNECTION);
     }
     let ours = |value: &HeaderValue| cookies::sets_our_cookie(value.as_bytes());
     if answer.headers.get_all(SET_COOKIE).iter().any(ours) {
@@ -139,12 +151,11 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
     if answer.status.is_informational() {
         return Ok(());
     }
-    let protocol = if answer.version == Version::HTTP_2 {
-        "2.0"
-    } else {
-        "1.1"
+    let via = match answer.version {
+        Version::HTTP_2 => VIA_HTTP2,
+        _ => VIA_HTTP1,
     };
-    answer.append_header(VIA, format!("{protocol} {PSEUDONYM}"))?;
+    answer.append_header(VIA, via)?;
     answer.insert_header(X_REQUEST_ID, request_id.header_value())?;
     if !answer.headers.contains_key(STRICT_TRANSPORT_SECURITY) {
         answer.insert_header(STRICT_TRANSPORT_SECURITY, HSTS)?;
@@ -152,14 +163,18 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
     Ok(())
 }
 
-/// What the backend's `Connection` names.
-fn nominated(answer: &ResponseHeader) -> Vec<HeaderName> {
-    answer
+/// What concerns the backend's connection alone: always, or because its `Connection` says so.
+fn of_the_connection(answer: &ResponseHeader) -> Vec<HeaderName> {
+    let named = answer
         .headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .filter(|name| !FRAMING.contains(name))
-        .collect()
+        .filter(|name| !FRAMING.contains(name));
+    let always = answer
+        .headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name.as_str()));
+    named.chain(always.cloned()).collect()
 }

@@ -16,10 +16,11 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
+use super::forward::{self, Front};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
-use super::{forward, service, websocket};
+use super::{service, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
@@ -31,6 +32,13 @@ use crate::sessions::{Clock, Sessions};
 /// Fills a buffer with random bytes. Handed in, as the clock is.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// What holds for every request to one product.
+pub struct Way {
+    pub front: Front,
+    /// The largest request body, in bytes.
+    pub body_limit: Option<u64>,
+}
+
 /// What the hooks need; one for all connections.
 pub struct Gateway {
     pub reader: Reader,
@@ -38,13 +46,13 @@ pub struct Gateway {
     pub policies: Arc<ArcSwap<Policies>>,
     /// By [`Product::index`].
     pub upstreams: Arc<Vec<Upstream>>,
-    /// The largest request body of each product, in bytes.
-    pub body_limits: Vec<Option<u64>>,
+    /// By [`Product::index`].
+    pub ways: Vec<Way>,
     pub portal: Router,
     pub own: Router,
     /// The portal's title, on every page.
     pub title: String,
-    pub books: Books,
+    pub books: Arc<Books>,
     pub clock: Clock,
     pub random: Random,
     /// A random number of this process, the first half of request ids.
@@ -73,7 +81,7 @@ impl ProxyHttp for Gateway {
     fn new_ctx(&self) -> Passage {
         let request_id = RequestId::next(self.process);
         Passage {
-            record: Record::begin(self.books.clone(), request_id, (self.clock)()),
+            record: Record::begin(Arc::clone(&self.books), request_id, (self.clock)()),
             scope: None,
             facts_address: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             permit: None,
@@ -217,7 +225,7 @@ impl ProxyHttp for Gateway {
             websocket::open_in_order(&mut peer);
         }
         passage.record.upstream_asked();
-        Ok(Box::new(peer))
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -247,12 +255,17 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         passage: &mut Passage,
     ) -> Result<()> {
-        let Some(permit) = &passage.permit else {
+        let permitted = passage
+            .permit
+            .as_ref()
+            .and_then(|permit| Some((permit, self.ways.get(permit.product().index)?)));
+        let Some((permit, way)) = permitted else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
         forward::prepare(
             upstream,
             permit,
+            &way.front,
             passage.facts_address,
             &passage.record.request_id,
             http2(passage),
@@ -396,10 +409,9 @@ impl Gateway {
         asks: Asks,
     ) -> Result<bool> {
         let limit = self
-            .body_limits
+            .ways
             .get(permit.product().index)
-            .copied()
-            .flatten();
+            .and_then(|way| way.body_limit);
         let announced = session
             .req_header()
             .headers

@@ -19,7 +19,6 @@ use crate::observe::access::{AccessLine, AccessLog};
 use crate::observe::metrics::{Metrics, Place};
 
 /// Where records go.
-#[derive(Clone)]
 pub struct Books {
     pub metrics: Arc<Metrics>,
     pub access: Option<Arc<AccessLog>>,
@@ -57,7 +56,7 @@ impl RequestId {
 
 /// Collected while a request is worked on.
 pub struct Record {
-    books: Books,
+    books: Arc<Books>,
     pub request_id: RequestId,
     began: Instant,
     at: Moment,
@@ -88,7 +87,7 @@ enum Read {
 }
 
 impl Record {
-    pub fn begin(books: Books, request_id: RequestId, at: Moment) -> Record {
+    pub fn begin(books: Arc<Books>, request_id: RequestId, at: Moment) -> Record {
         Record {
             books,
             request_id,

@@ -260,7 +260,7 @@ impl Sessions {
         };
         let expires_at = Moment::from_secs(claims.exp);
         let presence = Arc::new(identity::presence(
-            session, entry, product, assertion, expires_at,
+            session, entry, product, &assertion, expires_at,
         ));
         cached.signed.store(Some(Arc::new(Signed {
             product: Arc::clone(product),

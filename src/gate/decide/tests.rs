@@ -565,10 +565,9 @@ fn the_permit_carries_what_was_judged() {
     let user = permit
         .headers()
         .iter()
-        .find(|(name, _)| name == "x-forwarded-user")
+        .find(|(name, _)| *name == "x-forwarded-user")
         .unwrap()
-        .1
-        .clone();
+        .1;
     assert_eq!(user, "kim");
 
     let Decision::Forward(permit) = case("billing", "POST /").access(Access::Public).decide()

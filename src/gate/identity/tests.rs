@@ -8,7 +8,7 @@ use crate::gate::session::Method;
 
 fn told(session: Session, product: &Product) -> Vec<(String, String)> {
     let presence = known(session, product).presence.unwrap();
-    HeaderPlan::of(&presence)
+    HeaderPlan::of(product, &presence)
         .iter()
         .map(|(name, value)| (name.as_str().to_owned(), value.to_str().unwrap().to_owned()))
         .collect()
