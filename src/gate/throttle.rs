@@ -187,6 +187,13 @@ pub fn within(before: Option<Attempts>, cap: &Cap, now: Moment) -> (Verdict, Att
     )
 }
 
+/// How long until the next may go; zero is now.
+pub fn wait(known: Option<Attempts>, rule: &Rule, now: Moment) -> Duration {
+    known
+        .filter(|attempts| attempts.count(rule, now))
+        .map_or(Duration::ZERO, |attempts| attempts.wait_left(rule, now))
+}
+
 /// One of the counted attempts succeeded, which tells nothing against the others: it is given back.
 /// For counts that many people share; `None` when nothing is left to remember.
 pub fn give_back(attempts: Attempts) -> Option<Attempts> {

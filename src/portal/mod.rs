@@ -19,6 +19,7 @@ mod fields;
 mod finish;
 mod keys;
 mod login;
+mod message_caps;
 mod own;
 mod password;
 mod sign_out;
