@@ -250,6 +250,7 @@ impl Clinic {
         let state = Arc::new(portal::State {
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
+            messages: Arc::clone(&messages),
             hasher,
             policies: Arc::clone(&policies),
             products: products.clone(),
