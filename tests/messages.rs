@@ -180,7 +180,9 @@ fn open(settings: Settings) -> (Arc<Messages>, Arc<Heard>) {
 }
 
 async fn text(messages: &Messages) -> Result<(), SendError> {
-    messages.send_sms(&Number::parse(NUMBER).unwrap(), TEXT).await
+    messages
+        .send_sms(&Number::parse(NUMBER).unwrap(), TEXT)
+        .await
 }
 
 async fn mail(messages: &Messages) -> Result<(), SendError> {
@@ -198,7 +200,11 @@ async fn a_webhook_gets_number_and_text_as_json_with_its_token() {
     let got = fake.got().remove(0);
     let (head, body) = got.split_once("\n\n").unwrap_or_else(|| panic!("{got}"));
     assert!(head.starts_with("POST /send?key=k3y HTTP/1.1"), "{head}");
-    assert!(head.to_lowercase().contains("authorization: bearer t0ken\r\n"), "{head}");
+    assert!(
+        head.to_lowercase()
+            .contains("authorization: bearer t0ken\r\n"),
+        "{head}"
+    );
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(body, serde_json::json!({"to": NUMBER, "text": TEXT}));
     assert_eq!(*heard.0.lock().unwrap(), ["sms sent"]);
@@ -209,11 +215,27 @@ async fn twilio_gets_a_form_and_must_answer_as_twilio_does() {
     let queued = "{\"sid\":\"SM1\",\"status\":\"queued\"}";
     for (status, body, wanted) in [
         ("201 Created", queued, Ok(())),
-        ("201 Created", "{\"sid\":\"SM1\",\"status\":\"failed\"}", Err(SendError::Answer)),
-        ("200 OK", "<html>Welcome to the wifi</html>", Err(SendError::Answer)),
+        (
+            "201 Created",
+            "{\"sid\":\"SM1\",\"status\":\"failed\"}",
+            Err(SendError::Answer),
+        ),
+        (
+            "200 OK",
+            "<html>Welcome to the wifi</html>",
+            Err(SendError::Answer),
+        ),
         ("200 OK", "", Err(SendError::Answer)),
-        ("401 Unauthorized", "{\"code\":20003}", Err(SendError::Refused(401))),
-        ("302 Found\r\nlocation: http://127.0.0.1:1/", "", Err(SendError::Refused(302))),
+        (
+            "401 Unauthorized",
+            "{\"code\":20003}",
+            Err(SendError::Refused(401)),
+        ),
+        (
+            "302 Found\r\nlocation: http://127.0.0.1:1/",
+            "",
+            Err(SendError::Refused(302)),
+        ),
     ] {
         let length = body.len();
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -222,12 +244,22 @@ async fn twilio_gets_a_form_and_must_answer_as_twilio_does() {
         assert_eq!(text(&messages).await, wanted, "{status} {body}");
         let got = fake.got().remove(0);
         let path = "POST /2010-04-01/Accounts/AC%2F..%2F1/Messages.json HTTP/1.1";
-        assert!(got.starts_with(path), "the account stays in its segment: {got}");
-        assert!(got.to_lowercase().contains("authorization: basic "), "{got}");
-        let form = "To=%2B15550100007&From=%2B15550100000&Body=Clinic%3A+your+one-time+code+is+493817.";
+        assert!(
+            got.starts_with(path),
+            "the account stays in its segment: {got}"
+        );
+        assert!(
+            got.to_lowercase().contains("authorization: basic "),
+            "{got}"
+        );
+        let form =
+            "To=%2B15550100007&From=%2B15550100000&Body=Clinic%3A+your+one-time+code+is+493817.";
         assert!(got.ends_with(form), "{got}");
     }
-    let answer = format!("HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n{queued}", queued.len());
+    let answer = format!(
+        "HTTP/1.1 201 Created\r\ncontent-length: {}\r\n\r\n{queued}",
+        queued.len()
+    );
     let fake = http(Some(&answer)).await;
     let (messages, _) = texting(twilio(&fake, "MG0123"), None);
     assert_eq!(text(&messages).await, Ok(()));
@@ -236,7 +268,10 @@ async fn twilio_gets_a_form_and_must_answer_as_twilio_does() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_read_to_its_end() {
-    let flood = format!("HTTP/1.1 201 Created\r\ncontent-length: 9999999\r\n\r\n{}", "x".repeat(200_000));
+    let flood = format!(
+        "HTTP/1.1 201 Created\r\ncontent-length: 9999999\r\n\r\n{}",
+        "x".repeat(200_000)
+    );
     let fake = http(Some(&flood)).await;
     let (messages, _) = texting(twilio(&fake, "+15550100000"), None);
     assert_eq!(text(&messages).await, Err(SendError::Answer));
@@ -249,7 +284,11 @@ async fn garbage_and_a_closed_door_are_failures() {
     assert_eq!(text(&messages).await, Err(SendError::Answer));
     assert_eq!(*heard.0.lock().unwrap(), ["sms failed"]);
     let closed = Fake {
-        port: std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port(),
+        port: std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port(),
         got: Arc::default(),
     };
     let (messages, _) = texting(webhook(&closed), None);
@@ -312,7 +351,11 @@ async fn a_mail_is_handed_over_whole() {
 async fn what_a_mail_server_refuses_is_a_failure() {
     for (greeting, last, wanted) in [
         (GREETING, "452 full\r\n", SendError::Refused(452)),
-        (GREETING, "554 kim@acme.test is unknown\r\n", SendError::Refused(554)),
+        (
+            GREETING,
+            "554 kim@acme.test is unknown\r\n",
+            SendError::Refused(554),
+        ),
         ("554 go away\r\n", "", SendError::Refused(554)),
     ] {
         let fake = smtp(greeting, PLAIN, last).await;
@@ -353,7 +396,10 @@ async fn a_mail_in_the_background_arrives() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(*heard.0.lock().unwrap(), ["email sent"]);
-    assert!(fake.got().contains(&String::from("Subject: Your factors were reset")));
+    assert!(
+        fake.got()
+            .contains(&String::from("Subject: Your factors were reset"))
+    );
 }
 
 /// What is logged at any level, on this thread.
@@ -388,7 +434,10 @@ async fn nothing_of_a_message_is_logged_at_any_level() {
     let (mails, _) = mailing(&url);
     assert!(mail(&mails).await.is_err());
     let log = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("a message was not sent") && log.contains("refused with 554"), "{log}");
+    assert!(
+        log.contains("a message was not sent") && log.contains("refused with 554"),
+        "{log}"
+    );
     let settings = format!("{:?} {:?}", webhook(&broken), messages);
     for secret in ["493817", "5550100007", "kim@acme", "t0ken", "k3y"] {
         assert!(!log.contains(secret), "{secret} in {log}");

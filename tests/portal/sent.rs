@@ -313,12 +313,12 @@ async fn a_code_lives_for_ten_minutes_and_five_tries() {
         clinic.wait(15 * SECOND);
     }
     let answer = type_code(&browser, &page, &wrong(&code)).await;
-    assert!(
-        answer.location().starts_with("/login?reason=codes")
-            || answer.location().contains("reason=codes")
-    );
+    assert!(answer.location().contains("reason=codes"));
     let answer = type_code(&browser, &page, &code).await;
-    assert_eq!((answer.status, answer.location()), (303, "/login"));
+    assert!(
+        answer.location().starts_with("/login?"),
+        "the sign-in is over"
+    );
     assert_eq!(browser.cookie(PORTAL, "__Host-vestibule"), None);
 }
 
