@@ -67,7 +67,7 @@ fn form_fields(page: &Page, to: &str) -> Vec<(String, String)> {
 }
 
 /// Presses one of the buttons that send a code.
-async fn ask(browser: &Browser<'_>, page: &Page, to: &str, typed: &str) -> Page {
+pub async fn ask(browser: &Browser<'_>, page: &Page, to: &str, typed: &str) -> Page {
     let mut fields = form_fields(page, to);
     if to == "typed" {
         fields.push((String::from("typed"), typed.to_owned()));

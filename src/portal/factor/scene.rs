@@ -66,7 +66,8 @@ impl<'a> Scene<'a> {
         let Some(pending) = current.attempt.step.pending() else {
             return Ok(Err(Missing::Ended));
         };
-        let Some(person) = state.directory.person(pending.person()).await? else {
+        let person = state.directory.person(pending.person()).await?;
+        let Some(person) = person.filter(|person| !person.disabled) else {
             return Ok(Err(Missing::Ended));
         };
         let policy = Arc::clone(state.policies.load().of(&person.company));
