@@ -10,6 +10,7 @@ pub mod arrival;
 pub mod ceremony;
 pub mod cookies;
 pub mod decide;
+pub mod device;
 pub mod facts;
 pub mod handover;
 pub mod headers;

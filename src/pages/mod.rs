@@ -1,10 +1,14 @@
 //! What the gateway's pages look like: the portal's, and the error pages that the proxy shares.
 //! Values in, text out; every template escapes what it is given.
 
+mod keys;
 mod problem;
+mod script;
 mod style;
 
+pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
+pub use script::{passkey_script, passkey_script_name};
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
 use askama::Template;

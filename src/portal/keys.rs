@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::gate::name::PersonId;
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
 use crate::sessions::tokens::Random;
@@ -17,6 +18,7 @@ use crate::sessions::tokens::Random;
 /// Keys derived from one that was derived for the portal.
 pub struct Keys {
     form: hmac::Key,
+    handle: hmac::Key,
     seal: [u8; 32],
 }
 
@@ -46,7 +48,19 @@ impl Keys {
         let mut seal = [0; 32];
         seal.copy_from_slice(hmac::sign(&root, b"portal attempt seal").as_ref());
         let form = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal form").as_ref());
-        Keys { form, seal }
+        let handle = hmac::sign(&root, b"portal user handle");
+        Keys {
+            form,
+            handle: hmac::Key::new(HMAC_SHA256, handle.as_ref()),
+            seal,
+        }
+    }
+
+    /// What authenticators keep a person's passkeys under: always the same, and telling nothing
+    /// of the person (WebAuthn 3, section 14.6.1).
+    pub fn user_handle(&self, person: &PersonId) -> [u8; 16] {
+        let tag = hmac::sign(&self.handle, person.as_str().as_bytes());
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// The hidden field of a form, bound to the cookie whose hash is given.
