@@ -11,7 +11,6 @@ mod admin;
 mod answer;
 mod apps;
 mod attempt;
-mod codes;
 mod cookies;
 mod enter;
 mod errand;
