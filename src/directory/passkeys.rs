@@ -37,12 +37,14 @@ impl Directory {
             .collect()
     }
 
-    /// Adds a proven passkey; `credential` is its id. `None` when anybody has that one already.
+    /// Adds a proven passkey; `credential` is its id. `None` when anybody has that one already, or
+    /// `first` and the person has a factor by now (see
+    /// [`add_first_factor`](Directory::add_first_factor)).
     pub async fn add_passkey(
         &self,
         person: &PersonId,
-        credential: &[u8],
-        record: &[u8],
+        (credential, record): (&[u8], &[u8]),
+        first: bool,
         now: Moment,
     ) -> Result<Option<Factor>, DirectoryError> {
         let id = random_id()?;
@@ -57,7 +59,12 @@ impl Directory {
         ];
         let name = URL_SAFE_NO_PAD.encode(digest(&SHA256, credential));
         let mut transaction = self.pool().begin().await?;
-        if transaction.write(sql::FACTOR_ADD, &values).await? != 1 {
+        let statement = if first {
+            sql::FACTOR_ADD_FIRST
+        } else {
+            sql::FACTOR_ADD
+        };
+        if transaction.write(statement, &values).await? != 1 {
             return Ok(None);
         }
         let named = [Value::Text(&name), Value::Text(&id)];

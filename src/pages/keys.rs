@@ -1,6 +1,7 @@
 //! Pages of passkeys, recovery codes and remembered devices.
 
 use askama::Template;
+use zeroize::Zeroizing;
 
 use super::{Frame, Hidden, Link, Notice};
 
@@ -45,7 +46,7 @@ pub struct Recovery {
 pub struct RecoveryCodes {
     pub frame: Frame,
     pub account: String,
-    pub codes: Vec<String>,
+    pub codes: Vec<Zeroizing<String>>,
     pub next: Link,
 }
 

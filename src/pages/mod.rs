@@ -112,6 +112,8 @@ pub struct Factor {
     /// The name that the authenticator shows.
     pub issuer: String,
     pub hidden: Hidden,
+    /// How long this device could be remembered, in words.
+    pub remember: Option<String>,
     pub other: String,
     /// The way out.
     pub restart: Link,

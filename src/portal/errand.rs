@@ -75,6 +75,15 @@ impl Errand {
         }
     }
 
+    /// The same for who must come with a factor not older than this.
+    pub fn wanting_factor(self, within: Duration) -> Errand {
+        Errand {
+            need: true,
+            within: Some(within.as_secs()),
+            ..self
+        }
+    }
+
     pub fn bind(&self) -> Option<&SecretHash> {
         self.bind.as_ref()
     }

@@ -126,12 +126,14 @@ pub async fn ask_to_prove(
     .map(Some)
 }
 
-/// Judges the answer to [`ask_to_add`] and keeps the new passkey.
+/// Judges the answer to [`ask_to_add`] and keeps the new passkey. `first`: only if the person has
+/// no factor yet.
 pub async fn add(
     state: &State,
     cookie: &SecretHash,
     person: &PersonId,
     answer: &str,
+    first: bool,
     now: Moment,
 ) -> Result<Answered<Factor>, Trouble> {
     let asked = take::<PasskeyRegistration>(state, Ceremony::Add, cookie, person, now).await?;
@@ -150,7 +152,7 @@ pub async fn add(
     let credential = passkey.cred_id();
     let added = state
         .directory
-        .add_passkey(person, credential, &record, now)
+        .add_passkey(person, (credential, &record), first, now)
         .await?;
     Ok(added.map_or(Answered::Wrong("taken"), Answered::Right))
 }
@@ -201,6 +203,18 @@ pub async fn prove(
     } else {
         Answered::Wrong("raced")
     })
+}
+
+/// Whether a question waits for this browser's answer.
+pub async fn waits(
+    state: &State,
+    cookie: &SecretHash,
+    adds: bool,
+    now: Moment,
+) -> Result<bool, Trouble> {
+    let ceremony = if adds { Ceremony::Add } else { Ceremony::Prove };
+    let key = key(ceremony, cookie);
+    Ok(state.sessions.store().state(&key, now).await?.is_some())
 }
 
 fn key(ceremony: Ceremony, cookie: &SecretHash) -> String {

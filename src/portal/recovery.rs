@@ -25,9 +25,9 @@ pub fn make(random: &Random) -> Vec<Zeroizing<String>> {
 }
 
 /// As a code is shown: in two halves.
-pub fn shown(code: &str) -> String {
+pub fn shown(code: &str) -> Zeroizing<String> {
     let (first, last) = code.split_at_checked(LENGTH / 2).unwrap_or((code, ""));
-    format!("{first}-{last}")
+    Zeroizing::new(format!("{first}-{last}"))
 }
 
 /// What was typed, in the form in which codes are compared; `None` unless it could be one. Blanks

@@ -13,23 +13,23 @@ pub(crate) async fn a_passkey_belongs_to_one_person(url: String) {
     let directory = seeded(&url).await;
     let (kim, lee) = (person("kim"), person("lee"));
     let first = directory
-        .add_passkey(&kim, b"credential 1", b"key 1", NOW)
+        .add_passkey(&kim, (b"credential 1", b"key 1"), false, NOW)
         .await
         .unwrap()
         .unwrap();
     let second = directory
-        .add_passkey(&kim, b"credential 2", b"key 2", LATER)
+        .add_passkey(&kim, (b"credential 2", b"key 2"), false, LATER)
         .await
         .unwrap()
         .unwrap();
-    let taken = directory.add_passkey(&lee, b"credential 1", b"key", NOW);
+    let taken = directory.add_passkey(&lee, (b"credential 1", b"key"), false, NOW);
     assert_eq!(taken.await.unwrap(), None);
     assert_eq!(directory.factors(&lee).await.unwrap(), []);
     let added = racers(|| {
         let (directory, lee) = (directory.clone(), lee.clone());
         async move {
             directory
-                .add_passkey(&lee, b"credential 3", b"key 3", NOW)
+                .add_passkey(&lee, (b"credential 3", b"key 3"), false, NOW)
                 .await
                 .unwrap()
         }
@@ -55,9 +55,11 @@ pub(crate) async fn a_passkey_belongs_to_one_person(url: String) {
     );
     assert_eq!(directory.remove_factors(&kim).await.unwrap(), 2);
     // Its name went with it.
+    let more = directory.add_passkey(&lee, (b"credential 1", b"key"), true, NOW);
+    assert_eq!(more.await.unwrap(), None, "not the first");
     assert!(
         directory
-            .add_passkey(&lee, b"credential 1", b"key", NOW)
+            .add_passkey(&lee, (b"credential 1", b"key"), false, NOW)
             .await
             .unwrap()
             .is_some()
@@ -68,7 +70,7 @@ pub(crate) async fn of_twenty_proofs_by_one_passkey_one_is_kept(url: String) {
     let directory = seeded(&url).await;
     let kim = person("kim");
     directory
-        .add_passkey(&kim, b"credential", b"0", NOW)
+        .add_passkey(&kim, (b"credential", b"0"), false, NOW)
         .await
         .unwrap();
     let kept = racers(|| {

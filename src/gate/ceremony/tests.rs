@@ -36,6 +36,7 @@ fn each_step_has_one_way_on() {
             person: kim(),
             ground: Ground::Password,
             factor,
+            device: false,
             at: NOON,
         })
     };

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::scene::{Scene, Shown};
-use super::totp;
+use super::{passkey, recovery, totp};
 use crate::gate::policy::FactorMethod;
 use crate::pages::{MethodLink, Methods};
 use crate::portal::answer::page;
@@ -26,10 +26,9 @@ pub enum Proved {
 pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     match scene.method {
         FactorMethod::Totp => totp::show(scene, shown),
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Passkey => passkey::show(scene, shown).await,
+        FactorMethod::Recovery => recovery::show(scene, shown),
+        FactorMethod::Sms | FactorMethod::Email => Err(not_built()),
     }
 }
 
@@ -37,11 +36,10 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
 /// a proof.
 pub async fn act(scene: &Scene<'_>, _fields: &Fields) -> Result<Option<Answer>, Trouble> {
     match scene.method {
-        FactorMethod::Totp
-        | FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Ok(None),
+        FactorMethod::Passkey => passkey::act(scene).await,
+        FactorMethod::Totp | FactorMethod::Sms | FactorMethod::Email | FactorMethod::Recovery => {
+            Ok(None)
+        }
     }
 }
 
@@ -52,10 +50,9 @@ pub async fn act(scene: &Scene<'_>, _fields: &Fields) -> Result<Option<Answer>, 
 pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str> {
     match method {
         FactorMethod::Totp => totp::read(fields),
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err("This can't be used here."),
+        FactorMethod::Passkey => passkey::read(fields),
+        FactorMethod::Recovery => recovery::read(fields),
+        FactorMethod::Sms | FactorMethod::Email => Err("This can't be used here."),
     }
 }
 
@@ -63,10 +60,9 @@ pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str
 pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {
     match scene.method {
         FactorMethod::Totp => totp::prove(scene, typed).await,
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Passkey => passkey::prove(scene, typed).await,
+        FactorMethod::Recovery => recovery::prove(scene, typed).await,
+        FactorMethod::Sms | FactorMethod::Email => Err(not_built()),
     }
 }
 

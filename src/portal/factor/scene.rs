@@ -13,6 +13,7 @@ use crate::portal::apps::frame;
 use crate::portal::attempt::Current;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
+use crate::portal::passkeys;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
 
@@ -23,7 +24,6 @@ pub struct Scene<'a> {
     pub current: &'a Current,
     pub person: Person,
     /// The policy of the person's company.
-    #[allow(dead_code, reason = "for methods with settings of their own")]
     pub policy: Arc<CompanyPolicy>,
     /// Theirs, last used first.
     pub factors: Vec<Factor>,
@@ -70,7 +70,14 @@ impl<'a> Scene<'a> {
         let policy = Arc::clone(state.policies.load().of(&person.company));
         let mut factors = state.directory.factors(&person.id).await?;
         factors.sort_by_key(|factor| std::cmp::Reverse(factor.last_used_at));
-        let enrolled: Vec<FactorMethod> = factors.iter().map(|factor| factor.kind).collect();
+        let mut enrolled: Vec<FactorMethod> = factors.iter().map(|factor| factor.kind).collect();
+        // They stand in for a factor and are none: whoever has nothing else sets one up anew.
+        if !enrolled.is_empty()
+            && policy.mfa.methods.contains(&FactorMethod::Recovery)
+            && state.directory.recovery_codes_left(&person.id).await? > Some(0)
+        {
+            enrolled.push(FactorMethod::Recovery);
+        }
         let choices = match &current.attempt.step {
             Step::Challenge(_) if enrolled.is_empty() => return Ok(Err(Missing::Ended)),
             Step::Challenge(_) => usable(&enrolled, &policy, &ready(state)),
@@ -150,6 +157,10 @@ impl<'a> Scene<'a> {
 }
 
 /// Which methods this gateway can ask for. A method that is built joins the list here.
-pub fn ready(_state: &State) -> Vec<FactorMethod> {
-    vec![FactorMethod::Totp]
+pub fn ready(state: &State) -> Vec<FactorMethod> {
+    let mut ready = vec![FactorMethod::Totp, FactorMethod::Recovery];
+    if passkeys::possible(state) {
+        ready.push(FactorMethod::Passkey);
+    }
+    ready
 }
