@@ -293,3 +293,123 @@ async fn the_pages_fit_a_phone() {
         fits(page).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start().await;
+    browser.add_authenticator().await;
+    let (emr, portal) = (demo.url("emr", "/"), |path: &str| demo.url("login", path));
+    let sign_out = async || {
+        browser.open(&portal("/logout")).await;
+        let button = "//main//button[normalize-space()='Sign out']";
+        browser.wait_for(button).await.click().await.unwrap();
+        browser.wait_for_words("You are signed out").await;
+        browser.open(&emr).await;
+        browser.wait_for_address(&portal("/login?")).await;
+        log_in(&browser, "kim").await;
+    };
+    browser.open(&emr).await;
+    log_in(&browser, "kim").await;
+    browser.wait_for_address(&emr).await;
+    browser.open(&portal("/company/settings")).await;
+    let on = "//label[normalize-space()='On']//input";
+    browser.wait_for(on).await.click().await.unwrap();
+    browser.press("Save Settings").await;
+    browser.wait_for_address(&portal("/login")).await;
+    sign_out().await;
+
+    browser
+        .wait_for_words("Set up your authenticator app")
+        .await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Passkey']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.wait_for_words("Set up a passkey").await;
+    browser.screenshot("passkey-set-up").await;
+    browser.press("Set up passkey").await;
+    browser.wait_for_words("Your recovery codes").await;
+    browser.screenshot("recovery-codes").await;
+    let first_code = browser
+        .wait_for("//ol/li[1]/code")
+        .await
+        .text()
+        .await
+        .unwrap();
+    browser.press("I have kept them, go on").await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+
+    // With the passkey; declined once by asking for another method.
+    sign_out().await;
+    browser.wait_for_words("Use your passkey").await;
+    browser.screenshot("passkey").await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for_words("One of the codes that you kept")
+        .await;
+    browser.screenshot("methods-later").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Passkey']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.press("Use passkey").await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+
+    // With a recovery code.
+    sign_out().await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Recovery code']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.fill("Recovery code", "aaaaa-aaaaa").await;
+    browser.press("Verify").await;
+    browser.wait_for_words("was used before").await;
+    browser.screenshot("recovery-wrong").await;
+    browser.fill("Recovery code", &first_code).await;
+    browser.press("Verify").await;
+    browser.wait_for_address(&emr).await;
+
+    // Remembered from now on.
+    sign_out().await;
+    browser.wait_for_words("Use your passkey").await;
+    let box_of = "//label[contains(normalize-space(), 'Remember this device for 30 days')]//input";
+    browser.wait_for(box_of).await.click().await.unwrap();
+    browser.press("Use passkey").await;
+    browser.wait_for_address(&emr).await;
+    sign_out().await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+    for (name, path, words) in [
+        ("devices", "/account/devices", "Chrome on Linux"),
+        ("account", "/account", "My Profile"),
+    ] {
+        browser.open(&portal(path)).await;
+        browser.wait_for_words(words).await;
+        browser.screenshot(name).await;
+    }
+    // New recovery codes want more than a remembered device.
+    browser.open(&portal("/account/recovery")).await;
+    browser.wait_for_words("Use your passkey").await;
+    browser.press("Use passkey").await;
+    browser.wait_for_words("9 recovery codes left").await;
+    browser.screenshot("recovery-left").await;
+    browser.open(&portal("/account/passkey")).await;
+    browser.wait_for_words("Add a passkey").await;
+    browser.screenshot("passkey-add").await;
+    browser.press("Add passkey").await;
+    browser
+        .wait_for_words("This device holds a passkey of yours already")
+        .await;
+    browser.screenshot("passkey-known").await;
+}

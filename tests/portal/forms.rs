@@ -25,7 +25,11 @@ impl Route {
 
 /// What the products' own pages call: they can't have a token of ours. The headers that only a
 /// browser sets must name their own host, and the cookie is not sent from another site at all.
-const WITHOUT_TOKEN: [&str; 2] = ["/.vestibule/session/extend", "/.vestibule/company"];
+const WITHOUT_TOKEN: [&str; 3] = [
+    "/.vestibule/session/extend",
+    "/.vestibule/company",
+    "/.vestibule/sign_out",
+];
 
 /// May be kept by caches: nobody's in particular.
 const KEPT: [&str; 2] = ["/assets/", "/.well-known/vestibule/jwks.json"];
