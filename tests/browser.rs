@@ -296,9 +296,26 @@ async fn the_pages_fit_a_phone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
+    with_keys(&Browser::start().await, "keys").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_does_the_same_on_the_narrowest_phone() {
+    with_keys(&Browser::start_as_phone(320, 640).await, "phone-keys").await;
+}
+
+async fn with_keys(browser: &Browser, prefix: &str) {
     let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
-    let browser = Browser::start().await;
     browser.add_authenticator().await;
+    let look = async |page: &str| {
+        browser.screenshot(&format!("{prefix}-{page}")).await;
+        let wide = "return document.documentElement.scrollWidth - window.innerWidth";
+        let wide = browser.client.execute(wide, vec![]).await.unwrap();
+        assert!(
+            wide.as_i64().unwrap() <= 0,
+            "{page} is {wide} pixels too wide"
+        );
+    };
     let (emr, portal) = (demo.url("emr", "/"), |path: &str| demo.url("login", path));
     let sign_out = async || {
         browser.open(&portal("/logout")).await;
@@ -307,10 +324,10 @@ async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
         browser.wait_for_words("You are signed out").await;
         browser.open(&emr).await;
         browser.wait_for_address(&portal("/login?")).await;
-        log_in(&browser, "kim").await;
+        log_in(browser, "kim").await;
     };
     browser.open(&emr).await;
-    log_in(&browser, "kim").await;
+    log_in(browser, "kim").await;
     browser.wait_for_address(&emr).await;
     browser.open(&portal("/company/settings")).await;
     let on = "//label[normalize-space()='On']//input";
@@ -330,10 +347,10 @@ async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
         .await
         .unwrap();
     browser.wait_for_words("Set up a passkey").await;
-    browser.screenshot("passkey-set-up").await;
+    look("passkey-set-up").await;
     browser.press("Set up passkey").await;
     browser.wait_for_words("Your recovery codes").await;
-    browser.screenshot("recovery-codes").await;
+    look("recovery-codes").await;
     let first_code = browser
         .wait_for("//ol/li[1]/code")
         .await
@@ -347,12 +364,12 @@ async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
     // With the passkey; declined once by asking for another method.
     sign_out().await;
     browser.wait_for_words("Use your passkey").await;
-    browser.screenshot("passkey").await;
+    look("passkey").await;
     browser.press("Try another method").await;
     browser
         .wait_for_words("One of the codes that you kept")
         .await;
-    browser.screenshot("methods-later").await;
+    look("methods-later").await;
     browser
         .wait_for("//a[.//b[normalize-space()='Passkey']]")
         .await
@@ -375,7 +392,7 @@ async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
     browser.fill("Recovery code", "aaaaa-aaaaa").await;
     browser.press("Verify").await;
     browser.wait_for_words("was used before").await;
-    browser.screenshot("recovery-wrong").await;
+    look("recovery-wrong").await;
     browser.fill("Recovery code", &first_code).await;
     browser.press("Verify").await;
     browser.wait_for_address(&emr).await;
@@ -391,25 +408,25 @@ async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
     browser.wait_for_address(&emr).await;
     browser.wait_for_words("Kim Doe").await;
     for (name, path, words) in [
-        ("devices", "/account/devices", "Chrome on Linux"),
+        ("devices", "/account/devices", " on "),
         ("account", "/account", "My Profile"),
     ] {
         browser.open(&portal(path)).await;
         browser.wait_for_words(words).await;
-        browser.screenshot(name).await;
+        look(name).await;
     }
     // New recovery codes want more than a remembered device.
     browser.open(&portal("/account/recovery")).await;
     browser.wait_for_words("Use your passkey").await;
     browser.press("Use passkey").await;
     browser.wait_for_words("9 recovery codes left").await;
-    browser.screenshot("recovery-left").await;
+    look("recovery-left").await;
     browser.open(&portal("/account/passkey")).await;
     browser.wait_for_words("Add a passkey").await;
-    browser.screenshot("passkey-add").await;
+    look("passkey-add").await;
     browser.press("Add passkey").await;
     browser
         .wait_for_words("This device holds a passkey of yours already")
         .await;
-    browser.screenshot("passkey-known").await;
+    look("passkey-known").await;
 }

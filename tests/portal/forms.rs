@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 use vestibule::gate::facts::Asks;
+use vestibule::gate::policy::FactorMethod;
 
 use crate::browser::Sent;
 use crate::clinic::*;
@@ -103,9 +104,15 @@ fn wishes() -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// Signed in as an admin in three products' worth of things to lose.
+/// Signed in as an admin with a fresh factor, in a company that offers everything.
 async fn admin(clinic: &Clinic) -> Browser<'_> {
+    clinic.decide_mfa("acme", |mfa| mfa.methods = FactorMethod::ALL.to_vec());
     let kim = clinic.signed_in("kim").await;
+    let page = kim.open(&format!("{PORTAL}/account/recovery")).await;
+    let answer = kim.submit_login(&page, "kim", PASSWORD).await;
+    enrol(&kim, kim.follow(answer).await).await;
+    let page = kim.get(&format!("{PORTAL}/account/recovery")).await;
+    assert_eq!(page.status, 200, "a fresh factor: {}", page.location());
     let token = vestibule::gate::session::Secret::from_bytes([9; 32]).hash();
     let person = vestibule::gate::name::PersonId::parse("kim").unwrap();
     let from = ("192.0.2.1", "Firefox");
