@@ -219,7 +219,7 @@ async fn owner<'a>(
         | Arrival::SignIn(_)
         | Arrival::PasswordAgain(..)
         | Arrival::Factor(_) => {
-            let errand = Errand::to_portal(state, path).wanting_factor(FRESH);
+            let errand = Errand::to_portal(state, path).needing(FRESH);
             see_other(&errand.on("/login")).map(Err)
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
+use jiff::tz::TimeZone;
 
 use super::answer::{page, see_other};
 use super::apps::{frame, signed_in};
@@ -11,7 +12,7 @@ use super::keys::FormToken;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State};
+use super::{Audit, State, device as browser};
 use crate::directory::{Account, Person};
 use crate::gate::device;
 use crate::gate::session::Session;
@@ -83,18 +84,13 @@ async fn show(
     notice: Option<Notice>,
     now: Moment,
 ) -> Answer {
-    let span = state
-        .policies
-        .load()
-        .of(&session.company)
-        .mfa
-        .remember_device;
+    let policy = Arc::clone(state.policies.load().of(&session.company));
+    let span = policy.mfa.remember_device;
     let devices = state.directory.devices(&session.person.id).await?;
-    let day = |at: Moment| at.to_rfc3339().chars().take(10).collect();
     let rows = devices.into_iter().map(|device| DeviceRow {
-        name: browser_of(&device.user_agent),
-        made: day(device.made_at),
-        used: day(device.last_used_at),
+        name: browser::words(&device.user_agent),
+        made: day(device.made_at, &policy.timezone),
+        used: day(device.last_used_at, &policy.timezone),
         address: device.address,
         id: device.id,
     });
@@ -142,58 +138,13 @@ pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields
     see_other("/account/devices?forgotten=1")
 }
 
-/// What a User-Agent line says, in words that people know. It is shown to its owner only.
-fn browser_of(user_agent: &str) -> String {
-    let first = |words: &[(&str, &'static str)]| {
-        let found = words.iter().find(|(mark, _)| user_agent.contains(mark));
-        found.map(|(_, name)| *name)
-    };
-    // The order matters: each of these claims to be those after it.
-    let browser = first(&[
-        ("Edg/", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-    ]);
-    let system = first(&[
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "Mac"),
-        ("CrOS", "ChromeOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => String::from("A browser"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::browser_of;
-
-    #[test]
-    fn browsers_are_named_as_people_know_them() {
-        for (line, name) in [
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36 Edg/140.0.0.0",
-                "Edge on Windows",
-            ),
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1",
-                "Safari on iPhone",
-            ),
-            (
-                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-                "Firefox on Linux",
-            ),
-            ("curl/8", "A browser"),
-        ] {
-            assert_eq!(browser_of(line), name);
-        }
+/// The day, where the company is.
+fn day(at: Moment, timezone: &TimeZone) -> String {
+    match jiff::Timestamp::from_millisecond(at.millis()) {
+        Ok(at) => at
+            .to_zoned(timezone.clone())
+            .strftime("%-d %b %Y")
+            .to_string(),
+        Err(_) => String::from("unknown"),
     }
 }

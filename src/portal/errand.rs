@@ -75,8 +75,8 @@ impl Errand {
         }
     }
 
-    /// The same for who must come with a factor not older than this.
-    pub fn wanting_factor(self, within: Duration) -> Errand {
+    /// The same, where a factor not older than `within` is wanted.
+    pub fn needing(self, within: Duration) -> Errand {
         Errand {
             need: true,
             within: Some(within.as_secs()),

@@ -13,6 +13,7 @@ mod answer;
 mod apps;
 mod attempt;
 mod cookies;
+mod device;
 mod devices;
 mod enter;
 mod errand;
