@@ -294,3 +294,140 @@ async fn the_pages_fit_a_phone() {
         fits(page).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_uses_a_passkey_a_recovery_code_and_a_remembered_device() {
+    with_keys(&Browser::start().await, "keys").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_does_the_same_on_the_narrowest_phone() {
+    with_keys(&Browser::start_as_phone(320, 640).await, "phone-keys").await;
+}
+
+async fn with_keys(browser: &Browser, prefix: &str) {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    browser.add_authenticator().await;
+    let look = async |page: &str| {
+        browser.screenshot(&format!("{prefix}-{page}")).await;
+        let wide = "return document.documentElement.scrollWidth - window.innerWidth";
+        let wide = browser.client.execute(wide, vec![]).await.unwrap();
+        assert!(
+            wide.as_i64().unwrap() <= 0,
+            "{page} is {wide} pixels too wide"
+        );
+    };
+    let (emr, portal) = (demo.url("emr", "/"), |path: &str| demo.url("login", path));
+    let sign_out = async || {
+        browser.open(&portal("/logout")).await;
+        let button = "//main//button[normalize-space()='Sign out']";
+        browser.wait_for(button).await.click().await.unwrap();
+        browser.wait_for_words("You are signed out").await;
+        browser.open(&emr).await;
+        browser.wait_for_address(&portal("/login?")).await;
+        log_in(browser, "kim").await;
+    };
+    browser.open(&emr).await;
+    log_in(browser, "kim").await;
+    browser.wait_for_address(&emr).await;
+    browser.open(&portal("/company/settings")).await;
+    let on = "//label[normalize-space()='On']//input";
+    browser.wait_for(on).await.click().await.unwrap();
+    browser.press("Save Settings").await;
+    browser.wait_for_address(&portal("/login")).await;
+    sign_out().await;
+
+    browser
+        .wait_for_words("Set up your authenticator app")
+        .await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Passkey']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.wait_for_words("Set up a passkey").await;
+    look("passkey-set-up").await;
+    browser.press("Set up passkey").await;
+    browser.wait_for_words("Your recovery codes").await;
+    look("recovery-codes").await;
+    let first_code = browser
+        .wait_for("//ol/li[1]/code")
+        .await
+        .text()
+        .await
+        .unwrap();
+    browser.press("I have kept them, go on").await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+
+    // With the passkey; declined once by asking for another method.
+    sign_out().await;
+    browser.wait_for_words("Use your passkey").await;
+    look("passkey").await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for_words("One of the codes that you kept")
+        .await;
+    look("methods-later").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Passkey']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.press("Use passkey").await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+
+    // With a recovery code.
+    sign_out().await;
+    browser.press("Try another method").await;
+    browser
+        .wait_for("//a[.//b[normalize-space()='Recovery code']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.fill("Recovery code", "aaaaa-aaaaa").await;
+    browser.press("Verify").await;
+    browser.wait_for_words("was used before").await;
+    look("recovery-wrong").await;
+    browser.fill("Recovery code", &first_code).await;
+    browser.press("Verify").await;
+    browser.wait_for_address(&emr).await;
+
+    // Remembered from now on.
+    sign_out().await;
+    browser.wait_for_words("Use your passkey").await;
+    let box_of = "//label[contains(normalize-space(), 'Remember this device for 30 days')]//input";
+    browser.wait_for(box_of).await.click().await.unwrap();
+    browser.press("Use passkey").await;
+    browser.wait_for_address(&emr).await;
+    sign_out().await;
+    browser.wait_for_address(&emr).await;
+    browser.wait_for_words("Kim Doe").await;
+    for (name, path, words) in [
+        ("devices", "/account/devices", " on "),
+        ("account", "/account", "My Profile"),
+    ] {
+        browser.open(&portal(path)).await;
+        browser.wait_for_words(words).await;
+        look(name).await;
+    }
+    // New recovery codes want more than a remembered device.
+    browser.open(&portal("/account/recovery")).await;
+    browser.wait_for_words("Use your passkey").await;
+    browser.press("Use passkey").await;
+    browser.wait_for_words("9 recovery codes left").await;
+    look("recovery-left").await;
+    browser.open(&portal("/account/passkey")).await;
+    browser.wait_for_words("Add a passkey").await;
+    look("passkey-add").await;
+    browser.press("Add passkey").await;
+    browser
+        .wait_for_words("This device holds a passkey of yours already")
+        .await;
+    look("passkey-known").await;
+}

@@ -145,3 +145,18 @@ async fn nothing_of_a_browser_is_left_when_its_test_ends() {
             .collect::<Vec<_>>()
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_not_everybody_can_use_is_found() {
+    let browser = Browser::start().await;
+    let page = "data:text/html,<!doctype html><html lang=en><title>A page</title>\
+                <main><h1>A page</h1><img src='data:,'><input></main>";
+    browser.open(page).await;
+    let violations = browser.violations().await;
+    for rule in ["image-alt", "label"] {
+        let found = violations
+            .iter()
+            .any(|violation| violation.starts_with(rule));
+        assert!(found, "{rule}: {violations:?}");
+    }
+}

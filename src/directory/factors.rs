@@ -137,12 +137,17 @@ impl Directory {
         Ok(self.pool().write(sql::FACTOR_SPEND_STEP, &values).await? == 1)
     }
 
-    /// Removes every factor of a person; returns how many there were. The caller ends the
-    /// person's sessions.
+    /// Removes every factor of a person, with the recovery codes and the remembered devices that
+    /// stood in for them; returns how many factors there were. The caller ends the person's
+    /// sessions.
     pub async fn remove_factors(&self, person: &PersonId) -> Result<u64, DirectoryError> {
-        self.pool()
-            .write(sql::FACTORS_REMOVE, &[Value::Text(person.as_str())])
-            .await
+        let owner = [Value::Text(person.as_str())];
+        let mut transaction = self.pool().begin().await?;
+        transaction.write(sql::RECOVERY_REMOVE, &owner).await?;
+        transaction.write(sql::DEVICES_FORGET, &owner).await?;
+        let removed = transaction.write(sql::FACTORS_REMOVE, &owner).await?;
+        transaction.commit().await?;
+        Ok(removed)
     }
 }
 
@@ -165,11 +170,11 @@ impl Factor {
 
 /// The person is part of the key: a factor that is handed to somebody else does not open. Neither
 /// part can hold a `:`.
-fn key_of(person: &PersonId, factor: &str) -> String {
+pub(super) fn key_of(person: &PersonId, factor: &str) -> String {
     format!("{person}:{factor}")
 }
 
-fn secret_of(key: &str) -> RowName<'_> {
+pub(super) fn secret_of(key: &str) -> RowName<'_> {
     RowName {
         table: "factors",
         column: "secret",
@@ -177,7 +182,7 @@ fn secret_of(key: &str) -> RowName<'_> {
     }
 }
 
-fn random_id() -> Result<String, DirectoryError> {
+pub(super) fn random_id() -> Result<String, DirectoryError> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SealError::Randomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -5,10 +5,13 @@ pub mod passwords;
 pub mod seal;
 
 mod accounts;
+mod devices;
 mod factors;
 mod keys;
+mod passkeys;
 mod people;
 mod pool;
+mod recovery;
 mod settings;
 mod sql;
 
@@ -21,7 +24,9 @@ use crate::gate::time::Moment;
 use pool::Pool;
 use seal::{MasterKey, Seal, SealError};
 
+pub use devices::Device;
 pub use keys::SigningKey;
+pub use passkeys::StoredPasskey;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const VERSION: u8 = 1;
@@ -135,6 +135,7 @@ pub enum SealError {
 /// Seals and opens.
 pub struct Seal {
     key: LessSafeKey,
+    tag: hmac::Key,
     /// Tells a wrong master key from a broken value.
     id: [u8; KEY_ID_LEN],
 }
@@ -145,8 +146,10 @@ impl Seal {
         let name = master.derive("seal key id");
         let id = name.first_chunk().copied().unwrap_or_default();
         let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| SealError::Form)?;
+        let tag = Zeroizing::new(master.derive("tag"));
         Ok(Seal {
             key: LessSafeKey::new(key),
+            tag: hmac::Key::new(HMAC_SHA256, tag.as_slice()),
             id,
         })
     }
@@ -192,6 +195,15 @@ impl Seal {
             .len();
         plain.truncate(length);
         Ok(plain)
+    }
+
+    /// A keyed hash, for what is compared and never read again. Without the master key it can't be
+    /// tried out, so that short secrets are safe in it.
+    pub fn tag(&self, secret: &[u8], row: &RowName<'_>) -> String {
+        let mut context = hmac::Context::with_key(&self.tag);
+        context.update(&self.bound_to(row));
+        context.update(secret);
+        URL_SAFE_NO_PAD.encode(context.sign())
     }
 
     /// Each part with its length before it: no two rows have the same bytes.

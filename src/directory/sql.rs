@@ -70,3 +70,37 @@ pub(super) const SIGNING_KEYS: &str =
 pub(super) const SIGNING_KEY_ADD: &str =
     "INSERT INTO signing_keys (id, pkcs8, created_at) VALUES ($1, $2, $3)";
 pub(super) const SIGNING_KEY_REMOVE: &str = "DELETE FROM signing_keys WHERE id = $1";
+
+pub(super) const PASSKEYS: &str = "SELECT id, secret, last_step FROM factors \
+     WHERE person_id = $1 AND kind = $2 ORDER BY created_at, id";
+pub(super) const PASSKEY_NAME: &str =
+    "INSERT INTO passkeys (credential, factor_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+/// Of two proofs that were read at the same state one is kept.
+pub(super) const PASSKEY_USE: &str = "UPDATE factors \
+     SET secret = $2, last_step = last_step + 1, last_used_at = $4 WHERE id = $1 AND last_step = $3";
+
+pub(super) const RECOVERY_REMOVE: &str = "DELETE FROM recovery_codes WHERE person_id = $1";
+pub(super) const RECOVERY_ADD: &str =
+    "INSERT INTO recovery_codes (person_id, hash, made_at) VALUES ($1, $2, $3)";
+pub(super) const RECOVERY_SPEND: &str = "UPDATE recovery_codes SET used_at = $3 \
+     WHERE person_id = $1 AND hash = $2 AND used_at IS NULL";
+pub(super) const RECOVERY_LEFT: &str = "SELECT COUNT(*) AS made, \
+     COUNT(*) - COUNT(used_at) AS unused FROM recovery_codes WHERE person_id = $1";
+
+pub(super) const DEVICE: &str = "SELECT id, made_at, last_used_at, address, user_agent \
+     FROM remembered_devices WHERE person_id = $1 AND token = $2";
+pub(super) const DEVICES: &str = "SELECT id, made_at, last_used_at, address, user_agent \
+     FROM remembered_devices WHERE person_id = $1 ORDER BY made_at DESC, id";
+pub(super) const DEVICE_ADD: &str = "INSERT INTO remembered_devices \
+     (id, person_id, token, made_at, last_used_at, address, user_agent) \
+     VALUES ($1, $2, $3, $4, $4, $5, $6)";
+pub(super) const DEVICE_REPLACE: &str =
+    "DELETE FROM remembered_devices WHERE person_id = $1 AND token = $2";
+pub(super) const DEVICE_FOLLOW: &str = "UPDATE remembered_devices SET token = $2 WHERE token = $1";
+pub(super) const DEVICES_TRIM: &str = "DELETE FROM remembered_devices WHERE person_id = $1 \
+     AND id NOT IN (SELECT id FROM remembered_devices WHERE person_id = $1 \
+     ORDER BY made_at DESC, id LIMIT $2)";
+pub(super) const DEVICE_USE: &str = "UPDATE remembered_devices SET last_used_at = $2 WHERE id = $1";
+pub(super) const DEVICE_FORGET: &str =
+    "DELETE FROM remembered_devices WHERE person_id = $1 AND id = $2";
+pub(super) const DEVICES_FORGET: &str = "DELETE FROM remembered_devices WHERE person_id = $1";

@@ -133,11 +133,14 @@ fn factor_suffices(
     wants: FreshFactor,
     now: Moment,
 ) -> bool {
-    let held = match session.factor_at {
-        Some(at) => wants.is_none_or(|within| now.since(at) <= within),
-        None => false,
-    };
-    held || (wants.is_none() && !policies.wants_factor(&session.company, &session.person.id))
+    match (wants, session.factor_at) {
+        (Some(within), Some(at)) => now.since(at) <= within,
+        (Some(_), None) => false,
+        (None, _) => {
+            policies.factor_held(session)
+                || !policies.wants_factor(&session.company, &session.person.id)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub enum Need {
     Nothing,
     Challenge,
     Enrolment,
+    /// Nothing more: this browser is remembered (see [`with_device`]).
+    Remembered,
 }
 
 /// Something that happened and was established by the caller.
@@ -95,6 +97,8 @@ pub struct Proof {
     person: PersonId,
     ground: Ground,
     factor: Option<FactorMethod>,
+    /// A remembered device stood in for the factor.
+    device: bool,
     at: Moment,
 }
 
@@ -113,7 +117,13 @@ impl Proof {
         password
             .into_iter()
             .chain(self.factor.map(told_as))
+            .chain(self.device.then_some(Method::Device))
             .collect()
+    }
+
+    /// Whether a remembered device stood in for the factor.
+    pub fn by_device(&self) -> bool {
+        self.device
     }
 
     /// The second factor that was proved in this attempt.
@@ -164,6 +174,17 @@ pub fn need(wanted: bool, enrolled: bool) -> Need {
         (false, _) => Need::Nothing,
         (true, true) => Need::Challenge,
         (true, false) => Need::Enrolment,
+    }
+}
+
+/// What is left of it in a browser that is remembered: `stands_in` is what
+/// [`device::stands_in`](super::device::stands_in) says. A device spares a person the challenge that
+/// the company wants at sign-in. It never adds a first factor, and is none where `fresh` proof is
+/// asked for.
+pub fn with_device(need: Need, fresh: bool, stands_in: bool) -> Need {
+    match need {
+        Need::Challenge if stands_in && !fresh => Need::Remembered,
+        Need::Nothing | Need::Challenge | Need::Enrolment | Need::Remembered => need,
     }
 }
 
@@ -257,6 +278,7 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
                 person: pending.person,
                 ground: pending.ground,
                 factor: Some(method),
+                device: false,
                 at: now,
             })
         }
@@ -271,10 +293,11 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
 fn password_right(person: PersonId, need: Need, now: Moment) -> Next {
     let ground = Ground::Password;
     match need {
-        Need::Nothing => Next::Done(Proof {
+        Need::Nothing | Need::Remembered => Next::Done(Proof {
             person,
             ground,
             factor: None,
+            device: need == Need::Remembered,
             at: now,
         }),
         Need::Challenge => Next::Ask(Step::Challenge(Pending::new(person, ground, now)), None),

@@ -11,6 +11,7 @@ use super::session::{Secret, Token};
 
 pub const SESSION_COOKIE: &str = "__Host-vestibule";
 pub const LOGIN_COOKIE: &str = "__Host-vestibule-login";
+pub const DEVICE_COOKIE: &str = "__Host-vestibule-device";
 
 /// What stands under our name: sent twice is malformed, since one of the two may be planted.
 pub fn presented<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Presented {
@@ -24,6 +25,11 @@ pub fn presented<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Presented {
 /// The portal's cookie for sign-in attempts, sent once and well-formed.
 pub fn login_token<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     Secret::parse(the_one(lines, LOGIN_COOKIE).ok()??)
+}
+
+/// The portal's cookie of a remembered device, sent once and well-formed.
+pub fn device_token<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
+    Secret::parse(the_one(lines, DEVICE_COOKIE).ok()??)
 }
 
 /// What becomes of the Cookie lines of a request that goes on.
@@ -144,7 +150,7 @@ fn is_ours(pair: &[u8]) -> bool {
         .next()
         .unwrap_or(text)
         .trim_matches(is_border);
-    [SESSION_COOKIE, LOGIN_COOKIE]
+    [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE]
         .iter()
         .any(|ours| name.eq_ignore_ascii_case(ours))
 }
@@ -230,6 +236,10 @@ mod tests {
         assert!(login_token(lines(&[ours, ours])).is_none());
         assert!(login_token(lines(&["__Host-vestibule-login=x"])).is_none());
         assert!(login_token(lines(&[&format!("__Host-vestibule={SECRET}")])).is_none());
+        let device = &format!("__Host-vestibule-device={SECRET}");
+        assert!(device_token(lines(&["a=b", device])).is_some());
+        assert!(device_token(lines(&[device, device])).is_none());
+        assert!(login_token(lines(&[device])).is_none() && device_token(lines(&[ours])).is_none());
     }
 
     #[test]
@@ -238,6 +248,7 @@ mod tests {
             (vec![], None),
             (vec!["a=b; c=d"], Some("a=b; c=d")),
             (vec!["__Host-vestibule=x"], None),
+            (vec!["a=b; __Host-Vestibule-Device=x"], Some("a=b")),
             (vec!["__Host-vestibule=x; a=b;c=d"], Some("a=b;c=d")),
             (vec!["a=b; __Host-vestibule=x"], Some("a=b")),
             (vec!["a=b; __Host-vestibule=x; c=d"], Some("a=b; c=d")),

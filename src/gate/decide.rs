@@ -318,7 +318,7 @@ fn judge(
         Standing::OverProductIdle => return sign_in(SignInReason::ProductIdle, facts, product),
     }
 
-    let held = session.factor_at.is_some();
+    let held = policies.factor_held(session);
     let wanted = policies.wants_factor(&session.company, &session.person.id);
     witness.saw(Step::Factor { wanted, held });
     if wanted && !held {

@@ -11,6 +11,7 @@ pub mod ceremony;
 pub mod contact;
 pub mod cookies;
 pub mod decide;
+pub mod device;
 pub mod facts;
 pub mod handover;
 pub mod headers;

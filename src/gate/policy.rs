@@ -16,6 +16,7 @@ use super::decide::{Step, Witness};
 use super::name::{CompanyId, PersonId, ProductId};
 use super::pattern::Pattern;
 use super::product::Product;
+use super::session::{self, Session};
 use super::time::Moment;
 
 /// Every company's policy, swapped as one.
@@ -247,6 +248,16 @@ impl Policies {
                 self.factor_switched_on.contains(company) && self.rollout.mfa_reaches(company)
             }
         }
+    }
+}
+
+impl Policies {
+    /// Whether this session has what [`wants_factor`](Policies::wants_factor) asks for: a factor,
+    /// or a device that stood in for it where its company lets devices do that.
+    pub fn factor_held(&self, session: &Session) -> bool {
+        let remembers = || !self.of(&session.company).mfa.remember_device.is_zero();
+        session.factor_at.is_some()
+            || (session.methods.contains(&session::Method::Device) && remembers())
     }
 }
 

@@ -143,6 +143,9 @@ pub enum Method {
     Otp,
     Sms,
     Hwk,
+    /// No proof of this sign-in: the factor was proved in this browser before, and the person asked
+    /// to be remembered. Backends are not told, and no rule that wants a fresh factor takes it.
+    Device,
 }
 
 impl Method {
@@ -152,6 +155,7 @@ impl Method {
             Method::Otp => "otp",
             Method::Sms => "sms",
             Method::Hwk => "hwk",
+            Method::Device => "device",
         }
     }
 }
@@ -265,9 +269,12 @@ pub struct Session {
 impl Session {
     /// RFC 8176 values for headers and assertions; `mfa` when two kinds were used.
     pub fn amr(&self) -> Vec<&'static str> {
-        let mut amr: Vec<&'static str> =
-            self.methods.iter().map(|method| method.as_str()).collect();
-        if self.methods.len() > 1 {
+        let proved = self
+            .methods
+            .iter()
+            .filter(|method| **method != Method::Device);
+        let mut amr: Vec<&'static str> = proved.map(|method| method.as_str()).collect();
+        if amr.len() > 1 {
             amr.push("mfa");
         }
         amr

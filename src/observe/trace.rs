@@ -7,9 +7,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// What other libraries may say. Pingora's proxy writes whole request targets, with the tickets in
-/// their queries, into its errors; the access log says the same without them. The rest would tell
-/// of each handshake that a port scanner gives up.
-const OTHERS: &str = "pingora_proxy=off,pingora_core=off,pingora_load_balancing=off,rustls=off,h2=warn,hyper=warn,hyper_util=warn,sqlx=warn,redis=warn";
+/// their queries, into its errors; the access log says the same without them. The
+/// passkeys' library prints what browsers answer. The rest would tell of each handshake that a port
+/// scanner gives up.
+const OTHERS: &str = "pingora_proxy=off,pingora_core=off,pingora_load_balancing=off,rustls=off,h2=warn,hyper=warn,hyper_util=warn,sqlx=warn,redis=warn,webauthn_rs=off,webauthn_rs_core=off";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -102,6 +103,7 @@ mod tests {
             tracing::subscriber::with_default(subscriber, || {
                 tracing::error!(target: "pingora_proxy", "Fail to proxy GET /?ticket=secret");
                 tracing::error!(target: "pingora_proxy::proxy_h1", "GET /?ticket=secret");
+                tracing::trace!(target: "webauthn_rs_core::core", "ticket");
                 tracing::error!("own\nwords");
             });
             let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();

@@ -1,10 +1,14 @@
 //! What the gateway's pages look like: the portal's, and the error pages that the proxy shares.
 //! Values in, text out; every template escapes what it is given.
 
+mod keys;
 mod problem;
+mod script;
 mod style;
 
+pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
+pub use script::{passkey_script, passkey_script_name};
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
 use askama::Template;
@@ -108,6 +112,8 @@ pub struct Factor {
     /// The name that the authenticator shows.
     pub issuer: String,
     pub hidden: Hidden,
+    /// How long this device could be remembered, in words.
+    pub remember: Option<String>,
     pub other: String,
     /// The way out.
     pub restart: Link,
@@ -170,6 +176,8 @@ pub struct SentCode {
     pub action: &'static str,
     /// When another can be sent, in a sentence.
     pub again: String,
+    /// How long this device could be remembered, in words.
+    pub remember: Option<String>,
     /// To another number or address.
     pub elsewhere: Option<Link>,
     pub hidden: Hidden,

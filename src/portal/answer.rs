@@ -99,6 +99,19 @@ fn content_policy(state: &State) -> String {
     policy
 }
 
+/// A page with the portal's own script: the only ones that may run any.
+pub fn page_with_script(state: &State, template: &impl Template) -> Answer {
+    let policy = format!("script-src 'self'; {}", content_policy(state));
+    let policy = HeaderValue::from_str(&policy).map_err(|_| Trouble::internal("policy"))?;
+    let html = Html(template.render()?);
+    Ok(([(CONTENT_SECURITY_POLICY, policy)], html).into_response())
+}
+
+/// The script's address on the portal.
+pub fn passkey_script() -> String {
+    format!("{}{}", pages::STYLE_PATH, pages::passkey_script_name())
+}
+
 pub fn page(template: &impl Template) -> Answer {
     Ok(Html(template.render()?).into_response())
 }
@@ -125,14 +138,18 @@ pub async fn not_so() -> Trouble {
     Trouble::new(405, "method")
 }
 
-/// The stylesheet, under the name with its hash: it may be kept for ever.
+/// The stylesheet and the script, under names with their hash: they may be kept for ever.
 pub async fn asset(Path(name): Path<String>) -> Answer {
-    if name != pages::style_name() {
+    let (kind, text) = if name == pages::style_name() {
+        ("text/css; charset=utf-8", pages::style())
+    } else if name == pages::passkey_script_name() {
+        ("text/javascript; charset=utf-8", pages::passkey_script())
+    } else {
         return Err(nothing_here().await);
-    }
+    };
     let headers = [
-        (CONTENT_TYPE, "text/css; charset=utf-8"),
+        (CONTENT_TYPE, kind),
         (CACHE_CONTROL, "public, max-age=31536000, immutable"),
     ];
-    Ok((headers, pages::style()).into_response())
+    Ok((headers, text).into_response())
 }

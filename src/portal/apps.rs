@@ -145,6 +145,7 @@ fn proofs(session: &Session) -> String {
             Method::Otp => "authenticator app",
             Method::Sms => "text message",
             Method::Hwk => "passkey",
+            Method::Device => "remembered device",
         })
         .collect();
     words.join(", ")

@@ -1,11 +1,13 @@
-//! The cookies that we set: host-only, never for scripts, gone with the browser. How long they are
-//! worth something is decided by the session store, not by them.
+//! The cookies that we set: host-only, never for scripts, gone with the browser (but a remembered
+//! device's). How long they are worth something is decided by our stores, not by them.
+
+use std::time::Duration;
 
 use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 
-use crate::gate::cookies::{LOGIN_COOKIE, SESSION_COOKIE};
+use crate::gate::cookies::{DEVICE_COOKIE, LOGIN_COOKIE, SESSION_COOKIE};
 use crate::gate::session::{Secret, Token};
 
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
@@ -35,6 +37,17 @@ pub fn clear_login(response: &mut Response) {
     append(
         response,
         &format!("{LOGIN_COOKIE}=; {ATTRIBUTES}; Max-Age=0"),
+    );
+}
+
+pub fn set_device(response: &mut Response, secret: &Secret, life: Duration) {
+    append(
+        response,
+        &format!(
+            "{DEVICE_COOKIE}={}; {ATTRIBUTES}; Max-Age={}",
+            secret.expose(),
+            life.as_secs()
+        ),
     );
 }
 

@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::gate::name::PersonId;
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
 use crate::sessions::tokens::Random;
@@ -18,6 +19,7 @@ use crate::sessions::tokens::Random;
 pub struct Keys {
     form: hmac::Key,
     code: hmac::Key,
+    handle: hmac::Key,
     seal: [u8; 32],
 }
 
@@ -48,7 +50,13 @@ impl Keys {
         seal.copy_from_slice(hmac::sign(&root, b"portal attempt seal").as_ref());
         let form = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal form").as_ref());
         let code = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal sent code").as_ref());
-        Keys { form, code, seal }
+        let handle = hmac::sign(&root, b"portal user handle");
+        Keys {
+            form,
+            code,
+            handle: hmac::Key::new(HMAC_SHA256, handle.as_ref()),
+            seal,
+        }
     }
 
     /// What is kept of a code that was sent: without the key, six digits would be tried out in a
@@ -60,6 +68,13 @@ impl Keys {
             context.update(&[0]);
         }
         context.sign().as_ref().to_vec()
+    }
+
+    /// What authenticators keep a person's passkeys under: always the same, and telling nothing
+    /// of the person (WebAuthn 3, section 14.6.1).
+    pub fn user_handle(&self, person: &PersonId) -> [u8; 16] {
+        let tag = hmac::sign(&self.handle, person.as_str().as_bytes());
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// The hidden field of a form, bound to the cookie whose hash is given.

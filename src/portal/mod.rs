@@ -6,12 +6,15 @@
 //!
 //! [`Known`]: crate::gate::session::Known
 
+mod account_keys;
 mod accounts;
 mod admin;
 mod answer;
 mod apps;
 mod attempt;
 mod cookies;
+mod device;
+mod devices;
 mod enter;
 mod errand;
 mod factor;
@@ -21,7 +24,9 @@ mod keys;
 mod login;
 mod message_caps;
 mod own;
+mod passkeys;
 mod password;
+mod recovery;
 mod sign_out;
 mod throttles;
 mod tickets;
@@ -110,6 +115,15 @@ pub fn router(state: Arc<State>) -> Router {
         )
         .route("/apps", get(apps::apps))
         .route("/account", get(apps::account))
+        .route(
+            "/account/passkey",
+            get(account_keys::passkey_page).post(account_keys::passkey),
+        )
+        .route(
+            "/account/recovery",
+            get(account_keys::recovery_page).post(account_keys::renew),
+        )
+        .route("/account/devices", get(devices::list).post(devices::forget))
         .route(
             "/company/settings",
             get(admin::settings_page).post(admin::settings),

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::answer::see_other;
 use super::attempt::{self, Current};
+use super::devices;
 use super::errand::Errand;
 use super::factor;
 use super::fields::{Fields, Form};
@@ -22,7 +23,7 @@ use super::{Audit, State};
 use crate::directory::passwords::Verdict;
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
-use crate::gate::ceremony::{Event, Next, Step, advance, need};
+use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::time::Moment;
@@ -121,14 +122,25 @@ async fn password(
     };
     attempt.succeed(state, now).await?;
 
-    let wanted = wants_factor(state, visit, &account, &person) || errand.fresh_factor().is_some();
+    let fresh = errand.fresh_factor().is_some();
+    let wanted = wants_factor(state, visit, &account, &person) || fresh;
     let enrolled = wanted && has_factor(state, &person.id).await?;
+    let mut need = need(wanted, enrolled);
+    if need == Need::Challenge {
+        let stands_in = devices::stands_in(state, visit, &account, &person, now).await?;
+        need = with_device(need, fresh, stands_in);
+    }
     let event = Event::PasswordRight {
         person: person.id.clone(),
-        need: need(wanted, enrolled),
+        need,
     };
     match advance(Step::Password, event, now) {
-        Next::Done(proof) => finish(state, visit, errand, proof, &account.login, now).await,
+        Next::Done(proof) => {
+            if proof.by_device() {
+                devices::used(state, visit, &person, now).await?;
+            }
+            finish(state, visit, errand, proof, &account.login, now).await
+        }
         Next::Ask(step, _) => {
             heard(
                 state,

@@ -232,7 +232,8 @@ pub fn in_words(span: Duration) -> String {
     let (count, unit) = match secs {
         0..120 => (secs, "second"),
         120..7200 => (secs.div_ceil(60), "minute"),
-        _ => (secs.div_ceil(3600), "hour"),
+        7200..172_800 => (secs.div_ceil(3600), "hour"),
+        _ => (secs.div_ceil(86_400), "day"),
     };
     if count == 1 {
         format!("1 {unit}")

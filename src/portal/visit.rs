@@ -89,6 +89,16 @@ impl Visit {
         )
     }
 
+    /// The secret of a browser in which somebody asked to be remembered.
+    pub fn device_cookie(&self) -> Option<Secret> {
+        cookies::device_token(
+            self.headers
+                .get_all(COOKIE)
+                .iter()
+                .map(http::HeaderValue::as_bytes),
+        )
+    }
+
     pub fn user_agent(&self) -> String {
         let value = self
             .headers

@@ -249,10 +249,13 @@ impl Sessions {
         let renewed = self
             .change(id, now, |session| {
                 for method in methods {
-                    if *method == Method::Pwd {
-                        session.password_at = session.password_at.max(now);
-                    } else {
-                        session.factor_at = session.factor_at.max(Some(now));
+                    match method {
+                        Method::Pwd => session.password_at = session.password_at.max(now),
+                        Method::Otp | Method::Sms | Method::Hwk => {
+                            session.factor_at = session.factor_at.max(Some(now));
+                        }
+                        // A device that is remembered proves nothing now.
+                        Method::Device => {}
                     }
                     if !session.methods.contains(method) {
                         session.methods.push(*method);

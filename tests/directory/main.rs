@@ -11,6 +11,7 @@ mod command;
 mod factors;
 mod failures;
 mod imports;
+mod keys;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -77,6 +78,10 @@ suite!(
     factors::a_person_has_one_authenticator,
     factors::of_many_first_factors_one_is_added_whatever_their_methods,
     factors::secrets_are_sealed_under_the_master_key,
+    keys::a_passkey_belongs_to_one_person,
+    keys::of_twenty_proofs_by_one_passkey_one_is_kept,
+    keys::a_recovery_code_works_once_for_its_person,
+    keys::devices_are_remembered_listed_and_forgotten,
     people::an_admin_switches_the_factor,
     people::signing_keys_are_shared_and_sealed,
     people::two_nodes_start_at_once,

@@ -58,6 +58,11 @@ impl Page {
         attribute(form, "action")
     }
 
+    /// The first attribute of this name.
+    pub fn attribute(&self, name: &str) -> String {
+        attribute(&self.body, name)
+    }
+
     /// The address of the link with this text.
     pub fn link(&self, text: &str) -> String {
         let before = self.body.split(&format!(">{text}</a>")).next().unwrap();
@@ -192,6 +197,8 @@ impl<'a> Browser<'a> {
     /// Fills the page's form and posts it, without following.
     pub async fn submit(&self, page: &Page, fields: &[(&str, &str)]) -> Page {
         let mut all = page.hidden();
+        // A field that the page's script fills is the page's own, not a second one.
+        all.retain(|(name, _)| !fields.iter().any(|(filled, _)| filled == name));
         all.extend(
             fields
                 .iter()
@@ -199,6 +206,15 @@ impl<'a> Browser<'a> {
         );
         self.post(&format!("{}{}", origin_of(&page.url), page.action()), &all)
             .await
+    }
+
+    /// Posts these fields, as from a page of our own, without its token.
+    pub async fn submit_to(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let fields: Vec<(String, String)> = fields.collect();
+        self.post(&format!("{PORTAL}{path}"), &fields).await
     }
 
     pub async fn submit_login(&self, page: &Page, login: &str, password: &str) -> Page {

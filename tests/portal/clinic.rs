@@ -148,7 +148,7 @@ pub struct Clinic {
     pub portal: Router,
     pub own: Router,
     browsers: Arc<AtomicU64>,
-    _folder: Arc<tempfile::TempDir>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// What all nodes of one clinic share.
@@ -337,7 +337,7 @@ impl Clinic {
             policies: Arc::clone(&self.policies),
             heard: Arc::clone(&self.heard),
             browsers: Arc::clone(&self.browsers),
-            folder: Arc::clone(&self._folder),
+            folder: Arc::clone(&self.folder),
         };
         Clinic::on(ground).await
     }
@@ -413,7 +413,7 @@ impl Clinic {
             portal: portal::router(Arc::clone(&state)),
             own: portal::own_router(state),
             browsers,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -424,6 +424,63 @@ impl Clinic {
     pub fn wait(&self, span: Duration) {
         self.millis
             .fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Changes what a company decided about the second factor.
+    pub fn decide_mfa(&self, company: &str, change: impl Fn(&mut Mfa)) {
+        let company = CompanyId::parse(company).unwrap();
+        self.policies.rcu(|policies| {
+            let mut policies = Policies::clone(policies);
+            let mut policy = CompanyPolicy::clone(policies.of(&company));
+            change(&mut policy.mfa);
+            policies.companies.insert(company.clone(), Arc::new(policy));
+            policies
+        });
+    }
+
+    /// Every row of the directory, table by table.
+    pub async fn rows(&self) -> String {
+        use sqlx::{Column as _, Row as _, ValueRef as _};
+        let url = format!(
+            "sqlite:{}",
+            self.folder.path().join("directory.db").display()
+        );
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let tables: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+                .fetch_all(&pool)
+                .await
+                .unwrap();
+        let mut all = String::new();
+        for table in tables {
+            let select = format!("SELECT * FROM {table} ORDER BY 1, 2");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(select))
+                .fetch_all(&pool)
+                .await
+                .unwrap();
+            for row in rows {
+                all.push_str(&table);
+                for column in row.columns() {
+                    let value = row.try_get_raw(column.ordinal()).unwrap();
+                    let shown = if value.is_null() {
+                        String::from("null")
+                    } else {
+                        let bytes: &[u8] = row.get_unchecked(column.ordinal());
+                        format!("{bytes:?}")
+                    };
+                    all.push_str(&format!(" {}={shown}", column.name()));
+                }
+                all.push('\n');
+            }
+        }
+        pool.close().await;
+        all
+    }
+
+    /// Whether such a line was heard.
+    pub fn heard(&self, words: &str) -> bool {
+        let lines = self.heard.lines.lock().unwrap();
+        lines.iter().any(|line| line.contains(words))
     }
 
     /// A new one, at its own address.

@@ -7,11 +7,14 @@
     clippy::indexing_slicing
 )]
 
+mod authenticator;
 mod browser;
 mod clinic;
 mod factor;
+mod forms;
 mod gallery;
 mod handover;
+mod keys;
 mod own;
 mod password;
 mod portal;

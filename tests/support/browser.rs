@@ -7,9 +7,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
@@ -199,8 +201,13 @@ impl Browser {
         }
     }
 
-    /// Puts a picture of the page into `screenshots/` of the build folder.
+    /// Puts a picture of the page into `screenshots/` of the build folder. A page of the gateway's
+    /// own must pass axe-core besides: what was looked at can be used by everybody.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
+        if self.is_ours().await {
+            let violations = self.violations().await;
+            assert!(violations.is_empty(), "{name}: {}", violations.join("\n"));
+        }
         let built = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let folder = built
             .parent()
@@ -213,10 +220,88 @@ impl Browser {
         file
     }
 
+    /// Whether the page has the gateway's frame, not an application's.
+    async fn is_ours(&self) -> bool {
+        let mark = Locator::Css("body > header.top + main#main");
+        self.client.find(mark).await.is_ok()
+    }
+
+    /// What axe-core finds wrong with the page, by all its rules.
+    pub async fn violations(&self) -> Vec<String> {
+        // Sent as the driver's script, not put into the page: the page's policy allows no such thing.
+        let check = format!(
+            "{}; const done = arguments[arguments.length - 1]; \
+             axe.run(document, {{ resultTypes: ['violations'] }}).then( \
+                 (found) => done(found.violations.map((violation) => \
+                     violation.id + ': ' + violation.help + ' ' + \
+                     violation.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '))), \
+                 (error) => done(['axe-core failed: ' + error]));",
+            axe_core()
+        );
+        let found = timeout(PATIENCE, self.client.execute_async(&check, vec![]))
+            .await
+            .expect("a judgement in time")
+            .expect("a judgement");
+        serde_json::from_value(found).expect("a list of violations")
+    }
+
+    /// Gives the browser a passkey device of its own, whose user always confirms.
+    pub async fn add_authenticator(&self) {
+        let added = self
+            .client
+            .issue_cmd(AddAuthenticator)
+            .await
+            .expect("a virtual authenticator");
+        assert!(added.is_string(), "{added}");
+    }
+
     /// The driver's process id.
     pub fn driver_id(&self) -> u32 {
         self.driver.process.id()
     }
+}
+
+/// WebDriver's extension command of Web Authentication (WebAuthn 3, section 11.3).
+#[derive(Debug)]
+struct AddAuthenticator;
+
+impl WebDriverCompatibleCommand for AddAuthenticator {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.expect("a session");
+        base.join(&format!("session/{session}/webauthn/authenticator"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        let device = json!({
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": true,
+            "hasUserVerification": true,
+            "isUserVerified": true,
+            "isUserConsenting": true,
+        });
+        (http::Method::POST, Some(device.to_string()))
+    }
+}
+
+/// The source of axe-core; tools/axe fetches it once.
+fn axe_core() -> &'static str {
+    static SOURCE: OnceLock<String> = OnceLock::new();
+    SOURCE.get_or_init(|| {
+        let tool = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tools/axe");
+        let told = Command::new(tool).output().expect("tools/axe");
+        assert!(
+            told.status.success(),
+            "{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+        let path = String::from_utf8(told.stdout).expect("a path");
+        fs::read_to_string(path.trim()).expect("axe-core")
+    })
 }
 
 /// The port that chromedriver has chosen, from its own words.

@@ -22,6 +22,32 @@ fn pending() -> Pending {
 }
 
 #[test]
+fn a_device_spares_the_challenge_alone_and_never_a_fresh_proof() {
+    let all = [
+        Need::Nothing,
+        Need::Challenge,
+        Need::Enrolment,
+        Need::Remembered,
+    ];
+    for need in all {
+        for (fresh, stands_in) in [(false, false), (false, true), (true, false), (true, true)] {
+            let left = with_device(need, fresh, stands_in);
+            let spared = need == Need::Challenge && stands_in && !fresh;
+            let expected = if spared { Need::Remembered } else { need };
+            assert_eq!(
+                left, expected,
+                "{need:?}, fresh {fresh}, stands in {stands_in}"
+            );
+        }
+    }
+    let Next::Done(proof) = advance(Step::Password, right(Need::Remembered), NOON) else {
+        panic!("nothing more is asked")
+    };
+    assert_eq!(proof.methods(), [Method::Pwd, Method::Device]);
+    assert!(proof.by_device() && proof.factor_at().is_none() && proof.factor().is_none());
+}
+
+#[test]
 fn each_step_has_one_way_on() {
     let challenge = || Step::Challenge(pending());
     let enrol = || Step::Enrol(pending());
@@ -36,6 +62,7 @@ fn each_step_has_one_way_on() {
             person: kim(),
             ground: Ground::Password,
             factor,
+            device: false,
             at: NOON,
         })
     };

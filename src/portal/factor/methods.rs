@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::scene::{Scene, Shown};
-use super::{sent, totp};
+use super::{passkey, recovery, sent, totp};
 use crate::gate::policy::FactorMethod;
 use crate::pages::{MethodLink, Methods};
 use crate::portal::answer::page;
@@ -27,7 +27,8 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     match scene.method {
         FactorMethod::Totp => totp::show(scene, shown),
         FactorMethod::Sms | FactorMethod::Email => sent::show(scene, shown).await,
-        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Passkey => passkey::show(scene, shown).await,
+        FactorMethod::Recovery => recovery::show(scene, shown),
     }
 }
 
@@ -36,7 +37,8 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
 pub async fn act(scene: &Scene<'_>, fields: &Fields) -> Result<Option<Answer>, Trouble> {
     match scene.method {
         FactorMethod::Sms | FactorMethod::Email => sent::act(scene, fields).await,
-        FactorMethod::Totp | FactorMethod::Passkey | FactorMethod::Recovery => Ok(None),
+        FactorMethod::Passkey => passkey::act(scene).await,
+        FactorMethod::Totp | FactorMethod::Recovery => Ok(None),
     }
 }
 
@@ -56,7 +58,8 @@ pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str
     match method {
         FactorMethod::Totp => totp::read(fields),
         FactorMethod::Sms | FactorMethod::Email => sent::read(fields),
-        FactorMethod::Passkey | FactorMethod::Recovery => Err("This can't be used here."),
+        FactorMethod::Passkey => passkey::read(fields),
+        FactorMethod::Recovery => recovery::read(fields),
     }
 }
 
@@ -65,7 +68,8 @@ pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {
     match scene.method {
         FactorMethod::Totp => totp::prove(scene, typed).await,
         FactorMethod::Sms | FactorMethod::Email => sent::prove(scene, typed).await,
-        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Passkey => passkey::prove(scene, typed).await,
+        FactorMethod::Recovery => recovery::prove(scene, typed).await,
     }
 }
 
@@ -112,8 +116,4 @@ pub fn list(scene: &Scene<'_>) -> Answer {
         frame: scene.frame(),
         methods: methods.collect(),
     })
-}
-
-fn not_built() -> Trouble {
-    Trouble::internal("method")
 }

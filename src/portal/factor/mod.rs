@@ -4,7 +4,10 @@
 //! Here is what all methods have in common; [`methods`] says which file answers for which.
 
 mod codes;
+mod device;
 mod methods;
+mod passkey;
+mod recovery;
 mod scene;
 mod sent;
 mod sent_pages;
@@ -166,7 +169,14 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             if !current.close(state, now).await? {
                 return see_other(&errand.on("/login"));
             }
-            finish(state, visit, errand, proof, &current.attempt.login, now).await
+            let response = finish(state, visit, errand, proof, &current.attempt.login, now).await?;
+            if !device::signs_in(&response) {
+                return Ok(response);
+            }
+            if scene.enrols() {
+                return recovery::shown_first(scene, response).await;
+            }
+            device::remembered(scene, fields, response).await
         }
         Next::Ask(step, remark) => {
             heard(scene, "refused");

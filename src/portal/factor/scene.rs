@@ -14,6 +14,7 @@ use crate::portal::apps::frame;
 use crate::portal::attempt::Current;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
+use crate::portal::passkeys;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
 
@@ -73,7 +74,14 @@ impl<'a> Scene<'a> {
         let policy = Arc::clone(state.policies.load().of(&person.company));
         let mut factors = state.directory.factors(&person.id).await?;
         factors.sort_by_key(|factor| std::cmp::Reverse(factor.last_used_at));
-        let enrolled: Vec<FactorMethod> = factors.iter().map(|factor| factor.kind).collect();
+        let mut enrolled: Vec<FactorMethod> = factors.iter().map(|factor| factor.kind).collect();
+        // They stand in for a factor and are none: whoever has nothing else sets one up anew.
+        if !enrolled.is_empty()
+            && policy.mfa.methods.contains(&FactorMethod::Recovery)
+            && state.directory.recovery_codes_left(&person.id).await? > Some(0)
+        {
+            enrolled.push(FactorMethod::Recovery);
+        }
         let choices = match &current.attempt.step {
             Step::Challenge(_) if enrolled.is_empty() => return Ok(Err(Missing::Ended)),
             Step::Challenge(_) => usable(&enrolled, &policy, &ready(state)),
@@ -154,12 +162,15 @@ impl<'a> Scene<'a> {
 
 /// Which methods this gateway can ask for. A method that is built joins the list here.
 pub fn ready(state: &State) -> Vec<FactorMethod> {
-    let mut ready = vec![FactorMethod::Totp];
+    let mut ready = vec![FactorMethod::Totp, FactorMethod::Recovery];
     if state.messages.can(Channel::Sms) {
         ready.push(FactorMethod::Sms);
     }
     if state.messages.can(Channel::Email) {
         ready.push(FactorMethod::Email);
+    }
+    if passkeys::possible(state) {
+        ready.push(FactorMethod::Passkey);
     }
     ready
 }

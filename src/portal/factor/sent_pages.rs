@@ -105,6 +105,7 @@ pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Target>) 
         error: shown.error,
         lead,
         action: scene.path(),
+        remember: scene.remember(),
         again,
         elsewhere,
         hidden: scene.hidden(),

@@ -21,6 +21,7 @@ pub fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
         error: shown.error,
         issuer: scene.state.title.clone(),
         hidden: scene.hidden(),
+        remember: scene.remember(),
         other: scene.other(),
         restart: scene.restart(),
     })

@@ -1,0 +1,89 @@
+//! The recovery code, at a sign-in: asking for one, and showing new ones once a factor was added.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{LOCATION, SET_COOKIE};
+use zeroize::Zeroizing;
+
+use super::audit;
+use super::methods::{Proved, Typed};
+use super::scene::{Scene, Shown};
+use crate::gate::policy::FactorMethod;
+use crate::pages;
+use crate::pages::Link;
+use crate::portal::answer::page;
+use crate::portal::fields::Fields;
+use crate::portal::recovery;
+use crate::portal::trouble::{Answer, Trouble};
+
+pub fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
+    page(&pages::Recovery {
+        frame: scene.frame(),
+        notice: shown.notice,
+        error: shown.error,
+        hidden: scene.hidden(),
+        other: scene.other(),
+        restart: scene.restart(),
+    })
+}
+
+pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
+    recovery::read(fields.text("code")).ok_or("Type the 10 letters and digits of a recovery code.")
+}
+
+pub async fn prove(scene: &Scene<'_>, code: &str) -> Result<Proved, Trouble> {
+    let directory = &scene.state.directory;
+    let spent = directory
+        .spend_recovery_code(&scene.person.id, code, scene.now)
+        .await?;
+    if !spent {
+        return Ok(Proved::Wrong);
+    }
+    let left = directory.recovery_codes_left(&scene.person.id).await?;
+    audit(
+        scene,
+        "recovery_code_used",
+        &format!("{} left", left.unwrap_or_default()),
+    );
+    Ok(Proved::Right)
+}
+
+/// Somebody has just added a first factor and is signed in by `response`: where the company has
+/// recovery codes, the page with theirs goes between.
+pub async fn shown_first(scene: &Scene<'_>, response: Response) -> Answer {
+    let Scene {
+        state,
+        person,
+        policy,
+        current,
+        now,
+        ..
+    } = scene;
+    let next = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|to| to.to_str().ok());
+    let (Some(next), true) = (next, policy.mfa.methods.contains(&FactorMethod::Recovery)) else {
+        return Ok(response);
+    };
+    let codes = recovery::make(&state.random);
+    state
+        .directory
+        .replace_recovery_codes(&person.id, &codes, *now)
+        .await?;
+    audit(scene, "recovery_codes_made", "");
+    let shown: Vec<Zeroizing<String>> = codes.iter().map(|code| recovery::shown(code)).collect();
+    let mut with_codes = page(&pages::RecoveryCodes {
+        frame: scene.frame(),
+        account: current.attempt.login.to_string(),
+        codes: shown,
+        next: Link {
+            href: next.to_owned(),
+            text: String::from("I have kept them, go on"),
+        },
+    })?
+    .into_response();
+    for cookie in response.headers().get_all(SET_COOKIE) {
+        with_codes.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    Ok(with_codes)
+}
