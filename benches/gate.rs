@@ -113,7 +113,7 @@ fn policies(rules: usize) -> Policies {
             idle: Duration::from_secs(8 * 3_600),
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! knows everybody.
 
 mod keys;
+mod lines;
 mod observers;
 mod upkeep;
 
@@ -211,6 +212,13 @@ pub async fn start(
         settings.limits.password_workers,
         settings.limits.password_queue,
     ));
+    let mut process = [0; 4];
+    (world.random)(&mut process);
+    let (lines, lines_keeper) = lines::lines(
+        directory.clone(),
+        Arc::clone(&world.clock),
+        u32::from_be_bytes(process),
+    );
     let portal = Arc::new(portal::State {
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
@@ -225,6 +233,7 @@ pub async fn start(
         observer: Arc::new(Trail::new(
             Arc::clone(&metrics),
             Arc::clone(&audit),
+            lines,
             Arc::clone(&world.clock),
         )),
         jwks: {
@@ -255,6 +264,7 @@ pub async fn start(
     let mut doors = JoinSet::new();
     let mut tasks = JoinSet::new();
 
+    tasks.spawn(lines_keeper.run(tasks_watch.clone()));
     tasks.spawn(Arc::clone(&sessions).run(tasks_watch.clone()));
     for upstream in upstreams.iter() {
         upstream.watch_health(tasks_watch.clone());

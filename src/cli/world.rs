@@ -81,6 +81,11 @@ impl EndSessions for Ends {
         }
         Ok(ended)
     }
+
+    async fn forget_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        let key = crate::gate::throttle::codes_key(person);
+        self.0.take_state(&key, now()).await.map(drop)
+    }
 }
 
 pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure> {

@@ -119,11 +119,11 @@ impl Factor {
 
 /// The person is part of the key: a factor that is handed to somebody else does not open. Neither
 /// part can hold a `:`.
-fn key_of(person: &PersonId, factor: &str) -> String {
+pub(super) fn key_of(person: &PersonId, factor: &str) -> String {
     format!("{person}:{factor}")
 }
 
-fn secret_of(key: &str) -> RowName<'_> {
+pub(super) fn secret_of(key: &str) -> RowName<'_> {
     RowName {
         table: "factors",
         column: "secret",
@@ -131,7 +131,7 @@ fn secret_of(key: &str) -> RowName<'_> {
     }
 }
 
-fn random_id() -> Result<String, DirectoryError> {
+pub(super) fn random_id() -> Result<String, DirectoryError> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| SealError::Randomness)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))

@@ -7,10 +7,13 @@ pub mod seal;
 mod accounts;
 mod factors;
 mod keys;
+mod own_factors;
 mod people;
 mod pool;
+mod resets;
 mod settings;
 mod sql;
+mod trail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use pool::Pool;
 use seal::{MasterKey, Seal, SealError};
 
 pub use keys::SigningKey;
+pub use trail::{Line, LinesOf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {

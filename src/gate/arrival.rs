@@ -37,6 +37,9 @@ pub enum Arrival<'a> {
     Factor(&'a Found),
 }
 
+/// Who changes others' access, or their own factors, has proved their own factor no longer ago.
+pub const FRESH_FOR_ADMINISTRATION: Duration = Duration::from_secs(15 * 60);
+
 /// What ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
@@ -137,12 +140,12 @@ fn factor_suffices(
         Some(at) => wants.is_none_or(|within| now.since(at) <= within),
         None => false,
     };
-    held || (wants.is_none() && !policies.wants_factor(&session.company, &session.person.id))
+    held || (wants.is_none() && !policies.wants_factor_of(session))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap, HashSet};
+    use std::collections::{BTreeMap, HashMap};
     use std::sync::Arc;
 
     use crate::gate::name::{CompanyId, PersonId, SessionId};
@@ -179,7 +182,7 @@ mod tests {
                 idle: 8 * HOUR,
             },
             rollout: Rollout::default(),
-            factor_switched_on: HashSet::new(),
+            factor_switched_on: HashMap::new(),
         }
     }
 

@@ -319,7 +319,7 @@ fn judge(
     }
 
     let held = session.factor_at.is_some();
-    let wanted = policies.wants_factor(&session.company, &session.person.id);
+    let wanted = policies.wants_factor_of(session);
     witness.saw(Step::Factor { wanted, held });
     if wanted && !held {
         return sign_in(SignInReason::FactorMissing, facts, product);

@@ -106,7 +106,7 @@ pub fn policies(acme: CompanyPolicy) -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

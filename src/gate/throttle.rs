@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::PersonId;
 use super::time::Moment;
 
 /// What was tried so far without success. Whoever succeeds removes it.
@@ -68,6 +69,11 @@ pub const FACTOR_CODES: Rule = Rule {
     longest_wait: Duration::from_secs(15 * 60),
     hard_stop: Some(100),
 };
+
+/// Where [`FACTOR_CODES`] are counted for a person.
+pub fn codes_key(person: &PersonId) -> String {
+    format!("throttle:code:{person}")
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

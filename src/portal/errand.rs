@@ -75,6 +75,15 @@ impl Errand {
         }
     }
 
+    /// The same, where a factor not older than `within` is wanted.
+    pub fn needing(self, within: Duration) -> Errand {
+        Errand {
+            need: true,
+            within: Some(within.as_secs()),
+            ..self
+        }
+    }
+
     pub fn bind(&self) -> Option<&SecretHash> {
         self.bind.as_ref()
     }

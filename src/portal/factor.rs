@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use zeroize::Zeroizing;
 
@@ -23,6 +23,7 @@ use crate::gate::name::PersonId;
 use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
 use crate::pages::{self, Link, MethodLink};
+use crate::sessions::EndCause;
 
 const METHOD: &str = FactorMethod::Totp.as_str();
 
@@ -117,13 +118,39 @@ async fn submitted(state: Arc<State>, visit: Visit, fields: Fields, path: &'stat
             if !current.close(&state, now).await? {
                 return see_other(&errand.on("/login"));
             }
-            finish(&state, &visit, &errand, proof, &current.attempt.login, now).await
+            let epoch = current.attempt.epoch;
+            let login = &current.attempt.login;
+            let finished = finish(&state, &visit, &errand, proof, login, now).await?;
+            let enrolled = matches!(current.attempt.step, Step::Enrol(_));
+            undone(&state, &person, (epoch, enrolled), finished).await
         }
         Next::Ask(step, remark) => {
             heard(&state, &visit, &person, "refused");
             refused(&state, &current, &errand, (step, remark), typed, now).await
         }
     }
+}
+
+/// Who was reset while this sign-in was being finished: the session begun here, and the factor
+/// added here, may have come too late for the reset to find. Looked at after both are written, so
+/// that one of the two sees the other.
+pub async fn undone(
+    state: &State,
+    person: &PersonId,
+    (epoch, enrolled): (i64, bool),
+    finished: Response,
+) -> Answer {
+    if !attempt::has_passed(state, person, epoch).await? {
+        return Ok(finished);
+    }
+    if enrolled {
+        state.directory.remove_factors(person).await?;
+    }
+    state
+        .sessions
+        .end_person(person, EndCause::FactorReset)
+        .await?;
+    see_other(&Errand::default().because("ended").on("/login"))
 }
 
 async fn refused(

@@ -121,6 +121,7 @@ async fn password(
     };
     attempt.succeed(state, now).await?;
 
+    let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
     let wanted = wants_factor(state, visit, &account, &person) || errand.fresh_factor().is_some();
     let enrolled = wanted && has_totp(state, &person.id).await?;
     let event = Event::PasswordRight {
@@ -128,7 +129,10 @@ async fn password(
         need: need(wanted, enrolled),
     };
     match advance(Step::Password, event, now) {
-        Next::Done(proof) => finish(state, visit, errand, proof, &account.login, now).await,
+        Next::Done(proof) => {
+            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
+            factor::undone(state, &person.id, (epoch, false), finished).await
+        }
         Next::Ask(step, _) => {
             heard(
                 state,

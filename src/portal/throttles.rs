@@ -12,7 +12,7 @@ use super::trouble::Trouble;
 use crate::gate::name::PersonId;
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, FACTOR_CODES, Rule, Verdict,
-    attempt, give_back,
+    attempt, codes_key, give_back,
 };
 use crate::gate::time::Moment;
 use crate::sessions::store::Store;
@@ -89,7 +89,7 @@ impl PasswordAttempt {
 /// Counts an attempt at a person's second factor.
 pub async fn count_code(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
     let store = state.sessions.store().as_ref();
-    match count(store, &code_key(person), &FACTOR_CODES, now).await? {
+    match count(store, &codes_key(person), &FACTOR_CODES, now).await? {
         Verdict::Go => Ok(()),
         Verdict::Wait(wait) => Err(too_many(wait)),
         Verdict::Stopped => Err(Trouble::new(429, "factor_stopped")
@@ -106,13 +106,14 @@ pub async fn code_succeeded(state: &State, person: &PersonId, now: Moment) -> Re
     state
         .sessions
         .store()
-        .take_state(&code_key(person), now)
+        .take_state(&codes_key(person), now)
         .await?;
     Ok(())
 }
 
-fn code_key(person: &PersonId) -> String {
-    format!("throttle:code:{person}")
+/// After a reset nothing counts against the new factor, and a hard stop ends.
+pub async fn forget_codes(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
+    code_succeeded(state, person, now).await
 }
 
 async fn count(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result<Verdict, Trouble> {

@@ -169,7 +169,7 @@ fn policies() -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

@@ -334,7 +334,7 @@ pub fn policies() -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

@@ -91,6 +91,11 @@ pub enum PeopleCommand {
 pub trait EndSessions: Send + Sync {
     /// Returns how many ended.
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError>;
+
+    /// Wrong codes count no more.
+    async fn forget_codes(&self, _person: &PersonId) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -243,9 +248,14 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
         .person(id)
         .await?
         .ok_or_else(|| nobody(id))?;
-    let removed = means.directory.remove_factors(id).await?;
+    let removed = means.directory.reset_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
+    let forgotten = means.sessions.forget_codes(id).await;
+    forgotten.map_err(|error| PeopleError::Sessions {
+        done: done.clone(),
+        error,
+    })?;
     Ok(if json {
         line(&json!({"person": id, "factors_removed": removed, "sessions_ended": ended}))
     } else {

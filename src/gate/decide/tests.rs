@@ -175,7 +175,8 @@ impl Case {
         });
         let mut policies = policies(self.policy);
         if self.switched_on {
-            policies.factor_switched_on = HashSet::from([company("acme")]);
+            policies.factor_switched_on =
+                HashMap::from([(company("acme"), crate::gate::policy::Switched::default())]);
         }
         decide_witnessed(
             &facts,
