@@ -24,6 +24,8 @@ use crate::directory::seal::MasterKey;
 use crate::directory::{Directory, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
+use crate::gate::policy::FactorMethod;
+use crate::gate::throttle::codes_key;
 use crate::gate::time::Moment;
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::EndCause;
@@ -83,8 +85,10 @@ impl EndSessions for Ends {
     }
 
     async fn forget_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        let key = crate::gate::throttle::codes_key(person);
-        self.0.take_state(&key, now()).await.map(drop)
+        for method in FactorMethod::ALL {
+            self.0.take_state(&codes_key(person, method), now()).await?;
+        }
+        Ok(())
     }
 }
 

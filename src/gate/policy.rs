@@ -113,6 +113,12 @@ impl FactorMethod {
             FactorMethod::Recovery => "recovery",
         }
     }
+
+    pub fn parse(word: &str) -> Option<FactorMethod> {
+        FactorMethod::ALL
+            .into_iter()
+            .find(|method| method.as_str() == word)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

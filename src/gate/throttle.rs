@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::name::PersonId;
+use super::policy::FactorMethod;
 use super::time::Moment;
 
 /// What was tried so far without success. Whoever succeeds removes it.
@@ -70,9 +71,9 @@ pub const FACTOR_CODES: Rule = Rule {
     hard_stop: Some(100),
 };
 
-/// Where [`FACTOR_CODES`] are counted for a person.
-pub fn codes_key(person: &PersonId) -> String {
-    format!("throttle:code:{person}")
+/// Where [`FACTOR_CODES`] are counted for one of a person's factors.
+pub fn codes_key(person: &PersonId, method: FactorMethod) -> String {
+    format!("throttle:code:{person}:{}", method.as_str())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

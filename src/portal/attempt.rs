@@ -102,7 +102,7 @@ pub async fn begin(
     let cookie = secret.hash();
     let new_key = match &step {
         Step::Enrol(_) => {
-            let mut bytes = zeroize::Zeroizing::new([0; super::codes::KEY_LENGTH]);
+            let mut bytes = zeroize::Zeroizing::new([0; super::factor::KEY_LENGTH]);
             (state.random)(bytes.as_mut_slice());
             let sealed = state.keys.seal(bytes.as_slice(), &cookie, &state.random);
             Some(sealed.ok_or_else(|| Trouble::internal("seal"))?)

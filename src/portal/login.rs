@@ -18,7 +18,6 @@ use crate::gate::arrival::{Again, Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Step, from_session};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{Login, PersonId};
-use crate::gate::policy::FactorMethod;
 use crate::gate::product::Product;
 use crate::gate::session::{Found, Session};
 use crate::gate::time::Moment;
@@ -150,7 +149,7 @@ async fn ask_factor(
     {
         return see_other(&errand.on(factor::page_of(&current.attempt.step)));
     }
-    let enrolled = has_totp(state, &session.person.id).await?;
+    let enrolled = has_factor(state, &session.person.id).await?;
     let step = from_session(session.person.id.clone(), session.id, enrolled, now);
     if step == Step::Password {
         let notice = Notice::news(
@@ -201,11 +200,9 @@ async fn primary_login(state: &Arc<State>, session: &Session) -> Result<Option<L
     super::accounts::login_in(state, &session.person.id, state.products.primary()).await
 }
 
-pub async fn has_totp(state: &State, person: &PersonId) -> Result<bool, Trouble> {
-    let factors = state.directory.factors(person).await?;
-    Ok(factors
-        .iter()
-        .any(|factor| factor.kind == FactorMethod::Totp))
+/// Whether there is a factor to ask for, whatever its method.
+pub async fn has_factor(state: &State, person: &PersonId) -> Result<bool, Trouble> {
+    Ok(!state.directory.factors(person).await?.is_empty())
 }
 
 pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Moment) -> Answer {

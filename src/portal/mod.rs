@@ -11,7 +11,6 @@ mod accounts;
 mod answer;
 mod apps;
 mod attempt;
-mod codes;
 mod company;
 mod cookies;
 mod device;

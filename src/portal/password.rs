@@ -14,7 +14,7 @@ use super::factor;
 use super::fields::{Fields, Form};
 use super::finish::finish;
 use super::keys::FormToken;
-use super::login::{Shown, form, has_totp, to_step};
+use super::login::{Shown, form, has_factor, to_step};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::{Sender, Visit};
@@ -123,7 +123,7 @@ async fn password(
 
     let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
     let wanted = wants_factor(state, visit, &account, &person) || errand.fresh_factor().is_some();
-    let enrolled = wanted && has_totp(state, &person.id).await?;
+    let enrolled = wanted && has_factor(state, &person.id).await?;
     let event = Event::PasswordRight {
         person: person.id.clone(),
         need: need(wanted, enrolled),

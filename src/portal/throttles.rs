@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::State;
 use super::trouble::Trouble;
 use crate::gate::name::PersonId;
+use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, FACTOR_CODES, Rule, Verdict,
     attempt, codes_key, give_back,
@@ -86,10 +87,16 @@ impl PasswordAttempt {
     }
 }
 
-/// Counts an attempt at a person's second factor.
-pub async fn count_code(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
+/// Counts an attempt at one of a person's factors. Each has a count of its own: a lock on one must
+/// not lock its owner out of the other.
+pub async fn count_code(
+    state: &State,
+    person: &PersonId,
+    method: FactorMethod,
+    now: Moment,
+) -> Result<(), Trouble> {
     let store = state.sessions.store().as_ref();
-    match count(store, &codes_key(person), &FACTOR_CODES, now).await? {
+    match count(store, &codes_key(person, method), &FACTOR_CODES, now).await? {
         Verdict::Go => Ok(()),
         Verdict::Wait(wait) => Err(too_many(wait)),
         Verdict::Stopped => Err(Trouble::new(429, "factor_stopped")
@@ -102,18 +109,26 @@ pub async fn count_code(state: &State, person: &PersonId, now: Moment) -> Result
     }
 }
 
-pub async fn code_succeeded(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
+pub async fn code_succeeded(
+    state: &State,
+    person: &PersonId,
+    method: FactorMethod,
+    now: Moment,
+) -> Result<(), Trouble> {
     state
         .sessions
         .store()
-        .take_state(&codes_key(person), now)
+        .take_state(&codes_key(person, method), now)
         .await?;
     Ok(())
 }
 
-/// After a reset nothing counts against the new factor, and a hard stop ends.
+/// After a reset nothing counts against the new factors, and a hard stop ends.
 pub async fn forget_codes(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
-    code_succeeded(state, person, now).await
+    for method in FactorMethod::ALL {
+        code_succeeded(state, person, method, now).await?;
+    }
+    Ok(())
 }
 
 async fn count(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result<Verdict, Trouble> {

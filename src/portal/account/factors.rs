@@ -24,7 +24,8 @@ use crate::portal::keys::FormToken;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{Audit, State, codes, when};
+use crate::portal::factor::codes;
+use crate::portal::{Audit, State, when};
 
 const REPLACE: &str = "/account/authenticator";
 
