@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod administration;
 mod browser;
 mod clinic;
 mod factor;
@@ -15,3 +16,5 @@ mod handover;
 mod own;
 mod password;
 mod portal;
+mod profile;
+mod trail;

@@ -1,6 +1,6 @@
 //! What becomes of a request: one line for each case, in the words of the metrics.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::*;
 use crate::gate::name::ProductId;

@@ -19,12 +19,12 @@ use crate::pages::{self, FactorRow};
 use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{frame, signed_in};
 use crate::portal::company::proved_lately;
+use crate::portal::factor::codes;
 use crate::portal::fields::{Fields, Form};
 use crate::portal::keys::FormToken;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::factor::codes;
 use crate::portal::{Audit, State, when};
 
 const REPLACE: &str = "/account/authenticator";
