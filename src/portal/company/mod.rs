@@ -18,7 +18,7 @@ use super::errand::Errand;
 use super::trouble::Trouble;
 use super::visit::Visit;
 use crate::directory::{Company, Person};
-use crate::gate::arrival::{Arrival, FRESH_FOR_ADMINISTRATION, Place, arrive};
+use crate::gate::arrival::{Arrival, FRESH_FOR_ADMINISTRATION, Place, arrive, inside};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
 
@@ -65,6 +65,12 @@ pub async fn proven_official(
     (path, role): (&str, &str),
     now: Moment,
 ) -> Result<Result<Official, Response>, Trouble> {
+    // Who has to sign in anyway does both on one way.
+    if inside(&visit.known, &state.policies.load(), now).is_none()
+        && let Some(elsewhere) = proved_lately(state, visit, path, now)?
+    {
+        return Ok(Err(elsewhere));
+    }
     let official = match official(state, visit, (path, role), now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(Err(elsewhere)),
