@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "browser/administration.rs"]
+mod administration;
 mod support;
 
 use std::io::{BufRead as _, BufReader};
@@ -51,6 +53,7 @@ impl Demo {
                 "--admin-port",
                 &admin.to_string(),
             ])
+            .args(["--outbox-port", "0"])
             .arg("--data-dir")
             .arg(folder.path())
             .stdin(Stdio::null())

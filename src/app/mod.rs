@@ -3,6 +3,7 @@
 
 mod keys;
 mod lines;
+mod messages;
 mod observers;
 mod upkeep;
 
@@ -31,6 +32,7 @@ use crate::gate::facts::Site;
 use crate::gate::headers::Managed;
 use crate::gate::host::{DuplicateHost, HostTable};
 use crate::gate::policy::Policies;
+use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
 use crate::observe::audit::{Audit, AuditError};
@@ -69,6 +71,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Assertions(#[from] AssertionError),
+    #[error(transparent)]
+    Messages(#[from] MessagesError),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]
@@ -137,6 +141,7 @@ pub struct Running {
     pub hasher: Arc<Hasher>,
     pub policies: PolicyFolder,
     pub metrics: Arc<Metrics>,
+    pub messages: Arc<Messages>,
     certificates: Arc<Certificates>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
@@ -219,7 +224,9 @@ pub async fn start(
         Arc::clone(&world.clock),
         u32::from_be_bytes(process),
     );
+    let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
     let portal = Arc::new(portal::State {
+        messages: Arc::clone(&messages),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),
@@ -310,6 +317,7 @@ pub async fn start(
         hasher,
         policies,
         metrics,
+        messages,
         certificates,
         access,
         audit,

@@ -23,13 +23,11 @@ use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
 use crate::directory::{Directory, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
-use crate::gate::policy::FactorMethod;
 use crate::gate::session::Profile;
-use crate::gate::throttle::codes_key;
 use crate::gate::time::Moment;
 use crate::policies::{Base, PolicyFolder};
-use crate::sessions::EndCause;
 use crate::sessions::store::{Store, StoreError};
+use crate::sessions::{EndCause, forget_wrong_codes};
 
 /// What the wall clock says.
 pub fn now() -> Moment {
@@ -84,11 +82,8 @@ impl EndSessions for Ends {
         Ok(ended)
     }
 
-    async fn forget_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        for method in FactorMethod::ALL {
-            self.0.take_state(&codes_key(person, method), now()).await?;
-        }
-        Ok(())
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        forget_wrong_codes(self.0.as_ref(), person, now()).await
     }
 }
 

@@ -18,13 +18,14 @@ use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, ProductId};
 use vestibule::gate::pattern::Pattern;
 use vestibule::gate::policy::{
-    Action, CompanyPolicy, Conditions, FactorMethod, Mfa, MfaMode, PasswordPolicy, Policies,
-    Rollout, Rule, SessionLimits,
+    Action, CompanyPolicy, Conditions, FactorMethod, MessagePolicy, Mfa, MfaMode, PasswordPolicy,
+    Policies, Rollout, Rule, SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, Product, Products, Unauthenticated,
 };
 use vestibule::gate::time::Moment;
+use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Act, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
@@ -83,7 +84,31 @@ impl Observer for Heard {
     }
 }
 
+impl messages::Observer for Heard {
+    fn message(&self, channel: &'static str, result: &'static str) {
+        let line = format!("message {channel} {result}");
+        self.lines.lock().unwrap().push(line);
+    }
+}
+
+/// Text messages and mails are kept, not sent.
+pub fn outbox_settings() -> messages::Settings {
+    fn route<P>(first: P) -> Option<messages::Route<P>> {
+        Some(messages::Route {
+            first,
+            second: None,
+            deadline: Duration::from_secs(5),
+        })
+    }
+    messages::Settings {
+        sms: route(messages::SmsProvider::Outbox),
+        email: route(messages::EmailProvider::Outbox),
+        email_from: None,
+    }
+}
+
 pub struct Clinic {
+    pub messages: Arc<Messages>,
     millis: Arc<AtomicI64>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
@@ -143,6 +168,7 @@ fn policy(name: &str, mode: MfaMode) -> Arc<CompanyPolicy> {
             mode,
             methods: vec![FactorMethod::Totp],
             remember_device: Duration::ZERO,
+            messages: MessagePolicy::sound(),
         },
         password: PasswordPolicy::default(),
         session_maximum: None,
@@ -250,9 +276,12 @@ impl Clinic {
             observer: Arc::new(Unobserved),
         });
         let heard = Arc::new(Heard::default());
+        let observer = Arc::clone(&heard) as Arc<dyn messages::Observer>;
+        let messages = Arc::new(Messages::new(outbox_settings(), observer).unwrap());
         let state = Arc::new(portal::State {
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
+            messages: Arc::clone(&messages),
             hasher,
             policies: Arc::clone(&policies),
             products: products.clone(),
@@ -265,6 +294,7 @@ impl Clinic {
             jwks: Arc::new(move || assertions.jwks()),
         });
         Clinic {
+            messages,
             millis,
             sessions,
             directory,

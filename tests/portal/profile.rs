@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule::gate::name::{CompanyId, PersonId};
 use vestibule::gate::policy::{Policies, Reach};
 
-use crate::administration::official;
+use crate::administration::{official, told};
 use crate::clinic::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -155,6 +155,7 @@ async fn a_factor_is_changed_with_a_fresh_one_only() {
     assert!(page.body.contains("Set up an authenticator app"));
     let heard = clinic.heard.lines.lock().unwrap().join("\n");
     assert!(heard.contains("\"factor_removed\""));
+    told(&clinic, "kim@acme.test", "removed").await;
 }
 
 #[tokio::test]

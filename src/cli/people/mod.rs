@@ -92,16 +92,18 @@ pub trait EndSessions: Send + Sync {
     /// Returns how many ended.
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError>;
 
-    /// Wrong codes count no more.
-    async fn forget_codes(&self, _person: &PersonId) -> Result<(), StoreError> {
-        Ok(())
-    }
+    /// Wrong codes of the person's factors count no more.
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError>;
 }
 
 #[async_trait]
 impl EndSessions for Sessions {
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
         Sessions::end_person(self, person, cause).await
+    }
+
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        Sessions::forget_wrong_codes(self, person).await
     }
 }
 
@@ -251,11 +253,10 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
     let removed = means.directory.reset_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
-    let forgotten = means.sessions.forget_codes(id).await;
-    forgotten.map_err(|error| PeopleError::Sessions {
-        done: done.clone(),
-        error,
-    })?;
+    // A factor that was locked would be locked again as soon as it is set up.
+    if let Err(error) = means.sessions.forget_wrong_codes(id).await {
+        return Err(PeopleError::Sessions { done, error });
+    }
     Ok(if json {
         line(&json!({"person": id, "factors_removed": removed, "sessions_ended": ended}))
     } else {

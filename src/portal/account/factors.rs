@@ -92,7 +92,7 @@ async fn tell(
     letter: Letter,
 ) -> Result<(), Trouble> {
     if let Some(person) = state.directory.person(&session.person.id).await? {
-        letters::tell(state, visit, &person, letter).await;
+        letters::tell(state, visit, &person, letter);
     }
     Ok(())
 }

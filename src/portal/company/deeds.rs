@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::Official;
 use crate::directory::Person;
-use crate::gate::time::Moment;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
-use crate::portal::{Act, State, throttles};
+use crate::portal::{Act, State};
 use crate::sessions::EndCause;
 use crate::sessions::store::StoreError;
 
@@ -76,7 +75,6 @@ pub async fn carry_out(
     person: &Person,
     changes: &Changes,
     reason: &str,
-    now: Moment,
 ) -> Result<&'static str, Trouble> {
     let told = Told {
         state,
@@ -112,8 +110,8 @@ pub async fn carry_out(
             .await;
         let before = format!("{removed} factors removed, ");
         told.ended("mfa_reset", &before, ended)?;
-        throttles::forget_codes(state, &person.id, now).await?;
-        letters::tell(state, visit, person, Letter::FactorsReset).await;
+        state.sessions.forget_wrong_codes(&person.id).await?;
+        letters::tell(state, visit, person, Letter::FactorsReset);
         done = "mfa";
     }
     Ok(done)

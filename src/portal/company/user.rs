@@ -129,7 +129,7 @@ pub async fn save(
         let response = show(&state, &official, &person, shown, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }
-    let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason, now).await?;
+    let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason).await?;
     see_other(&format!("{PATH}/{}?saved={done}", person.id))
 }
 
