@@ -15,6 +15,7 @@ mod imports;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod search_speed;
 
 use std::future::Future;
 
