@@ -33,16 +33,19 @@ const LONGEST_FILE: usize = 20_000;
 const LOOK_BACK: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What can be asked for by name.
-const EVENTS: [&str; 14] = [
+const EVENTS: [&str; 17] = [
     "sign_in",
     "sign_out",
     "factor",
+    "factor_added",
+    "factor_locked",
     "factor_replaced",
     "factor_removed",
     "mfa_reset",
     "mfa_switched",
     "person_disabled",
     "person_enabled",
+    "password_set",
     "sessions_ended",
     "session_ended",
     "company_switched",
