@@ -6,13 +6,15 @@ ALTER TABLE companies ADD COLUMN factor_spares_signed_in BIGINT NOT NULL DEFAULT
 -- Rises when all that was begun for a person must end. Whatever names an older number is void.
 ALTER TABLE people ADD COLUMN epoch BIGINT NOT NULL DEFAULT 0;
 
--- What User Manager searches in: `search`, and the logins of the linked accounts.
+-- What User Manager searches in: `search`, and the logins of the linked accounts. Cut, since it
+-- stands in an index, whose entries PostgreSQL limits to 2,704 bytes.
 ALTER TABLE people ADD COLUMN found_by TEXT NOT NULL DEFAULT '';
-UPDATE people SET found_by = search || COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login)
-    FROM accounts WHERE person_id = people.id), '');
+UPDATE people SET found_by = substr(search || COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login)
+    FROM accounts WHERE person_id = people.id), ''), 1, 500);
 
--- A company's people in the order in which they are listed: a page of them is read, not all.
-CREATE INDEX people_by_company_and_name ON people (company_id, name, id);
+-- A company's people in the order in which they are listed, with what is searched: a search reads
+-- this index from one end and touches the rows that it found only.
+CREATE INDEX people_by_company_and_name ON people (company_id, name, id, found_by);
 DROP INDEX people_by_company;
 
 -- Audit lines of all nodes, for the pages. The evidence is each node's chained file; these are let

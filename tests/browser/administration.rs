@@ -99,9 +99,7 @@ async fn kim_switches_it_on_and_resets_sams_factor() {
         .await;
     log_in(&phone, "kim").await;
     phone.wait_for_words("Enter your code").await;
-    phone
-        .fill("One-time code", &code(&kims, step() + 1))
-        .await;
+    phone.fill("One-time code", &code(&kims, step() + 1)).await;
     phone.press("Verify").await;
     phone.wait_for_words("When you save").await;
     fits(&phone, "user-reset").await;

@@ -1,5 +1,5 @@
 //! How long User Manager's search takes in a company of 50,000, printed, over both databases:
-//! `cargo nextest run --test directory --run-ignored only --no-capture -E 'test(fifty_thousand)'`.
+//! `cargo nextest run --release --test directory --run-ignored only --no-capture -E 'test(fifty_thousand)'`.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -58,7 +58,11 @@ async fn measured(name: &str, url: &str) {
         took.sort();
         let (median, worst) = (took[TRIES / 2], took[TRIES - 1]);
         println!("{name}: {what:<24} median {median:>9.2?}  worst {worst:>9.2?}");
-        assert!(median < QUICK, "{name}: {what} takes {median:?}");
+        // SQLite is compiled without optimisation too, in a build that is not for release.
+        assert!(
+            median < QUICK || cfg!(debug_assertions),
+            "{name}: {what} takes {median:?}"
+        );
     }
 }
 
