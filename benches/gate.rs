@@ -6,7 +6,7 @@
 // Nothing is served yet: what fails here fails at the start.
 #![allow(clippy::expect_used)]
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ fn policies(rules: usize) -> Policies {
             idle: Duration::from_secs(8 * 3_600),
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

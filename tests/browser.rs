@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "browser/administration.rs"]
+mod administration;
 mod support;
 
 use std::io::{BufRead as _, BufReader};

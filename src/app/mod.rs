@@ -2,6 +2,7 @@
 //! knows everybody.
 
 mod keys;
+mod lines;
 mod messages;
 mod observers;
 mod upkeep;
@@ -217,6 +218,13 @@ pub async fn start(
         settings.limits.password_workers,
         settings.limits.password_queue,
     ));
+    let mut process = [0; 4];
+    (world.random)(&mut process);
+    let (lines, lines_keeper) = lines::lines(
+        directory.clone(),
+        Arc::clone(&world.clock),
+        u32::from_be_bytes(process),
+    );
     let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
     let portal = Arc::new(portal::State {
         messages: Arc::clone(&messages),
@@ -233,6 +241,7 @@ pub async fn start(
         observer: Arc::new(Trail::new(
             Arc::clone(&metrics),
             Arc::clone(&audit),
+            lines,
             Arc::clone(&world.clock),
         )),
         jwks: {
@@ -263,6 +272,7 @@ pub async fn start(
     let mut doors = JoinSet::new();
     let mut tasks = JoinSet::new();
 
+    tasks.spawn(lines_keeper.run(tasks_watch.clone()));
     tasks.spawn(Arc::clone(&sessions).run(tasks_watch.clone()));
     for upstream in upstreams.iter() {
         upstream.watch_health(tasks_watch.clone());

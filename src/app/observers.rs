@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::directory::Line;
 use crate::gate::name::ProductId;
 use crate::gate::product::Products;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 use crate::portal;
 use crate::sessions::{Clock, EndCause, Observer};
+
+use super::lines::Lines;
 
 /// What happens to sessions, into the metrics.
 pub struct Ends {
@@ -46,14 +49,16 @@ impl Observer for Ends {
 pub struct Trail {
     metrics: Arc<Metrics>,
     audit: Arc<Audit>,
+    lines: Lines,
     clock: Clock,
 }
 
 impl Trail {
-    pub fn new(metrics: Arc<Metrics>, audit: Arc<Audit>, clock: Clock) -> Trail {
+    pub fn new(metrics: Arc<Metrics>, audit: Arc<Audit>, lines: Lines, clock: Clock) -> Trail {
         Trail {
             metrics,
             audit,
+            lines,
             clock,
         }
     }
@@ -69,7 +74,9 @@ impl portal::Observer for Trail {
     }
 
     fn audit(&self, told: portal::Audit<'_>) {
-        let mut event = AuditEvent::new(told.event, (self.clock)())
+        let now = (self.clock)();
+        self.lines.record(now, told_line(&told));
+        let mut event = AuditEvent::new(told.event, now)
             .address(told.address)
             .request_id(told.request_id);
         if let Some(person) = told.person {
@@ -85,5 +92,55 @@ impl portal::Observer for Trail {
             event = event.detail(told.detail);
         }
         self.audit.record(event);
+    }
+
+    fn administered(&self, act: portal::Act<'_>) {
+        let now = (self.clock)();
+        self.lines.record(now, act_line(&act));
+        let event = AuditEvent::new(act.event, now)
+            .who(act.who)
+            .whom(act.whom)
+            .company(act.company)
+            .session(act.session)
+            .address(act.address)
+            .request_id(act.request_id)
+            .reason(act.reason.to_owned());
+        self.audit.record(if act.detail.is_empty() {
+            event
+        } else {
+            event.detail(act.detail)
+        });
+    }
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn told_line(told: &portal::Audit<'_>) -> Line {
+    Line {
+        company: told.company.cloned(),
+        event: told.event.to_owned(),
+        who: told.person.map(ToString::to_string),
+        session: told.session.map(|id| id.to_string()),
+        address: told.address.to_canonical().to_string(),
+        request_id: told.request_id.to_owned(),
+        detail: text(told.detail),
+        ..Line::default()
+    }
+}
+
+fn act_line(act: &portal::Act<'_>) -> Line {
+    Line {
+        company: Some(act.company.clone()),
+        event: act.event.to_owned(),
+        who: Some(act.who.to_string()),
+        whom: Some(act.whom.to_string()),
+        session: Some(act.session.to_string()),
+        address: act.address.to_canonical().to_string(),
+        request_id: act.request_id.to_owned(),
+        reason: text(act.reason),
+        detail: text(act.detail),
+        ..Line::default()
     }
 }

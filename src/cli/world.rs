@@ -13,7 +13,7 @@ use tokio::io::BufReader;
 
 use super::Failure;
 use super::explain::{ExplainArgs, explain as explain_question};
-use super::people::{EndSessions, Means, People};
+use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
 use super::policy_test;
 use super::sessions::{SessionsArgs, run as run_sessions};
@@ -21,10 +21,12 @@ use crate::app::{self, World};
 use crate::config::Settings;
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
-use crate::directory::{Directory, Person};
+use crate::directory::{Directory, Line, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
+use crate::observe::audit::{Audit, AuditEvent};
+use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::{EndCause, forget_wrong_codes};
@@ -107,8 +109,46 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         .await
         .map_err(Failure::not_so)?;
     let done = people.command.run(means, BufReader::new(input)).await;
+    let made = matches!(done, Ok(_) | Err(PeopleError::Sessions { .. }));
+    if made && let Some((event, person)) = people.command.act() {
+        on_record(settings, &directory, event, person).await?;
+    }
     directory.close().await;
     print(&done.map_err(Failure::not_so)?)
+}
+
+/// A line of the audit trail: the operator did this.
+async fn on_record(
+    settings: &Settings,
+    directory: &Directory,
+    event: &'static str,
+    id: &PersonId,
+) -> Result<(), Failure> {
+    let now = now();
+    let person = directory.person(id).await.map_err(Failure::not_so)?;
+    let mut line = AuditEvent::new(event, now).who("operator").whom(id);
+    if let Some(person) = &person {
+        line = line.company(&person.company);
+    }
+    let metrics = Metrics::new(&settings.products);
+    let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
+    trail.record(line);
+    if !trail.flush() {
+        return Err(Failure::not_so(
+            "it is done, but the audit trail can't be written",
+        ));
+    }
+    let line = Line {
+        id: Line::id_at(now, u64::from(std::process::id())),
+        at: now.millis(),
+        company: person.map(|person| person.company),
+        event: event.to_owned(),
+        who: Some(String::from("operator")),
+        whom: Some(id.to_string()),
+        address: String::from("the command line"),
+        ..Line::default()
+    };
+    directory.record(&[line]).await.map_err(Failure::not_so)
 }
 
 pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8, Failure> {

@@ -8,12 +8,15 @@ mod accounts;
 mod devices;
 mod factors;
 mod keys;
+mod own_factors;
 mod passkeys;
 mod people;
 mod pool;
 mod recovery;
+mod resets;
 mod settings;
 mod sql;
+mod trail;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use seal::{MasterKey, Seal, SealError};
 pub use devices::Device;
 pub use keys::SigningKey;
 pub use passkeys::StoredPasskey;
+pub use trail::{Line, LinesOf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {

@@ -304,9 +304,11 @@ async fn open_sqlite(path: &str) -> Result<Pool, DirectoryError> {
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .acquire_timeout(ACQUIRE);
-    let readers = connect_sqlite(readers, options.pragma("query_only", "ON"))
-        .await
-        .map_err(blame)?;
+    // Both sides of every LIKE are in lower case already: folding them again takes half the time.
+    let options = options
+        .pragma("case_sensitive_like", "ON")
+        .pragma("query_only", "ON");
+    let readers = connect_sqlite(readers, options).await.map_err(blame)?;
     Ok(Pool::Sqlite { writer, readers })
 }
 

@@ -6,9 +6,11 @@ pub(super) const COMPANY: &str = "SELECT id, name FROM companies WHERE id = $1";
 pub(super) const COMPANIES: &str = "SELECT id, name FROM companies ORDER BY id";
 pub(super) const COMPANY_WRITE: &str = "INSERT INTO companies (id, name) VALUES ($1, $2) \
      ON CONFLICT (id) DO UPDATE SET name = excluded.name";
-pub(super) const FACTOR_SWITCHED_ON: &str = "SELECT id FROM companies WHERE factor_on = 1";
+pub(super) const FACTOR_SWITCHED_ON: &str = "SELECT id, factor_switched_at, \
+     factor_spares_signed_in FROM companies WHERE factor_on = 1";
 pub(super) const FACTOR_SWITCH: &str = "UPDATE companies \
-     SET factor_on = $2, factor_switched_by = $3, factor_switched_at = $4 WHERE id = $1";
+     SET factor_on = $2, factor_switched_by = $3, factor_switched_at = $4, \
+     factor_spares_signed_in = $5 WHERE id = $1";
 
 pub(super) const PERSON: &str = "SELECT id, company_id, name, email, phone, roles, grants, \
      disabled, default_product FROM people WHERE id = $1";
@@ -24,7 +26,22 @@ pub(super) const PERSON_WRITE: &str = "INSERT INTO people \
      ON CONFLICT (id) DO UPDATE SET company_id = excluded.company_id, name = excluded.name, \
      email = excluded.email, phone = excluded.phone, roles = excluded.roles, \
      grants = excluded.grants, search = excluded.search";
-pub(super) const PERSON_DISABLE: &str = "UPDATE people SET disabled = $2 WHERE id = $1";
+pub(super) const PERSON_DISABLE: &str =
+    "UPDATE people SET disabled = $2, epoch = epoch + $2 WHERE id = $1";
+/// Keyset paging: the page after a person costs no more than the first one. The inner statement is
+/// answered from an index alone.
+pub(super) const PEOPLE_FOUND: &str = "SELECT p.id, p.company_id, p.name, p.email, p.phone, \
+     p.roles, p.grants, p.disabled, p.default_product FROM (SELECT id FROM people \
+     WHERE company_id = $1 AND found_by LIKE $2 ESCAPE '!' AND found_by LIKE $3 ESCAPE '!' \
+     AND found_by LIKE $4 ESCAPE '!' AND (name, id) > ($5, $6) ORDER BY name, id LIMIT $7) AS found \
+     JOIN people AS p ON p.id = found.id ORDER BY p.name, p.id";
+pub(super) const PEOPLE_FOUND_BY: &str = "UPDATE people SET found_by = substr(search || \
+     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
+     WHERE person_id = people.id), ''), 1, 500) WHERE found_by <> substr(search || \
+     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
+     WHERE person_id = people.id), ''), 1, 500)";
+pub(super) const PERSON_EPOCH: &str = "SELECT epoch FROM people WHERE id = $1";
+pub(super) const PERSON_EPOCH_RAISE: &str = "UPDATE people SET epoch = epoch + 1 WHERE id = $1";
 pub(super) const PERSON_DEFAULT_PRODUCT: &str =
     "UPDATE people SET default_product = $2 WHERE id = $1";
 
@@ -63,6 +80,10 @@ pub(super) const FACTOR_USED: &str = "UPDATE factors SET last_used_at = $2 WHERE
 /// One statement, so that of any number of racers the database lets one through.
 pub(super) const FACTOR_SPEND_STEP: &str = "UPDATE factors \
      SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2";
+/// In its place: at no moment is there none, or both.
+pub(super) const FACTOR_REPLACE: &str = "UPDATE factors SET id = $2, secret = $4, last_step = $5, \
+     created_at = $6, last_used_at = $6 WHERE id = $1 AND person_id = $3 AND kind = 'totp'";
+pub(super) const FACTOR_REMOVE: &str = "DELETE FROM factors WHERE id = $1 AND person_id = $2";
 pub(super) const FACTORS_REMOVE: &str = "DELETE FROM factors WHERE person_id = $1";
 
 pub(super) const SIGNING_KEYS: &str =
@@ -104,3 +125,18 @@ pub(super) const DEVICE_USE: &str = "UPDATE remembered_devices SET last_used_at 
 pub(super) const DEVICE_FORGET: &str =
     "DELETE FROM remembered_devices WHERE person_id = $1 AND id = $2";
 pub(super) const DEVICES_FORGET: &str = "DELETE FROM remembered_devices WHERE person_id = $1";
+/// A line without a company is its person's company's: a wrong password says only whose it was.
+pub(super) const TRAIL_ADD: &str = "INSERT INTO trail \
+     (id, at, company_id, event, who, whom, session, address, request_id, reason, detail) \
+     SELECT $1, $2, COALESCE($3, (SELECT company_id FROM people WHERE id = $5)), \
+     $4, $5, $6, $7, $8, $9, $10, $11 \
+     WHERE COALESCE($3, (SELECT company_id FROM people WHERE id = $5)) IS NOT NULL \
+     ON CONFLICT DO NOTHING";
+pub(super) const TRAIL: &str = "SELECT id, at, event, who, whom, session, address, request_id, \
+     reason, detail FROM trail WHERE company_id = $1 AND id < $2 AND id >= $3 \
+     AND ($4 = '' OR who = $4 OR whom = $4) AND ($5 = '' OR event = $5) \
+     ORDER BY id DESC LIMIT $6";
+pub(super) const TRAIL_SIGN_INS: &str = "SELECT id, at, event, who, whom, session, address, \
+     request_id, reason, detail FROM trail WHERE who = $1 AND event = 'sign_in' \
+     ORDER BY id DESC LIMIT $2";
+pub(super) const TRAIL_FORGET: &str = "DELETE FROM trail WHERE id < $1";

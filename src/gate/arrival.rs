@@ -37,6 +37,9 @@ pub enum Arrival<'a> {
     Factor(&'a Found),
 }
 
+/// Who changes others' access, or their own factors, has proved their own factor no longer ago.
+pub const FRESH_FOR_ADMINISTRATION: Duration = Duration::from_secs(15 * 60);
+
 /// What ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Over {
@@ -136,16 +139,13 @@ fn factor_suffices(
     match (wants, session.factor_at) {
         (Some(within), Some(at)) => now.since(at) <= within,
         (Some(_), None) => false,
-        (None, _) => {
-            policies.factor_held(session)
-                || !policies.wants_factor(&session.company, &session.person.id)
-        }
+        (None, _) => policies.factor_held(session) || !policies.wants_factor_of(session),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap, HashSet};
+    use std::collections::{BTreeMap, HashMap};
     use std::sync::Arc;
 
     use crate::gate::name::{CompanyId, PersonId, SessionId};
@@ -183,7 +183,7 @@ mod tests {
                 idle: 8 * HOUR,
             },
             rollout: Rollout::default(),
-            factor_switched_on: HashSet::new(),
+            factor_switched_on: HashMap::new(),
         }
     }
 

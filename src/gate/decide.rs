@@ -319,7 +319,7 @@ fn judge(
     }
 
     let held = policies.factor_held(session);
-    let wanted = policies.wants_factor(&session.company, &session.person.id);
+    let wanted = policies.wants_factor_of(session);
     witness.saw(Step::Factor { wanted, held });
     if wanted && !held {
         return sign_in(SignInReason::FactorMissing, facts, product);

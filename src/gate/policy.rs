@@ -29,7 +29,14 @@ pub struct Policies {
     pub session: SessionLimits,
     pub rollout: Rollout,
     /// Companies whose admin switched multi-factor authentication on, in Company Settings.
-    pub factor_switched_on: std::collections::HashSet<CompanyId>,
+    pub factor_switched_on: HashMap<CompanyId, Switched>,
+}
+
+/// What an admin chose when switching multi-factor authentication on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Switched {
+    /// Sign-ins from before this moment go on as they are; `None`: they are asked at once.
+    pub spares_before: Option<Moment>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,14 +246,30 @@ impl Policies {
         }
     }
 
-    /// Whether people of this company prove a second factor.
+    /// Whether people of this company prove a second factor when they sign in.
     pub fn wants_factor(&self, company: &CompanyId, _person: &PersonId) -> bool {
+        self.wants_factor_since(company, None)
+    }
+
+    /// Whether this sign-in, which has begun, needs one.
+    pub fn wants_factor_of(&self, session: &Session) -> bool {
+        self.wants_factor_since(&session.company, Some(session.started_at))
+    }
+
+    fn wants_factor_since(&self, company: &CompanyId, started_at: Option<Moment>) -> bool {
         match self.of(company).mfa.mode {
             MfaMode::Off => false,
             MfaMode::Required => true,
-            MfaMode::Company => {
-                self.factor_switched_on.contains(company) && self.rollout.mfa_reaches(company)
-            }
+            MfaMode::Company => self
+                .factor_switched_on
+                .get(company)
+                .is_some_and(|switched| {
+                    let spared = match (switched.spares_before, started_at) {
+                        (Some(before), Some(started_at)) => started_at < before,
+                        (None, _) | (_, None) => false,
+                    };
+                    !spared && self.rollout.mfa_reaches(company)
+                }),
         }
     }
 }

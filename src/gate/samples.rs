@@ -1,7 +1,7 @@
 //! Values that the tests of this room share: the products of the sample configuration, people of
 //! one company, and a clock that starts on a Monday.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +107,7 @@ pub fn policies(acme: CompanyPolicy) -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

@@ -1,17 +1,28 @@
 //! What the gateway's pages look like: the portal's, and the error pages that the proxy shares.
 //! Values in, text out; every template escapes what it is given.
 
+mod account;
+mod company;
 mod keys;
 mod problem;
 mod script;
 mod style;
 
+pub use account::{Account, FactorRow, Replace, SessionRow};
+pub use company::{AuditRow, AuditTrail, SignInRow, User, UserRow, Users};
 pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
 pub use script::{passkey_script, passkey_script_name};
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
 use askama::Template;
+
+/// A moment, for people and for programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    pub text: String,
+    pub iso: String,
+}
 
 /// A link with its words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +44,8 @@ pub struct Frame {
     pub person: Option<String>,
     /// Shown besides: the pages of a company's admin.
     pub admin: bool,
+    /// Shown besides: the pages of a company's user manager.
+    pub manager: bool,
     /// The page's own path, marked in the navigation.
     pub here: &'static str,
 }
@@ -49,7 +62,9 @@ impl Frame {
         let all = [
             ("/apps", "Applications", true),
             ("/account", "My Profile", true),
+            ("/company/users", "User Manager", self.manager),
             ("/company/settings", "Company Settings", self.admin),
+            ("/company/audit", "Audit Trail", self.admin),
             ("/logout", "Sign out", true),
         ];
         all.into_iter()
@@ -239,26 +254,18 @@ pub struct Apps {
 }
 
 #[derive(Template)]
-#[template(path = "account.html")]
-pub struct Account {
-    pub frame: Frame,
-    pub name: String,
-    pub email: String,
-    pub company: String,
-    pub proofs: String,
-    pub sessions: String,
-    pub hidden: Hidden,
-}
-
-#[derive(Template)]
 #[template(path = "settings.html")]
 pub struct Settings {
     pub frame: Frame,
     pub notice: Option<Notice>,
     pub company: String,
+    /// Not a word of multi-factor authentication.
+    pub hides_mfa: bool,
     /// Why it can't be switched here.
     pub decided: Option<&'static str>,
     pub on: bool,
+    /// Who is signed in when it is switched on is asked at the next sign-in only.
+    pub spares: bool,
     pub hidden: Hidden,
 }
 

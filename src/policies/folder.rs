@@ -12,7 +12,7 @@ use super::watched::{Rejected, Watched};
 use crate::config::ProductIds;
 use crate::config::problem::Problems;
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{Policies, Rollout, SessionLimits};
+use crate::gate::policy::{Policies, Rollout, SessionLimits, Switched};
 
 const DEFAULT_FILE: &str = "default.toml";
 
@@ -75,7 +75,7 @@ impl PolicyFolder {
             default: policy,
             session: base.session,
             rollout: base.rollout.clone(),
-            factor_switched_on: HashSet::new(),
+            factor_switched_on: HashMap::new(),
         };
         let files = Files {
             session: base.session,
@@ -162,7 +162,7 @@ impl PolicyFolder {
     }
 
     /// Companies whose admin switched multi-factor authentication on. Waits for no file.
-    pub fn set_switched_on(&self, companies: HashSet<CompanyId>) {
+    pub fn set_switched_on(&self, companies: HashMap<CompanyId, Switched>) {
         if self.shared.published.load().factor_switched_on != companies {
             self.publish(|policies| policies.factor_switched_on = companies);
         }

@@ -14,13 +14,15 @@ use super::visit::Visit;
 use super::{State, accounts};
 use crate::gate::arrival::inside;
 use crate::gate::product::Accounts;
-use crate::gate::session::{Found, Known, Method, Session};
+use crate::gate::session::{Found, Known, Session};
 use crate::gate::time::Moment;
 use crate::pages::{self, Frame, Link, Message, Tile};
 use crate::sessions::store::Stamp;
 
 /// The role whose holders see Company Settings.
 pub const COMPANY_ADMIN: &str = "company_admin";
+/// The role whose holders see User Manager.
+pub const USER_MANAGER: &str = "user_manager";
 
 pub fn frame(state: &State, session: Option<&Session>, here: &'static str) -> Frame {
     Frame {
@@ -29,6 +31,7 @@ pub fn frame(state: &State, session: Option<&Session>, here: &'static str) -> Fr
         home: String::from("/"),
         person: session.map(|session| session.person.name.clone()),
         admin: session.is_some_and(|session| session.has_role(COMPANY_ADMIN)),
+        manager: session.is_some_and(|session| session.has_role(USER_MANAGER)),
         here,
     }
 }
@@ -112,43 +115,6 @@ pub async fn apps(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
 pub async fn company_name(state: &State, session: &Session) -> Result<String, Trouble> {
     let company = state.directory.company(&session.company).await?;
     Ok(company.map_or_else(|| session.company.to_string(), |company| company.name))
-}
-
-pub async fn account(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
-    let now = (state.clock)();
-    let session = match signed_in(&state, &visit, "/account", now).await? {
-        Ok(found) => &found.session,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let count = state.sessions.of_person(&session.person.id).await?.len();
-    let sessions = match count {
-        0 | 1 => String::from("This browser only"),
-        others => format!("This browser and {} more", others - 1),
-    };
-    page(&pages::Account {
-        frame: frame(&state, Some(session), "/account"),
-        name: session.person.name.clone(),
-        email: session.person.email.clone(),
-        company: company_name(&state, session).await?,
-        proofs: proofs(session),
-        sessions,
-        hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
-    })
-}
-
-fn proofs(session: &Session) -> String {
-    let words: Vec<&str> = session
-        .methods
-        .iter()
-        .map(|method| match method {
-            Method::Pwd => "password",
-            Method::Otp => "authenticator app",
-            Method::Sms => "text message",
-            Method::Hwk => "passkey",
-            Method::Device => "remembered device",
-        })
-        .collect();
-    words.join(", ")
 }
 
 /// Pairing by oneself is not there yet: the page says who can do it.

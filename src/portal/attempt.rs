@@ -9,7 +9,7 @@ use super::State;
 use super::trouble::Trouble;
 use super::visit::Visit;
 use crate::gate::ceremony::{LIFE, Step};
-use crate::gate::name::Login;
+use crate::gate::name::{Login, PersonId};
 use crate::gate::session::{Secret, SecretHash};
 use crate::gate::time::Moment;
 
@@ -21,6 +21,9 @@ pub struct Attempt {
     /// At enrolment, the new authenticator's key, sealed: a reload shows the same QR code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_key: Option<String>,
+    /// The person's number when it began: see `Directory::epoch`.
+    #[serde(default)]
+    pub epoch: i64,
 }
 
 /// An attempt as it was read: changes apply to exactly this.
@@ -65,12 +68,34 @@ pub async fn of(
     let Some(written) = state.sessions.store().state(&key(&cookie), now).await? else {
         return Ok(None);
     };
-    let attempt = serde_json::from_slice(&written).map_err(|_| Trouble::internal("attempt"))?;
+    let attempt: Attempt =
+        serde_json::from_slice(&written).map_err(|_| Trouble::internal("attempt"))?;
+    if is_void(state, &attempt).await? {
+        state
+            .sessions
+            .store()
+            .take_state(&key(&cookie), now)
+            .await?;
+        return Ok(None);
+    }
     Ok(Some(Current {
         attempt,
         cookie,
         written,
     }))
+}
+
+/// Whether the person was reset, disabled or signed out by a user manager since it began.
+async fn is_void(state: &State, attempt: &Attempt) -> Result<bool, Trouble> {
+    match attempt.step.pending() {
+        Some(pending) => has_passed(state, pending.person(), attempt.epoch).await,
+        None => Ok(false),
+    }
+}
+
+/// Whether what began with this number is void.
+pub async fn has_passed(state: &State, person: &PersonId, epoch: i64) -> Result<bool, Trouble> {
+    Ok(state.directory.epoch(person).await? != Some(epoch))
 }
 
 /// Keeps a new attempt and returns its cookie; what the browser's old cookie led to is forgotten.
@@ -92,10 +117,15 @@ pub async fn begin(
         }
         Step::Password | Step::Challenge(_) => None,
     };
+    let epoch = match step.pending() {
+        Some(pending) => state.directory.epoch(pending.person()).await?,
+        None => None,
+    };
     let written = written(&Attempt {
         step,
         login,
         new_key,
+        epoch: epoch.unwrap_or_default(),
     })?;
     let store = state.sessions.store();
     store

@@ -6,12 +6,13 @@
 //!
 //! [`Known`]: crate::gate::session::Known
 
+mod account;
 mod account_keys;
 mod accounts;
-mod admin;
 mod answer;
 mod apps;
 mod attempt;
+mod company;
 mod cookies;
 mod device;
 mod devices;
@@ -21,6 +22,7 @@ mod factor;
 mod fields;
 mod finish;
 mod keys;
+mod letters;
 mod login;
 mod message_caps;
 mod own;
@@ -32,6 +34,7 @@ mod throttles;
 mod tickets;
 mod trouble;
 mod visit;
+mod when;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -85,6 +88,22 @@ pub trait Observer: Send + Sync {
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
     fn audit(&self, event: Audit<'_>);
+    fn administered(&self, act: Act<'_>);
+}
+
+/// A line of the audit trail about what one person did to another's access.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    pub event: &'static str,
+    pub who: &'a PersonId,
+    pub whom: &'a PersonId,
+    pub company: &'a CompanyId,
+    pub session: SessionId,
+    pub address: IpAddr,
+    pub request_id: &'a str,
+    /// Why, in the words of who did it.
+    pub reason: &'a str,
+    pub detail: &'a str,
 }
 
 /// A line of the audit trail; the observer adds the time.
@@ -114,7 +133,13 @@ pub fn router(state: Arc<State>) -> Router {
             get(factor::enroll_page).post(factor::enroll),
         )
         .route("/apps", get(apps::apps))
-        .route("/account", get(apps::account))
+        .route("/account", get(account::page))
+        .route("/account/factors", post(account::factors::remove))
+        .route(
+            "/account/authenticator",
+            get(account::factors::replace_page).post(account::factors::replace),
+        )
+        .route("/account/sessions", post(account::sessions::end))
         .route(
             "/account/passkey",
             get(account_keys::passkey_page).post(account_keys::passkey),
@@ -126,8 +151,15 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/account/devices", get(devices::list).post(devices::forget))
         .route(
             "/company/settings",
-            get(admin::settings_page).post(admin::settings),
+            get(company::settings::settings_page).post(company::settings::settings),
         )
+        .route("/company/users", get(company::users::page))
+        .route(
+            "/company/users/{person}",
+            get(company::user::page).post(company::user::save),
+        )
+        .route("/company/audit", get(company::audit::page))
+        .route("/company/audit/export", get(company::audit::export))
         .route("/connect/{product}", get(apps::connect))
         .route("/password/forgot", get(apps::forgot))
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))

@@ -122,6 +122,7 @@ async fn password(
     };
     attempt.succeed(state, now).await?;
 
+    let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
     let fresh = errand.fresh_factor().is_some();
     let wanted = wants_factor(state, visit, &account, &person) || fresh;
     let enrolled = wanted && has_factor(state, &person.id).await?;
@@ -139,7 +140,8 @@ async fn password(
             if proof.by_device() {
                 devices::used(state, visit, &person, now).await?;
             }
-            finish(state, visit, errand, proof, &account.login, now).await
+            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
+            factor::undone(state, &person.id, (epoch, false), finished).await
         }
         Next::Ask(step, _) => {
             heard(

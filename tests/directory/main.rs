@@ -7,6 +7,7 @@
     reason = "how a test reports"
 )]
 
+mod administration;
 mod command;
 mod factors;
 mod failures;
@@ -15,6 +16,7 @@ mod keys;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod search_speed;
 
 use std::future::Future;
 
@@ -85,6 +87,10 @@ suite!(
     people::an_admin_switches_the_factor,
     people::signing_keys_are_shared_and_sealed,
     people::two_nodes_start_at_once,
+    administration::a_companys_people_are_found_by_words_and_logins,
+    administration::a_reset_takes_every_factor_and_voids_what_was_begun,
+    administration::an_authenticator_is_replaced_in_one_step,
+    administration::a_company_reads_its_own_lines_newest_first,
     command::the_people_command_does_what_a_user_manager_can,
 );
 

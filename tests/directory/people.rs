@@ -1,6 +1,7 @@
 //! People, accounts, and what is kept beside them.
 
 use vestibule::directory::DirectoryError;
+use vestibule::gate::policy::Switched;
 
 use super::*;
 
@@ -52,23 +53,44 @@ pub(crate) async fn an_admin_switches_the_factor(url: String) {
     let directory = seeded(&url).await;
     assert!(directory.factor_switched_on().await.unwrap().is_empty());
     directory
-        .switch_factor(&company("acme"), true, &person("kim"), NOW)
+        .switch_factor(
+            &company("acme"),
+            Some(Switched::default()),
+            &person("kim"),
+            NOW,
+        )
         .await
         .unwrap();
     assert_eq!(
         directory.factor_switched_on().await.unwrap(),
-        [company("acme")].into()
+        [(company("acme"), Switched::default())].into()
+    );
+    let sparing = Switched {
+        spares_before: Some(LATER),
+    };
+    directory
+        .switch_factor(&company("acme"), Some(sparing), &person("kim"), LATER)
+        .await
+        .unwrap();
+    assert_eq!(
+        directory.factor_switched_on().await.unwrap(),
+        [(company("acme"), sparing)].into()
     );
     // The switch is not the file's.
     import(&directory, SEED).await.unwrap();
     assert_eq!(directory.factor_switched_on().await.unwrap().len(), 1);
     directory
-        .switch_factor(&company("acme"), false, &person("kim"), LATER)
+        .switch_factor(&company("acme"), None, &person("kim"), LATER)
         .await
         .unwrap();
     assert!(directory.factor_switched_on().await.unwrap().is_empty());
     let unknown = directory
-        .switch_factor(&company("gone"), true, &person("kim"), NOW)
+        .switch_factor(
+            &company("gone"),
+            Some(Switched::default()),
+            &person("kim"),
+            NOW,
+        )
         .await;
     assert!(matches!(unknown, Err(DirectoryError::Unknown(_))));
 

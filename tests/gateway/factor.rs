@@ -277,11 +277,17 @@ async fn the_admins_switch_asks_everybody_in_the_company_and_nobody_else() {
     assert_eq!(forged.status, 403);
     assert_eq!(sam.worth("emr").await, 200);
 
-    let asked = kim.submit(&page, &[("mfa", "on")]).await;
+    let saved = kim.submit(&page, &[("mfa", "on")]).await;
+    assert!(
+        saved.body.contains("Your settings are saved"),
+        "before Kim is asked: {}",
+        saved.body
+    );
     assert_eq!(sam.worth("emr").await, 401, "at once");
     assert_eq!(lee.worth("emr").await, 200, "Northside decides for itself");
 
     // Kim, who switched it, enrols and comes back to the settings.
+    let asked = kim.open(kim.url("login", &saved.link("Go on"))).await;
     let page = kim
         .submit(
             &asked,

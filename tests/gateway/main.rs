@@ -20,6 +20,7 @@ mod redis;
 mod visitor;
 
 // People's stories.
+mod administration;
 mod factor;
 mod idle;
 mod nodes;

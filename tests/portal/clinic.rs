@@ -1,7 +1,7 @@
 //! A gateway without its proxy: the portal's routers in process, the real stores in a temporary
 //! folder, and a clock that tests set.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use vestibule::gate::product::{
 };
 use vestibule::gate::time::Moment;
 use vestibule::messages::{self, Messages};
-use vestibule::portal::{self, Audit, Keys, Observer};
+use vestibule::portal::{self, Act, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
 use vestibule::sessions::redis::RedisStore;
@@ -52,9 +52,9 @@ const PEOPLE: &str = r#"{"kind":"company","id":"acme","name":"Acme Rehab"}
 {"kind":"person","id":"quin","company":"texting","name":"Quin Day","email":"quin@texting.test","roles":[],"grants":[]}
 {"kind":"account","product":"emr","login":"pat","person":"pat","password_hash":"HASH"}
 {"kind":"account","product":"emr","login":"quin","person":"quin","password_hash":"HASH"}
-{"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@acme.test","roles":["company_admin"],"grants":["analytics"]}
+{"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@acme.test","roles":["company_admin","user_manager"],"grants":["analytics"]}
 {"kind":"person","id":"lee","company":"acme","name":"Lee <b>Roe</b>","email":"lee@acme.test","roles":[],"grants":[]}
-{"kind":"person","id":"max","company":"strict","name":"Max Poe","email":"max@strict.test","roles":[],"grants":[]}
+{"kind":"person","id":"max","company":"strict","name":"Max Poe","email":"max@strict.test","roles":["user_manager"],"grants":[]}
 {"kind":"person","id":"dee","company":"acme","name":"Dee Low","email":"dee@acme.test","roles":[],"grants":[]}
 {"kind":"account","product":"emr","login":"kim","person":"kim","password_hash":"HASH","companies":["acme","strict"],"default_company":"acme"}
 {"kind":"account","product":"billing","login":"kim.billing","person":"kim","password_hash":"HASH"}
@@ -84,6 +84,10 @@ impl Observer for Heard {
 
     fn audit(&self, event: Audit<'_>) {
         self.lines.lock().unwrap().push(format!("audit {event:?}"));
+    }
+
+    fn administered(&self, act: Act<'_>) {
+        self.lines.lock().unwrap().push(format!("act {act:?}"));
     }
 }
 
@@ -248,7 +252,7 @@ fn policies() -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

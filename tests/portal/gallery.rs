@@ -84,6 +84,17 @@ async fn pages_are_kept_where_asked() {
     ] {
         keep(folder, name, &kim.get(&format!("{PORTAL}{path}")).await);
     }
+    let (manager, _) = crate::administration::official(&clinic, "kim").await;
+    for (name, path) in [
+        ("users", "/company/users"),
+        ("user", "/company/users/lee"),
+        ("user-reset", "/company/users/lee?reset=mfa"),
+        ("user-myself", "/company/users/kim"),
+        ("audit", "/company/audit"),
+        ("authenticator", "/account/authenticator"),
+    ] {
+        keep(folder, name, &manager.get(&format!("{PORTAL}{path}")).await);
+    }
     let lee = clinic.signed_in("lee").await;
     keep(
         folder,

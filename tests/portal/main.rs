@@ -7,6 +7,7 @@
     clippy::indexing_slicing
 )]
 
+mod administration;
 mod authenticator;
 mod browser;
 mod clinic;
@@ -18,6 +19,8 @@ mod keys;
 mod own;
 mod password;
 mod portal;
+mod profile;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod sent;
+mod trail;

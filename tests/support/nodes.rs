@@ -1,6 +1,6 @@
 //! Gateways without the gateway: sessions over a store, with a clock of the test's own.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -335,7 +335,7 @@ pub fn policies() -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashSet::new(),
+        factor_switched_on: HashMap::new(),
     }
 }
 

@@ -141,6 +141,20 @@ const SHORTEST_PASSWORD: usize = 8;
 const PAGE: u32 = 500;
 
 impl PeopleCommand {
+    /// What the command does to whose access, in the audit trail's word; `None` when it only looks,
+    /// or tells of itself.
+    pub fn act(&self) -> Option<(&'static str, &PersonId)> {
+        match self {
+            PeopleCommand::ResetMfa { person, .. } => Some(("mfa_reset", person)),
+            PeopleCommand::Disable { person, .. } => Some(("person_disabled", person)),
+            PeopleCommand::Enable { person, .. } => Some(("person_enabled", person)),
+            PeopleCommand::SetPassword { person, .. } => Some(("password_set", person)),
+            PeopleCommand::Import { .. }
+            | PeopleCommand::List { .. }
+            | PeopleCommand::Show { .. } => None,
+        }
+    }
+
     /// Does it; the answer is what belongs on stdout. `input` is standard input.
     pub async fn run(
         &self,
@@ -250,7 +264,7 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
         .person(id)
         .await?
         .ok_or_else(|| nobody(id))?;
-    let removed = means.directory.remove_factors(id).await?;
+    let removed = means.directory.reset_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
     // A factor that was locked would be locked again as soon as it is set up.

@@ -70,6 +70,7 @@ pub(super) async fn apply(
         )
         .await?;
     }
+    transaction.write(sql::PEOPLE_FOUND_BY, &[]).await?;
     transaction.commit().await?;
     Ok(imported)
 }

@@ -1,6 +1,6 @@
 //! What becomes of a request: one line for each case, in the words of the metrics.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::*;
 use crate::gate::name::ProductId;
@@ -175,7 +175,8 @@ impl Case {
         });
         let mut policies = policies(self.policy);
         if self.switched_on {
-            policies.factor_switched_on = HashSet::from([company("acme")]);
+            policies.factor_switched_on =
+                HashMap::from([(company("acme"), crate::gate::policy::Switched::default())]);
         }
         decide_witnessed(
             &facts,

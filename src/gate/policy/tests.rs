@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use http::Method;
 use proptest::prelude::*;
@@ -313,9 +313,9 @@ fn a_factor_is_wanted_by_the_operator_or_the_companys_admin() {
             ..policy()
         });
         all.factor_switched_on = if switched {
-            HashSet::from([company("acme")])
+            HashMap::from([(company("acme"), Switched::default())])
         } else {
-            HashSet::new()
+            HashMap::new()
         };
         all.rollout.mfa = mfa;
         all.wants_factor(&company("acme"), &kim)

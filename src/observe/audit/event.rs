@@ -1,5 +1,6 @@
 //! What an audit line says.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::IpAddr;
 
@@ -22,7 +23,7 @@ pub struct AuditEvent {
     session: Option<SessionId>,
     address: Option<IpAddr>,
     request_id: Option<String>,
-    reason: Option<&'static str>,
+    reason: Option<Cow<'static, str>>,
     detail: Option<String>,
 }
 
@@ -88,10 +89,10 @@ impl AuditEvent {
         self
     }
 
-    /// Why, as a word of the rules.
+    /// Why: a word of the rules, or what somebody gave as their reason.
     #[must_use]
-    pub fn reason(mut self, reason: &'static str) -> AuditEvent {
-        self.reason = Some(reason);
+    pub fn reason(mut self, reason: impl Into<Cow<'static, str>>) -> AuditEvent {
+        self.reason = Some(reason.into());
         self
     }
 
@@ -134,7 +135,7 @@ impl AuditEvent {
             put_address(out, address);
         }
         put(out, b",\"request_id\":", self.request_id.as_deref());
-        put(out, b",\"reason\":", self.reason);
+        put(out, b",\"reason\":", self.reason.as_deref());
         put(out, b",\"detail\":", self.detail.as_deref());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Here is what all methods have in common; [`methods`] says which file answers for which.
 
-mod codes;
+pub mod codes;
 mod device;
 mod methods;
 mod passkey;
@@ -16,7 +16,7 @@ mod totp;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use self::methods::Proved;
@@ -33,10 +33,12 @@ use super::visit::Visit;
 use super::{Audit, State, throttles};
 use crate::gate::ceremony::{Event, Next, Remark, Step, advance};
 use crate::gate::contact::Address;
+use crate::gate::name::PersonId;
 use crate::gate::session::SecretHash;
 use crate::gate::throttle::FACTOR_CODES;
 use crate::gate::time::Moment;
 use crate::messages::Channel;
+use crate::sessions::EndCause;
 
 pub use self::codes::KEY_LENGTH;
 
@@ -169,14 +171,15 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             if !current.close(state, now).await? {
                 return see_other(&errand.on("/login"));
             }
-            let response = finish(state, visit, errand, proof, &current.attempt.login, now).await?;
-            if !device::signs_in(&response) {
-                return Ok(response);
+            let attempt = &current.attempt;
+            let mut answer = finish(state, visit, errand, proof, &attempt.login, now).await?;
+            if device::signs_in(&answer) {
+                answer = match scene.enrols() {
+                    true => recovery::shown_first(scene, answer).await?,
+                    false => device::remembered(scene, fields, answer).await?,
+                };
             }
-            if scene.enrols() {
-                return recovery::shown_first(scene, response).await;
-            }
-            device::remembered(scene, fields, response).await
+            undone(state, &person.id, (attempt.epoch, scene.enrols()), answer).await
         }
         Next::Ask(step, remark) => {
             heard(scene, "refused");
@@ -187,6 +190,30 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             refused(scene, (step, remark), typed_key).await
         }
     }
+}
+
+/// For who was reset while a sign-in was being finished: the session begun, the factor added and the
+/// device remembered may have come too late for the reset to find. Looked at after all are written, so that one of
+/// the two sees the other.
+pub async fn undone(
+    state: &State,
+    person: &PersonId,
+    (epoch, enrolled): (i64, bool),
+    finished: Response,
+) -> Answer {
+    if !attempt::has_passed(state, person, epoch).await? {
+        return Ok(finished);
+    }
+    if enrolled {
+        state.directory.remove_factors(person).await?;
+    } else {
+        state.directory.forget_devices(person).await?;
+    }
+    state
+        .sessions
+        .end_person(person, EndCause::FactorReset)
+        .await?;
+    see_other(&Errand::default().because("ended").on("/login"))
 }
 
 async fn refused(

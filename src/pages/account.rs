@@ -1,0 +1,72 @@
+//! My Profile.
+
+use askama::Template;
+
+use super::{Frame, Hidden, Notice, When};
+
+/// One of somebody's second factors.
+pub struct FactorRow {
+    pub id: String,
+    pub name: &'static str,
+    pub added: When,
+    pub last_used: Option<When>,
+    pub is_authenticator: bool,
+}
+
+/// One browser's sign-in.
+pub struct SessionRow {
+    pub id: String,
+    pub device: String,
+    pub address: String,
+    pub started: When,
+    pub last_seen: When,
+    /// The one that looks at the list.
+    pub here: bool,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+pub struct Account {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub name: String,
+    pub email: String,
+    pub company: String,
+    pub proofs: String,
+    pub factors: Vec<FactorRow>,
+    /// Where who has no factor goes to set one up.
+    pub set_up: String,
+    /// Whether the last factor may go.
+    pub may_go_without: bool,
+    pub sessions: Vec<SessionRow>,
+    /// Sessions that are not listed.
+    pub more_sessions: usize,
+    pub hidden: Hidden,
+}
+
+impl Account {
+    fn others(&self) -> bool {
+        self.sessions.len() + self.more_sessions > 1
+    }
+
+    fn removable(&self) -> bool {
+        self.may_go_without || self.factors.len() > 1
+    }
+
+    fn has_authenticator(&self) -> bool {
+        self.factors.iter().any(|factor| factor.is_authenticator)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "authenticator.html")]
+pub struct Replace {
+    pub frame: Frame,
+    pub error: Option<String>,
+    pub account: String,
+    /// SVG, made by us.
+    pub qr: String,
+    /// The key to type, in groups of four; given instead of the QR code.
+    pub key: Option<String>,
+    pub hidden: Hidden,
+}

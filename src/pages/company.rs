@@ -1,0 +1,93 @@
+//! User Manager and the audit trail.
+
+use askama::Template;
+
+use super::{FactorRow, Frame, Hidden, Notice, SessionRow, When};
+
+pub struct UserRow {
+    pub href: String,
+    pub id: String,
+    pub name: String,
+    pub email: String,
+    pub disabled: bool,
+}
+
+#[derive(Template)]
+#[template(path = "users.html")]
+pub struct Users {
+    pub frame: Frame,
+    pub company: String,
+    pub q: String,
+    pub people: Vec<UserRow>,
+    /// The pages after this one, and the first.
+    pub next: Option<String>,
+    pub first: Option<String>,
+}
+
+pub struct SignInRow {
+    pub at: When,
+    pub result: &'static str,
+    pub address: String,
+}
+
+#[derive(Template)]
+#[template(path = "user.html")]
+pub struct User {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    /// About the reason.
+    pub error: Option<String>,
+    pub action: String,
+    pub back: &'static str,
+    pub id: String,
+    pub name: String,
+    pub email: String,
+    pub phone: Option<String>,
+    pub company: String,
+    pub roles: String,
+    pub is_disabled: bool,
+    /// As the form shows it.
+    pub disabled: bool,
+    /// Whoever looks at it.
+    pub myself: bool,
+    pub factors: Vec<FactorRow>,
+    /// Product and login.
+    pub accounts: Vec<(String, String)>,
+    pub sessions: Vec<SessionRow>,
+    pub sign_ins: Vec<SignInRow>,
+    /// "Reset MFA" was pressed.
+    pub resetting: bool,
+    pub ending: bool,
+    pub reason: String,
+    pub longest_reason: usize,
+    pub hidden: Hidden,
+}
+
+pub struct AuditRow {
+    pub at: When,
+    pub event: String,
+    pub who: String,
+    pub whom: String,
+    pub address: String,
+    pub reason: String,
+    pub detail: String,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+pub struct AuditTrail {
+    pub frame: Frame,
+    pub company: String,
+    pub person: String,
+    pub event: String,
+    pub from: String,
+    pub to: String,
+    /// Words to choose from.
+    pub events: &'static [&'static str],
+    pub problem: Option<&'static str>,
+    pub rows: Vec<AuditRow>,
+    pub next: Option<String>,
+    pub export: String,
+    /// The time zone of the days.
+    pub zone: String,
+}

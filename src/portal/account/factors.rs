@@ -1,0 +1,271 @@
+//! One's own second factors: replaced by a proven one, or removed, with a factor proved lately.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use jiff::tz::TimeZone;
+use zeroize::Zeroizing;
+
+use super::PATH;
+use crate::directory::Factor;
+use crate::gate::name::SessionId;
+use crate::gate::policy::FactorMethod;
+use crate::gate::session::Session;
+use crate::gate::time::Moment;
+use crate::pages::{self, FactorRow};
+use crate::portal::answer::{page as answered, see_other};
+use crate::portal::apps::{frame, signed_in};
+use crate::portal::company::proved_lately;
+use crate::portal::factor::codes;
+use crate::portal::fields::{Fields, Form};
+use crate::portal::keys::FormToken;
+use crate::portal::letters::{self, Letter};
+use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::visit::Visit;
+use crate::portal::{Audit, State, when};
+
+const REPLACE: &str = "/account/authenticator";
+
+/// How long a new key waits for its first code.
+const KEY_LIFE: Duration = Duration::from_secs(15 * 60);
+
+pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
+    FactorRow {
+        id: factor.id.clone(),
+        name: match factor.kind {
+            FactorMethod::Totp => "Authenticator app",
+            FactorMethod::Sms => "Text message (SMS)",
+            FactorMethod::Email => "E-mail",
+            FactorMethod::Passkey => "Passkey",
+            FactorMethod::Recovery => "Recovery codes",
+        },
+        added: when::words(factor.created_at, timezone),
+        last_used: factor.last_used_at.map(|at| when::words(at, timezone)),
+        is_authenticator: factor.kind == FactorMethod::Totp,
+    }
+}
+
+/// Who may change their factors: signed in, and their factor proved lately.
+async fn proven<'a>(
+    state: &Arc<State>,
+    visit: &'a Visit,
+    back: &str,
+    now: Moment,
+) -> Result<Result<&'a Arc<Session>, Response>, Trouble> {
+    let session = match signed_in(state, visit, back, now).await? {
+        Ok(found) => &found.session,
+        Err(elsewhere) => return Ok(Err(elsewhere)),
+    };
+    match proved_lately(state, visit, back, now)? {
+        None => Ok(Ok(session)),
+        Some(elsewhere) => Ok(Err(elsewhere)),
+    }
+}
+
+fn is_bound(state: &State, fields: &Fields, session: &Session, now: Moment) -> bool {
+    let cookie = Some(&session.portal);
+    state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie, now)
+        == FormToken::Bound
+}
+
+fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
+    state.observer.audit(Audit {
+        event,
+        person: Some(&session.person.id),
+        company: Some(&session.company),
+        session: Some(session.id),
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail,
+    });
+}
+
+async fn tell(
+    state: &State,
+    visit: &Visit,
+    session: &Session,
+    letter: Letter,
+) -> Result<(), Trouble> {
+    if let Some(person) = state.directory.person(&session.person.id).await? {
+        letters::tell(state, visit, &person, letter);
+    }
+    Ok(())
+}
+
+pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let session = match proven(&state, &visit, "/account?done=again", now).await? {
+        Ok(session) => session,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    if !is_bound(&state, &fields, session, now) {
+        return see_other("/account?done=again");
+    }
+    let person = &session.person.id;
+    let factors = state.directory.factors(person).await?;
+    let Some(factor) = factors.iter().find(|f| f.id == fields.text("factor")) else {
+        return see_other("/account?done=gone");
+    };
+    let wanted = state.policies.load().wants_factor(&session.company, person);
+    if wanted && factors.len() == 1 {
+        return see_other("/account?done=last");
+    }
+    if !state.directory.remove_factor(person, &factor.id).await? {
+        return see_other("/account?done=gone");
+    }
+    told(
+        &state,
+        &visit,
+        session,
+        "factor_removed",
+        factor.kind.as_str(),
+    );
+    tell(&state, &visit, session, Letter::FactorRemoved).await?;
+    see_other("/account?done=removed")
+}
+
+pub async fn replace_page(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    fields: Fields,
+) -> Answer {
+    let now = (state.clock)();
+    let session = match proven(&state, &visit, REPLACE, now).await? {
+        Ok(session) => session,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    if authenticator(&state, session).await?.is_none() {
+        return see_other(PATH);
+    }
+    let typed = fields.of("key") == Some("typed");
+    show(&state, session, typed, None, now).await
+}
+
+pub async fn replace(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let session = match proven(&state, &visit, REPLACE, now).await? {
+        Ok(session) => session,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    if !is_bound(&state, &fields, session, now) {
+        return see_other(REPLACE);
+    }
+    let Some(old) = authenticator(&state, session).await? else {
+        return see_other("/account?done=gone");
+    };
+    let typed = fields.of("key") == Some("typed");
+    let Some(code) = codes::read(fields.text("code")) else {
+        let error = Some("Type the 6 digits of the code.");
+        let response = show(&state, session, typed, error, now).await?;
+        return Ok((StatusCode::BAD_REQUEST, response).into_response());
+    };
+    let key = new_key(&state, session, now).await?;
+    let Some(step) = codes::matched_step(&key, &code, now) else {
+        let error = Some("That code is not right. Wait for the next one and try again.");
+        let response = show(&state, session, typed, error, now).await?;
+        return Ok((StatusCode::FORBIDDEN, response).into_response());
+    };
+    let person = &session.person.id;
+    let replaced = state
+        .directory
+        .replace_totp(person, &old.id, &key, step, now)
+        .await?;
+    state
+        .sessions
+        .store()
+        .take_state(&key_name(session.id), now)
+        .await?;
+    if !replaced {
+        return see_other("/account?done=gone");
+    }
+    told(
+        &state,
+        &visit,
+        session,
+        "factor_replaced",
+        old.kind.as_str(),
+    );
+    tell(&state, &visit, session, Letter::FactorReplaced).await?;
+    see_other("/account?done=replaced")
+}
+
+async fn authenticator(state: &State, session: &Session) -> Result<Option<Factor>, Trouble> {
+    let factors = state.directory.factors(&session.person.id).await?;
+    Ok(factors
+        .into_iter()
+        .find(|factor| factor.kind == FactorMethod::Totp))
+}
+
+fn key_name(session: SessionId) -> String {
+    format!("new-totp:{session}")
+}
+
+/// The key that waits to be proved; made at first, and the same at a reload. It opens for the
+/// cookie that it was made for.
+async fn new_key(
+    state: &State,
+    session: &Session,
+    now: Moment,
+) -> Result<Zeroizing<Vec<u8>>, Trouble> {
+    let store = state.sessions.store();
+    let name = key_name(session.id);
+    let open = |sealed: &[u8]| {
+        let sealed = std::str::from_utf8(sealed).ok()?;
+        state.keys.open(sealed, &session.portal)
+    };
+    let waiting = store.state(&name, now).await?;
+    if let Some(key) = waiting.as_deref().and_then(open) {
+        return Ok(key);
+    }
+    let mut key = Zeroizing::new(vec![0; codes::KEY_LENGTH]);
+    (state.random)(key.as_mut_slice());
+    let sealed = state.keys.seal(&key, &session.portal, &state.random);
+    let sealed = sealed.ok_or_else(|| Trouble::internal("seal"))?;
+    let new = Some(sealed.as_bytes());
+    if store
+        .swap_state(&name, waiting.as_deref(), new, KEY_LIFE, now)
+        .await?
+    {
+        return Ok(key);
+    }
+    // Another tab was first: its key is the one.
+    let waiting = store.state(&name, now).await?;
+    waiting
+        .as_deref()
+        .and_then(open)
+        .ok_or_else(|| Trouble::unavailable("busy"))
+}
+
+async fn show(
+    state: &Arc<State>,
+    session: &Session,
+    typed: bool,
+    error: Option<&str>,
+    now: Moment,
+) -> Answer {
+    let key = new_key(state, session, now).await?;
+    let account = session.person.name.clone();
+    let mut hidden = vec![("csrf", state.keys.form_token(&session.portal, now))];
+    if typed {
+        hidden.push(("key", String::from("typed")));
+    }
+    answered(&pages::Replace {
+        frame: frame(state, Some(session), PATH),
+        error: error.map(str::to_owned),
+        qr: codes::qr(&key, &account, &state.title).ok_or_else(|| Trouble::internal("qr"))?,
+        account,
+        key: typed.then(|| codes::typed_key(&key)),
+        hidden,
+    })
+}

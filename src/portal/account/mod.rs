@@ -1,0 +1,99 @@
+//! My Profile: what people see and change of their own sign-in.
+
+pub mod factors;
+pub mod sessions;
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+
+use super::State;
+use super::answer::page as answered;
+use super::apps::{company_name, frame, signed_in};
+use super::errand::Errand;
+use super::fields::Fields;
+use super::trouble::Answer;
+use super::visit::Visit;
+use crate::gate::arrival::FRESH_FOR_ADMINISTRATION;
+use crate::gate::session::{Method, Session};
+use crate::pages::{self, Notice};
+
+pub const PATH: &str = "/account";
+
+/// Sessions that are shown.
+const SESSIONS: usize = 20;
+
+pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    let session = match signed_in(&state, &visit, PATH, now).await? {
+        Ok(found) => &found.session,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let policies = state.policies.load_full();
+    let timezone = &policies.of(&session.company).timezone;
+    let factors = state.directory.factors(&session.person.id).await?;
+    let mut all = state.sessions.of_person(&session.person.id).await?;
+    // This browser first, then the newest.
+    all.reverse();
+    all.sort_by_key(|one| one.id != session.id);
+    let mut rows = Vec::new();
+    for one in all.iter().take(SESSIONS) {
+        rows.push(sessions::row(&state, one, session.id, timezone).await?);
+    }
+    let set_up = Errand::to_portal(&state, PATH).needing(FRESH_FOR_ADMINISTRATION);
+    answered(&pages::Account {
+        frame: frame(&state, Some(session), PATH),
+        notice: notice(fields.text("done")),
+        name: session.person.name.clone(),
+        email: session.person.email.clone(),
+        company: company_name(&state, session).await?,
+        proofs: proofs(session),
+        factors: factors
+            .iter()
+            .map(|factor| factors::row(factor, timezone))
+            .collect(),
+        set_up: set_up.on("/login"),
+        may_go_without: !policies.wants_factor(&session.company, &session.person.id),
+        more_sessions: all.len().saturating_sub(rows.len()),
+        sessions: rows,
+        hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
+    })
+}
+
+/// For the words that we put into addresses ourselves.
+fn notice(done: &str) -> Option<Notice> {
+    let text = match done {
+        "session" => "That device is signed out.",
+        "others" => "You are signed out everywhere but here.",
+        "replaced" => "Your new authenticator app is in use. The old one works no more.",
+        "removed" => "The second factor is removed.",
+        "again" => "Nothing was changed yet: please press the button once more.",
+        "gone" => {
+            return Some(Notice::wrong(
+                "That was changed meanwhile. Please look again.",
+            ));
+        }
+        "last" => {
+            return Some(Notice::wrong(
+                "Your company asks for a second factor: the last one can only be replaced.",
+            ));
+        }
+        _ => return None,
+    };
+    Some(Notice::news(text))
+}
+
+fn proofs(session: &Session) -> String {
+    let words: Vec<&str> = session
+        .methods
+        .iter()
+        .map(|method| match method {
+            Method::Pwd => "password",
+            Method::Otp => "one-time code",
+            Method::Sms => "text message",
+            Method::Hwk => "passkey",
+            Method::Device => "remembered device",
+        })
+        .collect();
+    words.join(", ")
+}

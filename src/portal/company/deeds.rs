@@ -1,0 +1,129 @@
+//! What a user manager does to somebody's access: each deed is done, told and written down.
+
+use std::sync::Arc;
+
+use super::Official;
+use crate::directory::Person;
+use crate::portal::letters::{self, Letter};
+use crate::portal::trouble::Trouble;
+use crate::portal::visit::Visit;
+use crate::portal::{Act, State};
+use crate::sessions::EndCause;
+use crate::sessions::store::StoreError;
+
+pub struct Changes {
+    pub reset: bool,
+    pub disabled: Option<bool>,
+    pub end: bool,
+}
+
+impl Changes {
+    pub fn are_none(&self) -> bool {
+        !self.reset && self.disabled.is_none() && !self.end
+    }
+}
+
+/// One deed's line of the audit trail.
+struct Told<'a> {
+    state: &'a State,
+    visit: &'a Visit,
+    official: &'a Official,
+    person: &'a Person,
+    reason: &'a str,
+}
+
+impl Told<'_> {
+    fn line(&self, event: &'static str, detail: &str) {
+        self.state.observer.administered(Act {
+            event,
+            who: &self.official.person.id,
+            whom: &self.person.id,
+            company: &self.official.company.id,
+            session: self.official.session.id,
+            address: self.visit.facts.address,
+            request_id: &self.visit.request_id,
+            reason: self.reason,
+            detail,
+        });
+    }
+
+    /// Also when sessions could not be ended: then that is what there is to know.
+    fn ended(
+        &self,
+        event: &'static str,
+        before: &str,
+        ended: Result<usize, StoreError>,
+    ) -> Result<(), Trouble> {
+        match ended {
+            Ok(count) => {
+                self.line(event, &format!("{before}{count} sessions ended"));
+                Ok(())
+            }
+            Err(error) => {
+                self.line(event, &format!("{before}sessions could not be ended"));
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Does all of it; the word for the page.
+pub async fn carry_out(
+    state: &Arc<State>,
+    visit: &Visit,
+    official: &Official,
+    person: &Person,
+    changes: &Changes,
+    reason: &str,
+) -> Result<&'static str, Trouble> {
+    let told = Told {
+        state,
+        visit,
+        official,
+        person,
+        reason,
+    };
+    let mut done = "sessions";
+    if changes.end {
+        state.directory.void_beginnings(&person.id).await?;
+        let ended = state.sessions.end_person(&person.id, EndCause::Revoked);
+        told.ended("sessions_ended", "", ended.await)?;
+    }
+    if let Some(disabled) = changes.disabled {
+        state.directory.set_disabled(&person.id, disabled).await?;
+        if disabled {
+            let ended = state
+                .sessions
+                .end_person(&person.id, EndCause::PersonDisabled);
+            told.ended("person_disabled", "", ended.await)?;
+            done = "disabled";
+        } else {
+            told.line("person_enabled", "");
+            done = "enabled";
+        }
+    }
+    if changes.reset {
+        let removed = state.directory.reset_factors(&person.id).await?;
+        let ended = state
+            .sessions
+            .end_person(&person.id, EndCause::FactorReset)
+            .await;
+        let before = format!("{removed} factors removed, ");
+        told.ended("mfa_reset", &before, ended)?;
+        state.sessions.forget_wrong_codes(&person.id).await?;
+        letters::tell(state, visit, person, Letter::FactorsReset);
+        done = "mfa";
+    }
+    Ok(done)
+}
+
+/// The trail's word for how a sign-in went, in a person's.
+pub fn sign_in_words(result: &str) -> &'static str {
+    match result {
+        "ok" => "Signed in",
+        "refused" => "Refused: wrong password, or not allowed",
+        "throttled" => "Refused: too many attempts",
+        "factor_wanted" => "Password right, second factor asked for",
+        _ => "Not finished",
+    }
+}

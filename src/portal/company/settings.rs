@@ -1,0 +1,223 @@
+//! Company Settings: what a company's admin decides.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+
+use super::{Official, official, proved_lately};
+use crate::directory::Company;
+use crate::gate::arrival::{Arrival, Place, arrive};
+use crate::gate::name::CompanyId;
+use crate::gate::policy::{MfaMode, Policies, Switched};
+use crate::gate::time::Moment;
+use crate::pages::{Link, Message, Notice, Settings};
+use crate::portal::answer::{page, see_other};
+use crate::portal::apps::{COMPANY_ADMIN, company_name, frame};
+use crate::portal::fields::{Fields, Form};
+use crate::portal::keys::FormToken;
+use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::visit::Visit;
+use crate::portal::{Audit, State};
+
+const PATH: &str = "/company/settings";
+const ROLE: (&str, &str) = (PATH, COMPANY_ADMIN);
+
+/// How multi-factor authentication stands for a company.
+enum Standing {
+    /// It has not been released to this company: not a word of it.
+    Hidden,
+    /// The operator decided; why the admin can't, and whether it is on.
+    Decided(&'static str, bool),
+    Switched(Option<Switched>),
+}
+
+pub async fn settings_page(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    fields: Fields,
+) -> Answer {
+    let now = (state.clock)();
+    let saved = fields.of("saved") == Some("1");
+    if saved && let Some(answer) = saved_and_asked(&state, &visit, now).await? {
+        return Ok(answer);
+    }
+    let notice = saved.then(|| Notice::news("Your settings are saved."));
+    match official(&state, &visit, ROLE, now).await? {
+        Ok(official) => show(&state, &official, notice, now).await,
+        Err(elsewhere) => Ok(elsewhere),
+    }
+}
+
+/// Who has just switched it on is the first to be asked: they are told that it is saved before
+/// that, or it would look as if their settings had thrown them out.
+async fn saved_and_asked(
+    state: &Arc<State>,
+    visit: &Visit,
+    now: Moment,
+) -> Result<Option<axum::response::Response>, Trouble> {
+    let policies = state.policies.load_full();
+    let Arrival::Factor(found) = arrive(&visit.known, &policies, Place::Portal, None, now) else {
+        return Ok(None);
+    };
+    let session = &found.session;
+    if !session.has_role(COMPANY_ADMIN) {
+        return Ok(None);
+    }
+    let company = company_name(state, session).await?;
+    page(&Message {
+        frame: frame(state, Some(session), PATH),
+        title: String::from("Your settings are saved"),
+        paragraphs: vec![
+            format!("Multi-factor Authentication is On for {company}."),
+            String::from("You are asked for your own second proof next: have your phone at hand."),
+        ],
+        link: Some(Link {
+            href: String::from(PATH),
+            text: String::from("Go on"),
+        }),
+    })
+    .map(Some)
+}
+
+async fn show(
+    state: &Arc<State>,
+    official: &Official,
+    notice: Option<Notice>,
+    now: Moment,
+) -> Answer {
+    let standing = standing(state, &official.company.id).await?;
+    let (decided, on) = match standing {
+        Standing::Hidden => (None, false),
+        Standing::Decided(why, on) => (Some(why), on),
+        Standing::Switched(switched) => (None, switched.is_some()),
+    };
+    let spares =
+        matches!(standing, Standing::Switched(Some(switched)) if switched.spares_before.is_some());
+    page(&Settings {
+        frame: frame(state, Some(&official.session), PATH),
+        notice,
+        company: official.company.name.clone(),
+        hides_mfa: matches!(standing, Standing::Hidden),
+        decided,
+        on,
+        spares,
+        hidden: vec![("csrf", state.keys.form_token(&official.session.portal, now))],
+    })
+}
+
+async fn standing(state: &State, company: &CompanyId) -> Result<Standing, Trouble> {
+    let policies = state.policies.load_full();
+    Ok(match policies.of(company).mfa.mode {
+        MfaMode::Required => Standing::Decided(
+            "The operator of this service requires it for your company.",
+            true,
+        ),
+        MfaMode::Off => Standing::Decided(
+            "The operator of this service has switched it off for your company.",
+            false,
+        ),
+        MfaMode::Company if !policies.rollout.mfa_reaches(company) => Standing::Hidden,
+        MfaMode::Company => {
+            let switched = state.directory.factor_switched_on().await?;
+            Standing::Switched(switched.get(company).copied())
+        }
+    })
+}
+
+pub async fn settings(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let official = match official(&state, &visit, ROLE, now).await? {
+        Ok(official) => official,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let cookie = Some(&official.session.portal);
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie, now);
+    if token != FormToken::Bound {
+        let notice = Notice::wrong(
+            "This page was open for a while. Nothing was changed: please choose again.",
+        );
+        return show(&state, &official, Some(notice), now).await;
+    }
+    let Some(chosen) = chosen(&fields, now) else {
+        let notice = Notice::wrong("Choose On or Off.");
+        return show(&state, &official, Some(notice), now).await;
+    };
+    let Standing::Switched(before) = standing(&state, &official.company.id).await? else {
+        return Err(Trouble::new(403, "decided"));
+    };
+    // Who takes the second factor from everybody shows their own.
+    if chosen.is_none()
+        && before.is_some()
+        && let Some(elsewhere) = proved_lately(&state, &visit, PATH, now)?
+    {
+        return Ok(elsewhere);
+    }
+    switch(&state, &visit, &official, chosen, now).await?;
+    see_other("/company/settings?saved=1")
+}
+
+/// On, and how; or off. `None` when neither was chosen.
+fn chosen(fields: &Fields, now: Moment) -> Option<Option<Switched>> {
+    match (fields.of("mfa")?, fields.of("asked")) {
+        ("on", Some("next_sign_in")) => Some(Some(Switched {
+            spares_before: Some(now),
+        })),
+        ("on", _) => Some(Some(Switched::default())),
+        ("off", _) => Some(None),
+        _ => None,
+    }
+}
+
+async fn switch(
+    state: &State,
+    visit: &Visit,
+    official: &Official,
+    on: Option<Switched>,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let Official {
+        session,
+        person,
+        company: Company { id: company, .. },
+    } = official;
+    state
+        .directory
+        .switch_factor(company, on, &person.id, now)
+        .await?;
+    state
+        .policies
+        .rcu(|policies| switched(policies, company, on));
+    state.observer.audit(Audit {
+        event: "mfa_switched",
+        person: Some(&person.id),
+        company: Some(company),
+        session: Some(session.id),
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: match on.map(|switched| switched.spares_before) {
+            None => "off",
+            Some(None) => "on, at once",
+            Some(Some(_)) => "on, at the next sign-in",
+        },
+    });
+    Ok(())
+}
+
+/// In force on this node at once; the others hear of it when they read the directory again.
+fn switched(policies: &Policies, company: &CompanyId, on: Option<Switched>) -> Policies {
+    let mut policies = policies.clone();
+    match on {
+        Some(switched) => policies
+            .factor_switched_on
+            .insert(company.clone(), switched),
+        None => policies.factor_switched_on.remove(company),
+    };
+    policies
+}

@@ -1,0 +1,241 @@
+//! User Manager: one person, and what a user manager saves about them.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Shared};
+use axum::response::IntoResponse;
+use http::StatusCode;
+
+use super::deeds::{self, Changes};
+use super::users::PATH;
+use super::{Official, proven_official};
+use crate::directory::Person;
+use crate::gate::name::PersonId;
+use crate::gate::time::Moment;
+use crate::pages::{self, Notice};
+use crate::portal::answer::{nothing_here, page as answered, see_other};
+use crate::portal::apps::{USER_MANAGER, frame};
+use crate::portal::fields::{Fields, Form};
+use crate::portal::keys::FormToken;
+use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::visit::Visit;
+use crate::portal::{State, account, when};
+
+/// Attempts to sign in that are shown.
+const SIGN_INS: u32 = 10;
+/// Sessions that are shown.
+const SESSIONS: usize = 50;
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
+
+/// What the form shows besides what is known.
+#[derive(Default)]
+struct Shown {
+    notice: Option<Notice>,
+    error: Option<&'static str>,
+    /// "Reset MFA" was pressed, and is done when the user is saved.
+    resetting: bool,
+    disabled: Option<bool>,
+    ending: bool,
+    reason: String,
+}
+
+pub async fn page(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    fields: Fields,
+) -> Answer {
+    let now = (state.clock)();
+    let resetting = fields.of("reset") == Some("mfa");
+    let here = address(&id, resetting);
+    let official = match proven_official(&state, &visit, (&here, USER_MANAGER), now).await? {
+        Ok(official) => official,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let person = colleague(&state, &official, &id).await?;
+    let shown = Shown {
+        notice: saved(fields.text("saved"), &person),
+        resetting,
+        ..Shown::default()
+    };
+    show(&state, &official, &person, shown, now).await
+}
+
+pub async fn save(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let resetting = fields.of("reset") == Some("mfa");
+    let here = address(&id, resetting);
+    let official = match proven_official(&state, &visit, (&here, USER_MANAGER), now).await? {
+        Ok(official) => official,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let person = colleague(&state, &official, &id).await?;
+    let cookie = Some(&official.session.portal);
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie, now);
+    let disabled = match fields.of("status") {
+        Some("disabled") => true,
+        Some("enabled") => false,
+        _ => person.disabled,
+    };
+    let changes = Changes {
+        reset: resetting,
+        disabled: (disabled != person.disabled).then_some(disabled),
+        end: fields.of("end") == Some("all"),
+    };
+    let reason: String = fields
+        .text("reason")
+        .trim()
+        .chars()
+        .take(LONGEST_REASON)
+        .collect();
+    let shown = Shown {
+        resetting,
+        disabled: Some(disabled),
+        ending: changes.end,
+        reason: reason.clone(),
+        ..Shown::default()
+    };
+    if token != FormToken::Bound {
+        let notice = Notice::wrong(
+            "This page was open for a while. Nothing was changed: please save again.",
+        );
+        let shown = Shown {
+            notice: Some(notice),
+            ..shown
+        };
+        return show(&state, &official, &person, shown, now).await;
+    }
+    if person.id == official.person.id {
+        return Err(myself());
+    }
+    if changes.are_none() {
+        let notice = Some(Notice::news("Nothing was changed."));
+        return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
+    }
+    if reason.is_empty() || reason.chars().any(char::is_control) {
+        let shown = Shown {
+            error: Some("Say why, in a few words. It is kept in the audit trail."),
+            ..shown
+        };
+        let response = show(&state, &official, &person, shown, now).await?;
+        return Ok((StatusCode::BAD_REQUEST, response).into_response());
+    }
+    let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason).await?;
+    see_other(&format!("{PATH}/{}?saved={done}", person.id))
+}
+
+/// One of the official's own company. Somebody of another company answers as nobody does.
+async fn colleague(state: &State, official: &Official, id: &str) -> Result<Person, Trouble> {
+    let person = match PersonId::parse(id) {
+        Ok(id) => state.directory.person(&id).await?,
+        Err(_) => None,
+    };
+    match person.filter(|person| person.company == official.company.id) {
+        Some(person) => Ok(person),
+        None => Err(nothing_here().await),
+    }
+}
+
+fn address(id: &str, resetting: bool) -> String {
+    // What is no id leads to the list, not back here.
+    match PersonId::parse(id) {
+        Ok(id) if resetting => format!("{PATH}/{id}?reset=mfa"),
+        Ok(id) => format!("{PATH}/{id}"),
+        Err(_) => PATH.to_owned(),
+    }
+}
+
+/// Nobody locks themselves out, or takes away their own proof with a session somebody else found.
+fn myself() -> Trouble {
+    Trouble::new(403, "myself")
+        .saying(
+            "This is you",
+            "Nobody can reset, disable or sign out themselves here, so that nobody locks themselves out.",
+            "Change your own sign-in in My Profile, or ask another user manager.",
+        )
+        .with_link("/account", "My Profile")
+}
+
+fn saved(what: &str, person: &Person) -> Option<Notice> {
+    let name = &person.name;
+    let text = match what {
+        "mfa" => format!(
+            "Saved. Multi-factor authentication is reset: {name} is signed out everywhere and sets it up anew at the next sign-in."
+        ),
+        "disabled" => format!("Saved. {name} is signed out everywhere and can't log in any more."),
+        "enabled" => format!("Saved. {name} can log in again."),
+        "sessions" => format!("Saved. {name} is signed out everywhere."),
+        _ => return None,
+    };
+    Some(Notice::news(text))
+}
+
+async fn show(
+    state: &Arc<State>,
+    official: &Official,
+    person: &Person,
+    shown: Shown,
+    now: Moment,
+) -> Answer {
+    let timezone = state.policies.load().of(&person.company).timezone.clone();
+    let session = &official.session;
+    let factors = state.directory.factors(&person.id).await?;
+    let accounts = state.directory.accounts_of(&person.id).await?;
+    let sessions = state.sessions.of_person(&person.id).await?;
+    let sign_ins = state.directory.sign_ins_of(&person.id, SIGN_INS).await?;
+    let mut session_rows = Vec::new();
+    for theirs in sessions.iter().rev().take(SESSIONS) {
+        session_rows.push(account::sessions::row(state, theirs, session.id, &timezone).await?);
+    }
+    let product_name = |id: &crate::gate::name::ProductId| {
+        let product = state.products.by_id(id.as_str());
+        product.map_or_else(|| id.to_string(), |product| product.name.clone())
+    };
+    answered(&pages::User {
+        frame: frame(state, Some(session), PATH),
+        notice: shown.notice,
+        error: shown.error.map(str::to_owned),
+        action: format!("{PATH}/{}", person.id),
+        back: PATH,
+        id: person.id.to_string(),
+        name: person.name.clone(),
+        email: person.email.clone(),
+        phone: person.phone.clone(),
+        company: official.company.name.clone(),
+        roles: person.roles.join(", "),
+        is_disabled: person.disabled,
+        disabled: shown.disabled.unwrap_or(person.disabled),
+        myself: person.id == official.person.id,
+        factors: factors
+            .iter()
+            .map(|factor| account::factors::row(factor, &timezone))
+            .collect(),
+        accounts: accounts
+            .iter()
+            .map(|account| (product_name(&account.product), account.login.to_string()))
+            .collect(),
+        sessions: session_rows,
+        sign_ins: sign_ins
+            .iter()
+            .map(|line| pages::SignInRow {
+                at: when::words(Moment::from_millis(line.at), &timezone),
+                result: deeds::sign_in_words(line.detail.as_deref().unwrap_or_default()),
+                address: line.address.clone(),
+            })
+            .collect(),
+        resetting: shown.resetting,
+        ending: shown.ending,
+        reason: shown.reason,
+        longest_reason: LONGEST_REASON,
+        hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
+    })
+}
