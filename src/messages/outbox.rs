@@ -43,14 +43,15 @@ impl Outbox {
     pub(super) fn keep(&self, message: &Message<'_>) -> Result<(), SendError> {
         let mut shelf = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.count += 1;
+        let (channel, subject) = match message.to {
+            Destination::Sms(_) => ("sms", ""),
+            Destination::Email(_) => ("email", message.subject),
+        };
         let kept = Kept {
             number: shelf.count,
-            channel: match message.to {
-                Destination::Sms(_) => "sms",
-                Destination::Email(_) => "email",
-            },
+            channel,
             to: message.to.expose().to_owned(),
-            subject: message.subject.to_owned(),
+            subject: subject.to_owned(),
             text: message.text.to_owned(),
         };
         if shelf.messages.len() == MOST {
