@@ -100,9 +100,23 @@ static ADA: Person = Person {
     about: "bills for two companies: changes between them in Billing",
 };
 
-static PEOPLE: [&Person; 4] = [&KIM, &SAM, &LEE, &ADA];
+static MIA: Person = Person {
+    id: "mia",
+    name: "Mia Okafor",
+    email: "mia.okafor@northside.example",
+    phone: "+15550100005",
+    company: "northside",
+    roles: &["front_desk"],
+    grants: &[],
+    about: "at Northside too, with codes by SMS: look into the messages of the demo",
+};
 
-static ACCOUNTS: [Account; 10] = [
+/// Who gets codes by SMS from the start: person and number.
+pub const TEXTED: (&str, &str) = ("mia", "+15550100005");
+
+static PEOPLE: [&Person; 5] = [&KIM, &SAM, &LEE, &ADA, &MIA];
+
+static ACCOUNTS: [Account; 11] = [
     account(
         "emr",
         "kim",
@@ -134,6 +148,14 @@ static ACCOUNTS: [Account; 10] = [
         &ADA,
         true,
         &["acme-rehab"],
+    ),
+    account(
+        "emr",
+        "mia",
+        "mia-waters-the-plants",
+        &MIA,
+        true,
+        &["northside"],
     ),
     account(
         "billing",

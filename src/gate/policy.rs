@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
+use super::contact::Prefix;
 use super::decide::{Step, Witness};
 use super::name::{CompanyId, PersonId, ProductId};
 use super::pattern::Pattern;
@@ -67,6 +68,26 @@ pub struct Mfa {
     pub methods: Vec<FactorMethod>,
     /// How long a device may be remembered; zero is never.
     pub remember_device: Duration,
+    pub messages: MessagePolicy,
+}
+
+/// Where codes may be sent, and how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePolicy {
+    /// What a number must begin with, one of them.
+    pub sms_prefixes: Vec<Prefix>,
+    /// To all people of the company together.
+    pub per_day: u32,
+}
+
+impl MessagePolicy {
+    /// What holds where no policy file says otherwise.
+    pub fn sound() -> MessagePolicy {
+        MessagePolicy {
+            sms_prefixes: vec![Prefix::north_america()],
+            per_day: 2_000,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 
 use super::answer::{found, page as answered, see_other};
 use super::apps::frame;
@@ -19,7 +20,7 @@ use crate::gate::ceremony::{Step, from_session};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{Login, PersonId};
 use crate::gate::product::Product;
-use crate::gate::session::{Found, Session};
+use crate::gate::session::{Found, SecretHash, Session};
 use crate::gate::time::Moment;
 use crate::pages::{self, Notice};
 
@@ -172,10 +173,22 @@ pub async fn to_step(
     login: Login,
     now: Moment,
 ) -> Answer {
+    Ok(begin_step(state, visit, errand, step, login, now).await?.0)
+}
+
+/// The same, and what the attempt's cookie hashes to.
+pub async fn begin_step(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    step: Step,
+    login: Login,
+    now: Moment,
+) -> Result<(Response, SecretHash), Trouble> {
     let mut response = see_other(&errand.on(factor::page_of(&step)))?;
     let secret = attempt::begin(state, visit, step, login, now).await?;
     cookies::set_login(&mut response, &secret);
-    Ok(response)
+    Ok((response, secret.hash()))
 }
 
 async fn same_person(

@@ -19,6 +19,7 @@ mod fields;
 mod finish;
 mod keys;
 mod login;
+mod message_caps;
 mod own;
 mod password;
 mod sign_out;
@@ -41,6 +42,7 @@ use crate::directory::passwords::Hasher;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::messages::Messages;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
@@ -56,6 +58,8 @@ pub type Jwks = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 pub struct State {
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
+    /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
+    pub messages: Arc<Messages>,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,

@@ -60,6 +60,20 @@ async fn pages_are_kept_where_asked() {
         "factor",
         &other.log_in(&format!("{EMR}/"), "max").await,
     );
+    let pat = clinic.browser();
+    let page = pat.log_in(&format!("{EMR}/"), "pat").await;
+    let list = pat
+        .get(&format!("{PORTAL}{}", page.link("Try another method")))
+        .await;
+    keep(folder, "methods-sms", &list);
+    let ask = pat.get(&format!("{PORTAL}/login/enroll?method=sms")).await;
+    keep(folder, "sms-ask", &ask);
+    let refused = crate::sent::ask(&pat, &ask, "typed", "12").await;
+    keep(folder, "sms-ask-refused", &refused);
+    let typed = crate::sent::ask(&pat, &ask, "file", "").await;
+    keep(folder, "sms-code", &typed);
+    let early = crate::sent::ask(&pat, &typed, "again", "").await;
+    keep(folder, "sms-code-early", &early);
     let kim = clinic.signed_in("kim").await;
     kim.open(&format!("{BILLING}/")).await;
     for (name, path) in [

@@ -15,3 +15,6 @@ mod handover;
 mod own;
 mod password;
 mod portal;
+#[path = "../support/redis.rs"]
+mod redis_server;
+mod sent;

@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::scene::{Scene, Shown};
-use super::totp;
+use super::{sent, totp};
 use crate::gate::policy::FactorMethod;
 use crate::pages::{MethodLink, Methods};
 use crate::portal::answer::page;
@@ -26,22 +26,25 @@ pub enum Proved {
 pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     match scene.method {
         FactorMethod::Totp => totp::show(scene, shown),
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Sms | FactorMethod::Email => sent::show(scene, shown).await,
+        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
     }
 }
 
 /// Something else than a proof that a form asks for, such as sending a code; `None` when it brings
 /// a proof.
-pub async fn act(scene: &Scene<'_>, _fields: &Fields) -> Result<Option<Answer>, Trouble> {
+pub async fn act(scene: &Scene<'_>, fields: &Fields) -> Result<Option<Answer>, Trouble> {
     match scene.method {
-        FactorMethod::Totp
-        | FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Ok(None),
+        FactorMethod::Sms | FactorMethod::Email => sent::act(scene, fields).await,
+        FactorMethod::Totp | FactorMethod::Passkey | FactorMethod::Recovery => Ok(None),
+    }
+}
+
+/// What goes out by itself when the password was right and this method is the person's.
+pub async fn greet(scene: &Scene<'_>) -> Result<(), Trouble> {
+    match scene.method {
+        FactorMethod::Sms | FactorMethod::Email => sent::greet(scene).await,
+        FactorMethod::Totp | FactorMethod::Passkey | FactorMethod::Recovery => Ok(()),
     }
 }
 
@@ -52,10 +55,8 @@ pub async fn act(scene: &Scene<'_>, _fields: &Fields) -> Result<Option<Answer>, 
 pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str> {
     match method {
         FactorMethod::Totp => totp::read(fields),
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err("This can't be used here."),
+        FactorMethod::Sms | FactorMethod::Email => sent::read(fields),
+        FactorMethod::Passkey | FactorMethod::Recovery => Err("This can't be used here."),
     }
 }
 
@@ -63,10 +64,8 @@ pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str
 pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {
     match scene.method {
         FactorMethod::Totp => totp::prove(scene, typed).await,
-        FactorMethod::Sms
-        | FactorMethod::Email
-        | FactorMethod::Passkey
-        | FactorMethod::Recovery => Err(not_built()),
+        FactorMethod::Sms | FactorMethod::Email => sent::prove(scene, typed).await,
+        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
     }
 }
 

@@ -6,6 +6,8 @@
 mod codes;
 mod methods;
 mod scene;
+mod sent;
+mod sent_pages;
 mod totp;
 
 use std::sync::Arc;
@@ -22,11 +24,16 @@ use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::finish::finish;
 use super::keys::FormToken;
+use super::throttles::Counted;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, throttles};
 use crate::gate::ceremony::{Event, Next, Remark, Step, advance};
+use crate::gate::contact::Address;
+use crate::gate::session::SecretHash;
+use crate::gate::throttle::FACTOR_CODES;
 use crate::gate::time::Moment;
+use crate::messages::Channel;
 
 pub use self::codes::KEY_LENGTH;
 
@@ -73,6 +80,7 @@ async fn opened(state: Arc<State>, visit: Visit, fields: Fields, path: &'static 
     }
     let shown = Shown {
         typed_key: fields.of("key") == Some("typed"),
+        anew: fields.of("to") == Some("new"),
         ..Shown::default()
     };
     methods::show(&scene, shown).await
@@ -131,11 +139,18 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
         Ok(typed) => typed,
         Err(error) => return shown_again(scene, typed_key, error, StatusCode::BAD_REQUEST).await,
     };
-    if let Err(trouble) = throttles::count_code(state, &person.id, method, now).await {
-        heard(scene, "throttled");
-        let link = errand.on_with(scene.path(), "method", method.as_str());
-        return Err(trouble.with_link(link, "Back to the code"));
-    }
+    let in_a_row = match throttles::count_code(state, &person.id, method, now).await? {
+        Counted::Go(in_a_row) => in_a_row,
+        Counted::Wait(wait) => {
+            heard(scene, "throttled");
+            let link = scene.href(method);
+            return Err(throttles::too_many(wait).with_link(link, "Back to the code"));
+        }
+        Counted::Stopped => {
+            heard(scene, "throttled");
+            return Err(stopped(scene));
+        }
+    };
     let event = match methods::prove(scene, &typed).await? {
         Proved::Right => Event::FactorRight(method),
         Proved::Wrong => Event::FactorWrong(method),
@@ -155,6 +170,10 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
         }
         Next::Ask(step, remark) => {
             heard(scene, "refused");
+            // The count has been here once: whoever comes next is stopped.
+            if FACTOR_CODES.hard_stop == Some(in_a_row) {
+                lock_told(scene);
+            }
             refused(scene, (step, remark), typed_key).await
         }
     }
@@ -230,6 +249,61 @@ async fn ended(
 ) -> Answer {
     current.close(state, now).await?;
     see_other(&errand.because(reason).on("/login"))
+}
+
+/// After too many wrong codes in a row. Other methods have counts of their own.
+fn stopped(scene: &Scene<'_>) -> Trouble {
+    let remedy = "Ask your user manager to reset your multi-factor authentication.";
+    let trouble = Trouble::new(429, "factor_stopped").retry_after(FACTOR_CODES.longest_wait);
+    if scene.choices.len() < 2 {
+        return trouble.saying(
+            "Too many wrong codes",
+            "No more codes are accepted for this account.",
+            remedy,
+        );
+    }
+    trouble
+        .saying(
+            "Too many wrong codes",
+            "No more codes of this method are accepted for this account.",
+            format!("Try another method. {remedy}"),
+        )
+        .with_link(scene.other(), "Try another method")
+}
+
+/// Tells the owner that a factor was locked: it takes the password to do that.
+fn lock_told(scene: &Scene<'_>) {
+    audit(scene, "factor_locked", scene.method.as_str());
+    let messages = &scene.state.messages;
+    let owner = Address::parse(&scene.person.email);
+    if let (Some(owner), true) = (owner, messages.can(Channel::Email)) {
+        let (subject, text) = sent_pages::locked_message(scene);
+        messages.mail_soon(&owner, &subject, text);
+    }
+}
+
+/// The password was right: what the person's method sends by itself goes out now. When that fails,
+/// its page says so.
+pub async fn greet(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    attempt: SecretHash,
+    now: Moment,
+) {
+    let greeting = async {
+        let Some(current) = attempt::of(state, attempt, now).await? else {
+            return Ok(());
+        };
+        let fields = Fields::parse(b"");
+        match Scene::set(state, visit, errand, &current, &fields, now).await? {
+            Ok(scene) => methods::greet(&scene).await,
+            Err(_) => Ok::<(), Trouble>(()),
+        }
+    };
+    if greeting.await.is_err() {
+        tracing::warn!("a code could not be sent after the password");
+    }
 }
 
 fn heard(scene: &Scene<'_>, result: &'static str) {

@@ -7,6 +7,7 @@ use crate::directory::{Factor, Person};
 use crate::gate::ceremony::{Ground, Pending, Step, offered, usable};
 use crate::gate::policy::{CompanyPolicy, FactorMethod};
 use crate::gate::time::Moment;
+use crate::messages::Channel;
 use crate::pages::{Frame, Hidden, Link, Notice};
 use crate::portal::State;
 use crate::portal::apps::frame;
@@ -23,7 +24,6 @@ pub struct Scene<'a> {
     pub current: &'a Current,
     pub person: Person,
     /// The policy of the person's company.
-    #[allow(dead_code, reason = "for methods with settings of their own")]
     pub policy: Arc<CompanyPolicy>,
     /// Theirs, last used first.
     pub factors: Vec<Factor>,
@@ -42,6 +42,8 @@ pub struct Shown {
     pub error: Option<String>,
     /// At enrolment, the key to type instead of the QR code.
     pub typed_key: bool,
+    /// At enrolment, another number or address although a code is under way to one.
+    pub anew: bool,
 }
 
 /// Why there is no scene.
@@ -64,7 +66,8 @@ impl<'a> Scene<'a> {
         let Some(pending) = current.attempt.step.pending() else {
             return Ok(Err(Missing::Ended));
         };
-        let Some(person) = state.directory.person(pending.person()).await? else {
+        let person = state.directory.person(pending.person()).await?;
+        let Some(person) = person.filter(|person| !person.disabled) else {
             return Ok(Err(Missing::Ended));
         };
         let policy = Arc::clone(state.policies.load().of(&person.company));
@@ -150,6 +153,13 @@ impl<'a> Scene<'a> {
 }
 
 /// Which methods this gateway can ask for. A method that is built joins the list here.
-pub fn ready(_state: &State) -> Vec<FactorMethod> {
-    vec![FactorMethod::Totp]
+pub fn ready(state: &State) -> Vec<FactorMethod> {
+    let mut ready = vec![FactorMethod::Totp];
+    if state.messages.can(Channel::Sms) {
+        ready.push(FactorMethod::Sms);
+    }
+    if state.messages.can(Channel::Email) {
+        ready.push(FactorMethod::Email);
+    }
+    ready
 }
