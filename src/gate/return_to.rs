@@ -9,6 +9,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::host::Host;
+use super::kept;
 use super::product::{Product, Products};
 use super::target::Target;
 
@@ -69,6 +70,11 @@ impl ReturnTo {
         &self.url
     }
 
+    /// The page that offers a kept form.
+    pub fn is_kept_form(&self) -> bool {
+        self.target.is_own()
+    }
+
     pub fn path_and_query(&self) -> &str {
         self.target.forwarded()
     }
@@ -82,7 +88,9 @@ impl ReturnTo {
             None => url.path().to_owned(),
         };
         let target = Target::parse(written.as_bytes()).ok()?;
-        if target.is_own() {
+        // Of the gateway's own paths one is a page that somebody comes back to.
+        let is_page = product.is_some() && target.path() == kept::PAGE;
+        if target.is_own() && !is_page {
             return None;
         }
         let url = format!("{}{}", origin.trim_end_matches('/'), target.forwarded());
