@@ -150,6 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn of_our_own_pages_only_the_kept_form_is_a_place() {
+        for rd in [
+            "/.vestibule/kept?form=X",
+            "https://billing.localhost:8443/.vestibule/kept?form=X",
+        ] {
+            assert!(parse(rd).unwrap().is_kept_form(), "{rd}");
+        }
+        for rd in [
+            "https://login.localhost:8443/.vestibule/kept?form=X",
+            "/.vestibule/kept/../sign_out",
+            "/.vestibule/kept/x",
+            "/.vestibule/Kept",
+            "/.vestibule/kept;/x",
+        ] {
+            assert!(parse(rd).is_none(), "{rd}");
+        }
+    }
+
+    #[test]
     fn places_of_ours_are_kept() {
         let long = format!("/{}", "a".repeat(LONGEST - 1));
         for (rd, place, url) in [

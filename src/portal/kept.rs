@@ -19,6 +19,7 @@ use super::visit::Visit;
 use super::{Audit, State};
 use crate::gate::arrival::at_product;
 use crate::gate::kept::{self, Claim, LIFE};
+use crate::gate::name::CompanyId;
 use crate::gate::product::Product;
 use crate::gate::session::{Known, Secret, Session};
 use crate::gate::time::Moment;
@@ -48,8 +49,8 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         return answered(&KeptElsewhere {
             frame: own_frame(&state),
             product: product.name.clone(),
-            company: form.owner.company.to_string(),
-            current: found.session.company.to_string(),
+            company: name_of(&state, &form.owner.company).await?,
+            current: name_of(&state, &found.session.company).await?,
             can_switch: found.session.companies.contains(&form.owner.company),
             hidden,
         });
@@ -121,6 +122,11 @@ async fn theirs(
             .with_link(format!("{}/", product.origin), &product.name));
     }
     Ok(form)
+}
+
+async fn name_of(state: &State, company: &CompanyId) -> Result<String, Trouble> {
+    let known = state.directory.company(company).await?;
+    Ok(known.map_or_else(|| company.to_string(), |known| known.name))
 }
 
 fn audit(state: &State, visit: &Visit, session: &Session, event: &'static str) {
