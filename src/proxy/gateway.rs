@@ -14,6 +14,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
 use super::keep::{Button, Claimed, Keeper, Sending};
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub upstreams: Arc<Vec<Upstream>>,
     /// The largest request body of each product, in bytes.
     pub body_limits: Vec<Option<u64>>,
+    /// Whether the bar is added to the pages of each product.
+    pub bars: Vec<bool>,
     pub portal: Router,
     pub own: Router,
     pub keeper: Keeper,
@@ -69,6 +72,7 @@ pub struct Passage {
     close_in_stages: bool,
     /// A kept form that its owner sends at last.
     sending: Option<Box<Sending>>,
+    bar: Bar,
 }
 
 #[async_trait]
@@ -87,6 +91,7 @@ impl ProxyHttp for Gateway {
             manner: Manner::Json,
             close_in_stages: false,
             sending: None,
+            bar: Bar::Unwanted,
         }
     }
 
@@ -266,10 +271,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut RequestHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        passage.bar.prepare(session, upstream);
         let Some(permit) = &passage.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
@@ -284,7 +290,7 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
@@ -294,16 +300,24 @@ impl ProxyHttp for Gateway {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
         }
-        forward::clean(answer, &passage.record.request_id)
+        forward::clean(answer, &passage.record.request_id)?;
+        if let Some(permit) = &passage.permit {
+            let client = session.req_header().version;
+            passage
+                .bar
+                .begin(client, answer, permit.product().authority_text())?;
+        }
+        Ok(())
     }
 
     fn response_body_filter(
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         passage: &mut Passage,
     ) -> Result<Option<Duration>> {
+        passage.bar.pass(body, end);
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
     }
@@ -526,6 +540,9 @@ impl Gateway {
         }
         if asks == Asks::Upgrade {
             session.downstream_session.set_read_timeout(None);
+        }
+        if self.bars.get(permit.product().index) == Some(&true) {
+            passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
         passage.body_limit = limit;
         passage.permit = Some(permit);

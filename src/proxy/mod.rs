@@ -4,6 +4,7 @@
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
 //! `refuse` or `service` act.
 
+pub mod bar;
 pub mod certificates;
 pub mod connection;
 pub mod facts;
