@@ -15,7 +15,7 @@
     ':host{all:initial;display:block;font:14px/1.4 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif;color-scheme:light dark}' +
     ':host,.warning{--ground:#fff;--ink:#14232a;--line:#c6d1d6;--deed:#0a5a70;--on:#fff}' +
     '@media (prefers-color-scheme:dark){:host,.warning{--ground:#172228;--ink:#e7eef1;--line:#2f3f47;--deed:#74c7dd;--on:#06222b}}' +
-    '*{box-sizing:border-box}' +
+    '*{box-sizing:border-box}[hidden]{display:none!important}' +
     'nav{display:flex;flex-wrap:wrap;align-items:center;gap:4px 16px;padding:4px 12px;background:var(--ground);color:var(--ink);border-bottom:1px solid var(--line)}' +
     'ul{display:flex;flex-wrap:wrap;gap:4px 16px;margin:0 auto 0 0;padding:0;list-style:none}' +
     'a{display:inline-block;padding:5px 0;color:var(--deed)}' +
@@ -25,7 +25,6 @@
     'button{cursor:pointer}' +
     ':focus-visible{outline:3px solid var(--deed);outline-offset:2px}' +
     '.warning{position:fixed;z-index:2147483647;left:50%;top:12px;transform:translateX(-50%);width:min(30rem,calc(100vw - 24px));padding:16px 20px;border:2px solid var(--deed);border-radius:10px;background:var(--ground);color:var(--ink);box-shadow:0 8px 32px rgb(0 0 0/.3)}' +
-    '.warning[hidden]{display:none}' +
     '.warning p{margin:0 0 10px;font-size:16px}' +
     '.warning button,.warning a.deed{min-height:40px;padding:8px 18px;border:0;border-radius:8px;background:var(--deed);color:var(--on);font-weight:600;text-decoration:none}' +
     '.said{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}' +

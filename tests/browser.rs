@@ -367,6 +367,9 @@ async fn the_bar_switches_and_warns_before_an_idle_end() {
 
     // The page polls all the while, and that is no activity.
     wait_for_warning(&browser, "EMR closes in").await;
+    let shown = "return [...tree.querySelectorAll('.warning button, .warning a')] \
+        .filter(part => part.checkVisibility()).map(part => part.textContent).join();";
+    assert_eq!(in_the_bar(&browser, shown).await, "Stay signed in");
     browser.screenshot("bar-warning").await;
     let stay = "tree.querySelector('.warning button').click(); return '';";
     in_the_bar(&browser, stay).await;
@@ -388,6 +391,7 @@ async fn the_bar_switches_and_warns_before_an_idle_end() {
     browser.wait_for_address(&demo.url("billing", "/")).await;
     wait_for_warning(&browser, "Billing closes in").await;
     wait_for_warning(&browser, "Billing is closed").await;
+    assert_eq!(in_the_bar(&browser, shown).await, "Log in again");
     browser.screenshot("bar-closed").await;
     let again = "tree.querySelector('a.deed').click(); return '';";
     in_the_bar(&browser, again).await;

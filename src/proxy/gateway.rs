@@ -17,18 +17,17 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
-use super::keep::{Button, Claimed, Keeper, Sending};
+use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
 use super::{forward, service, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
-use crate::gate::decide::{Absence, Decision, Permit, SignIn, Visitor, decide};
+use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
-use crate::gate::session::{Known, Secret, Token};
-use crate::gate::time::Moment;
+use crate::gate::session::{Secret, Token};
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -61,17 +60,17 @@ pub struct Gateway {
 
 /// What is carried from hook to hook.
 pub struct Passage {
-    record: Record,
+    pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
     facts_address: std::net::IpAddr,
     permit: Option<Permit>,
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
-    manner: Manner,
+    pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
     close_in_stages: bool,
     /// A kept form that its owner sends at last.
-    sending: Option<Box<Sending>>,
+    pub(super) sending: Option<Box<Sending>>,
     bar: Bar,
 }
 
@@ -387,98 +386,15 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// Kept forms, at the moments when a request meets them.
 impl Gateway {
-    /// The facts of the form that the button asks for, or of the request itself when it was none;
-    /// `None`: it is answered.
-    async fn look_for_form(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        facts: Facts,
-        now: Moment,
-    ) -> Result<Option<Facts>> {
-        let problem = match self.keeper.look(session, &facts, now).await? {
-            Button::Ordinary => return Ok(Some(facts)),
-            Button::Form(sending, resumed) => {
-                passage.sending = Some(sending);
-                return Ok(Some(resumed));
-            }
-            Button::Gone => self.teller(&passage.record).form_gone(),
-            Button::Unavailable => self.teller(&passage.record).unavailable(Absence::Store),
-        };
-        let answer = Answer::problem(&problem, passage.manner);
-        self.answer(session, passage, answer).await?;
-        Ok(None)
-    }
-
-    /// Takes the form that is to be sent; false: it is answered.
-    async fn claim(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        permit: &Permit,
-        now: Moment,
-    ) -> Result<bool> {
-        let Some(sending) = &mut passage.sending else {
-            return Ok(true);
-        };
-        let claimed = self.keeper.claim(sending, permit, now).await;
-        let page = sending.page(permit.product());
-        let teller = self.teller(&passage.record);
-        let answer = match claimed {
-            Claimed::Sent => return Ok(true),
-            Claimed::OtherCompany => Answer::redirect(&page, None),
-            Claimed::Gone => Answer::problem(&teller.form_gone(), passage.manner),
-            Claimed::Busy | Claimed::Unavailable => {
-                Answer::problem(&teller.unavailable(Absence::Store), passage.manner)
-            }
-        };
-        self.answer(session, passage, answer).await?;
-        Ok(false)
-    }
-
-    /// The page that offers the form that has to wait for a sign-in.
-    async fn keep(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        (facts, known): (&Facts, &Known),
-        now: Moment,
-    ) -> Result<Option<String>> {
-        let Some(product) = product(&facts.site) else {
-            return Ok(None);
-        };
-        if let Some(sending) = &passage.sending {
-            return Ok(Some(sending.page(product)));
-        }
-        if facts.method.is_safe() {
-            return Ok(None);
-        }
-        let limit = self.body_limits.get(product.index).copied().flatten();
-        let record = &mut passage.record;
-        self.keeper
-            .keep(session, (facts, known), limit, record, now)
-            .await
-    }
-
-    async fn put_back(&self, passage: &mut Passage) -> bool {
-        match &mut passage.sending {
-            Some(sending) => self.keeper.put_back(sending, (self.clock)()).await,
-            None => false,
-        }
-    }
-}
-
-impl Gateway {
-    fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+    pub(super) fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
         Teller {
             site: &self.title,
             request_id: &record.request_id,
         }
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         session: &mut Session,
         passage: &mut Passage,

@@ -16,6 +16,7 @@ pub mod listen;
 pub mod record;
 pub mod redirect;
 pub mod refuse;
+mod resume;
 pub mod service;
 pub mod upstream;
 pub mod websocket;
