@@ -12,6 +12,7 @@ mod accounts;
 mod answer;
 mod apps;
 mod attempt;
+mod bar;
 mod company;
 mod cookies;
 mod device;
@@ -21,6 +22,7 @@ mod errand;
 mod factor;
 mod fields;
 mod finish;
+mod kept;
 mod keys;
 mod letters;
 mod login;
@@ -51,6 +53,7 @@ use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
 use crate::messages::Messages;
+use crate::sessions::kept::KeptForms;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
@@ -65,6 +68,7 @@ pub type Jwks = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// Everything that the pages need, handed in.
 pub struct State {
     pub sessions: Arc<Sessions>,
+    pub kept: Arc<KeptForms>,
     pub directory: Directory,
     /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
     pub messages: Arc<Messages>,
@@ -172,6 +176,9 @@ pub fn router(state: Arc<State>) -> Router {
 pub fn own_router(state: Arc<State>) -> Router {
     let routes = Router::new()
         .route("/.vestibule/enter", get(enter::enter))
+        .route("/.vestibule/bar.js", get(bar::script))
+        .route("/.vestibule/bar", get(bar::view))
+        .route("/.vestibule/kept", get(kept::page).post(kept::deed))
         .route("/.vestibule/session", get(own::session))
         .route("/.vestibule/session/extend", post(own::extend))
         .route(

@@ -14,9 +14,11 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
 use super::forward::{self, Front};
+use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
@@ -37,6 +39,8 @@ pub struct Way {
     pub front: Front,
     /// The largest request body, in bytes.
     pub body_limit: Option<u64>,
+    /// Whether the bar is added to the pages.
+    pub bar: bool,
 }
 
 /// What the hooks need; one for all connections.
@@ -50,6 +54,7 @@ pub struct Gateway {
     pub ways: Vec<Way>,
     pub portal: Router,
     pub own: Router,
+    pub keeper: Keeper,
     /// The portal's title, on every page.
     pub title: String,
     pub books: Arc<Books>,
@@ -63,15 +68,18 @@ pub struct Gateway {
 
 /// What is carried from hook to hook.
 pub struct Passage {
-    record: Record,
+    pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
     facts_address: std::net::IpAddr,
     permit: Option<Permit>,
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
-    manner: Manner,
+    pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
     close_in_stages: bool,
+    /// A kept form that its owner sends at last.
+    pub(super) sending: Option<Box<Sending>>,
+    bar: Bar,
 }
 
 #[async_trait]
@@ -89,6 +97,8 @@ impl ProxyHttp for Gateway {
             tried: Vec::new(),
             manner: Manner::Json,
             close_in_stages: false,
+            sending: None,
+            bar: Bar::Unwanted,
         }
     }
 
@@ -123,13 +133,21 @@ impl ProxyHttp for Gateway {
         };
         passage.record.came(&scope.connection, session.req_header());
         let facts = match self.reader.read(session.req_header_mut(), &scope) {
-            Ok(facts) => Arc::new(facts),
+            Ok(facts) => facts,
             Err(why) => return self.refuse_malformed(session, passage, why).await,
         };
         passage.manner = manner(&facts);
         passage.facts_address = facts.address;
 
         let now = (self.clock)();
+        let facts = if Keeper::may_be_button(&facts, session.req_header()) {
+            match self.look_for_form(session, passage, facts, now).await? {
+                Some(facts) => Arc::new(facts),
+                None => return Ok(true),
+            }
+        } else {
+            Arc::new(facts)
+        };
         let policies = self.policies.load();
         let looked_up = self
             .sessions
@@ -142,6 +160,9 @@ impl ProxyHttp for Gateway {
             Decision::Forward(permit) => {
                 if let Some(leash) = looked_up.leash {
                     scope.tie(leash);
+                }
+                if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
+                    return Ok(true);
                 }
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
                     self.sessions.stamp(person, permit.product(), now).await;
@@ -157,7 +178,10 @@ impl ProxyHttp for Gateway {
                     .await
             }
             Decision::SignIn(sign_in) => {
-                self.ask_to_sign_in(session, passage, &facts, sign_in).await
+                let known = &looked_up.known;
+                let kept = self.keep(session, passage, (&facts, known), now).await?;
+                self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))
+                    .await
             }
             Decision::Deny(denial) => {
                 let name = product(&facts.site).map_or("this application", |product| &product.name);
@@ -180,6 +204,9 @@ impl ProxyHttp for Gateway {
         end: bool,
         passage: &mut Passage,
     ) -> Result<()> {
+        if let Some(sending) = &passage.sending {
+            *body = sending.body();
+        }
         if let Some(chunk) = body {
             passage.record.bytes_in += chunk.len() as u64;
         }
@@ -251,10 +278,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut RequestHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        passage.bar.prepare(session, upstream);
         let permitted = passage
             .permit
             .as_ref()
@@ -274,7 +302,7 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
@@ -284,16 +312,24 @@ impl ProxyHttp for Gateway {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
         }
-        forward::clean(answer, &passage.record.request_id)
+        forward::clean(answer, &passage.record.request_id)?;
+        if let Some(permit) = &passage.permit {
+            let client = session.req_header().version;
+            passage
+                .bar
+                .begin(client, answer, permit.product().authority_text())?;
+        }
+        Ok(())
     }
 
     fn response_body_filter(
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         passage: &mut Passage,
     ) -> Result<Option<Duration>> {
+        passage.bar.pass(body, end);
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
     }
@@ -314,6 +350,7 @@ impl ProxyHttp for Gateway {
                 can_reuse_downstream: false,
             };
         }
+        let safe = status == 503 && self.put_back(passage).await;
         let product = passage.permit.as_ref().map(Permit::product);
         tracing::warn!(
             request_id = passage.record.request_id.as_str(),
@@ -328,6 +365,11 @@ impl ProxyHttp for Gateway {
             400 => teller.malformed(Malformed::Framing),
             413 => teller.malformed(Malformed::BodyTooLarge),
             _ => teller.backend_failed(status, name),
+        };
+        let problem = if safe {
+            teller.form_is_safe(problem)
+        } else {
+            problem
         };
         // The body may be half read: the connection can't be used again.
         session.set_keepalive(None);
@@ -358,14 +400,14 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+    pub(super) fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
         Teller {
             site: &self.title,
             request_id: &record.request_id,
         }
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         session: &mut Session,
         passage: &mut Passage,
@@ -408,10 +450,8 @@ impl Gateway {
         permit: Permit,
         asks: Asks,
     ) -> Result<bool> {
-        let limit = self
-            .ways
-            .get(permit.product().index)
-            .and_then(|way| way.body_limit);
+        let way = self.ways.get(permit.product().index);
+        let limit = way.and_then(|way| way.body_limit);
         let announced = session
             .req_header()
             .headers
@@ -426,6 +466,9 @@ impl Gateway {
         }
         if asks == Asks::Upgrade {
             session.downstream_session.set_read_timeout(None);
+        }
+        if way.is_some_and(|way| way.bar) {
+            passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
         passage.body_limit = limit;
         passage.permit = Some(permit);
@@ -465,14 +508,20 @@ impl Gateway {
         session: &mut Session,
         passage: &mut Passage,
         facts: &Facts,
-        sign_in: SignIn,
+        (sign_in, kept): (SignIn, Option<String>),
     ) -> Result<bool> {
-        let wanted = product(&facts.site)
-            .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
-            .unwrap_or_default();
+        let plain = || {
+            product(&facts.site)
+                .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
+                .unwrap_or_default()
+        };
+        let wanted = kept.unwrap_or_else(plain);
         let (secret, cookie) = match &facts.cookie {
-            Presented::Token(Token::Visitor(secret)) => (secret.clone(), None),
-            Presented::Token(Token::Session { .. }) | Presented::Nothing | Presented::Malformed => {
+            // A session's stays, also when it is over: it says whose the next tab's form is.
+            Presented::Token(Token::Visitor(secret) | Token::Session { secret, .. }) => {
+                (secret.clone(), None)
+            }
+            Presented::Nothing | Presented::Malformed => {
                 let mut bytes = [0; 32];
                 (self.random)(&mut bytes);
                 let secret = Secret::from_bytes(bytes);

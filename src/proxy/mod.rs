@@ -4,16 +4,19 @@
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
 //! `refuse` or `service` act.
 
+pub mod bar;
 pub mod certificates;
 pub mod connection;
 pub mod facts;
 pub mod forward;
 pub mod framing;
 pub mod gateway;
+pub mod keep;
 pub mod listen;
 pub mod record;
 pub mod redirect;
 pub mod refuse;
+mod resume;
 pub mod service;
 pub mod upstream;
 pub mod websocket;

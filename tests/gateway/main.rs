@@ -23,6 +23,7 @@ mod visitor;
 mod administration;
 mod factor;
 mod idle;
+mod kept;
 mod nodes;
 mod outage;
 mod restart;
@@ -33,6 +34,7 @@ mod tabs;
 
 // What goes through.
 mod backends;
+mod bar;
 mod certificates;
 mod identity;
 mod live;

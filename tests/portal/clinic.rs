@@ -29,6 +29,7 @@ use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Act, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
+use vestibule::sessions::kept::KeptForms;
 use vestibule::sessions::redis::RedisStore;
 use vestibule::sessions::store::Store;
 use vestibule::sessions::tokens::{Random, TokenKey};
@@ -390,6 +391,7 @@ impl Clinic {
             observer: Arc::new(Unobserved),
         });
         let state = Arc::new(portal::State {
+            kept: Arc::new(KeptForms::new(Arc::clone(&sessions), &[4; 32], random())),
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
             messages: Arc::clone(&messages),
