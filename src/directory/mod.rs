@@ -6,7 +6,9 @@ pub mod seal;
 
 mod accounts;
 mod factors;
+mod history;
 mod keys;
+mod links;
 mod people;
 mod pool;
 mod settings;
@@ -22,6 +24,7 @@ use pool::Pool;
 use seal::{MasterKey, Seal, SealError};
 
 pub use keys::SigningKey;
+pub use links::Pairing;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {

@@ -147,7 +147,7 @@ impl Field {
             Field::PersonName => Cow::Borrowed(&session.person.name),
             Field::PersonEmail => Cow::Borrowed(&session.person.email),
             Field::PersonRoles => Cow::Owned(session.person.roles.join(",")),
-            Field::CompanyId => Cow::Borrowed(session.company.as_str()),
+            Field::CompanyId => Cow::Borrowed(session.company_of(entry).as_str()),
             Field::SessionId => Cow::Owned(session.id.to_string()),
             Field::Amr => Cow::Owned(session.amr().join(",")),
         }
@@ -217,7 +217,7 @@ pub fn claims<'a>(
         aud: &product.origin,
         sub: session.person.id.as_str(),
         account: entry.login.as_str(),
-        company: session.company.as_str(),
+        company: session.company_of(entry).as_str(),
         amr: session.amr(),
         auth_time: proved_at.secs(),
         iat: now.secs(),
@@ -304,7 +304,7 @@ pub fn presence(
     );
     set(
         HeaderName::from_static("x-vestibule-company"),
-        session.company.as_str(),
+        session.company_of(entry).as_str(),
     );
     set(
         HeaderName::from_static("x-vestibule-session"),

@@ -16,6 +16,7 @@ pub mod headers;
 pub mod host;
 pub mod identity;
 pub mod name;
+pub mod password;
 pub mod pattern;
 pub mod policy;
 pub mod product;

@@ -223,6 +223,16 @@ impl Policies {
     }
 }
 
+impl Policies {
+    /// Whether Single Sign-On for this product has been released to this company.
+    pub fn single_sign_on_reaches(&self, company: &CompanyId, product: &Product) -> bool {
+        product.id.as_str() != STEPWISE_PRODUCT || self.rollout.analytics_sso_reaches(company)
+    }
+}
+
+/// The product that `[rollout] analytics_sso` is about.
+const STEPWISE_PRODUCT: &str = "analytics";
+
 impl Rollout {
     pub fn mfa_reaches(&self, company: &CompanyId) -> bool {
         self.mfa

@@ -2,9 +2,14 @@
 //! Values in, text out; every template escapes what it is given.
 
 mod problem;
+mod single_sign_on;
 mod style;
 
 pub use problem::Problem;
+pub use single_sign_on::{
+    ChangePassword, CompanyChoice, Connect, ConnectStep, DefaultChoice, Expired, Expiring, Paired,
+    PasswordLine, Passwords, SingleSignOn,
+};
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
 use askama::Template;
@@ -168,6 +173,9 @@ pub struct Tile {
     pub about: String,
     pub href: String,
     pub open: bool,
+    pub product: String,
+    /// The drop-down; empty where there is nothing to choose.
+    pub companies: Vec<CompanyChoice>,
 }
 
 impl Tile {
@@ -181,7 +189,9 @@ impl Tile {
 pub struct Apps {
     pub frame: Frame,
     pub company: String,
+    pub notice: Option<Notice>,
     pub tiles: Vec<Tile>,
+    pub hidden: Hidden,
 }
 
 #[derive(Template)]
@@ -194,6 +204,9 @@ pub struct Account {
     pub proofs: String,
     pub sessions: String,
     pub hidden: Hidden,
+    /// Parts of the page, each with its own forms.
+    pub sso: SingleSignOn,
+    pub passwords: Passwords,
 }
 
 #[derive(Template)]

@@ -81,8 +81,7 @@ async fn landing_of(
 ) -> Result<Landing, Trouble> {
     let default = match known_session(&visit.known) {
         Some(found) if !errand.has_rd() => {
-            let person = state.directory.person(&found.session.person.id).await?;
-            person.and_then(|person| person.default_product)
+            super::single_sign_on::default_product(state, &found.session).await?
         }
         _ => None,
     };

@@ -12,6 +12,8 @@ mod answer;
 mod apps;
 mod attempt;
 mod codes;
+mod companies;
+mod connect;
 mod cookies;
 mod enter;
 mod errand;
@@ -20,9 +22,13 @@ mod fields;
 mod finish;
 mod keys;
 mod login;
+mod new_password;
 mod own;
+mod own_password;
 mod password;
+mod renewal;
 mod sign_out;
+mod single_sign_on;
 mod throttles;
 mod tickets;
 mod trouble;
@@ -72,7 +78,7 @@ pub struct State {
 
 /// Hears what happened; asked nothing.
 pub trait Observer: Send + Sync {
-    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`.
+    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`, `expired`.
     fn sign_in(&self, result: &'static str);
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
@@ -111,7 +117,22 @@ pub fn router(state: Arc<State>) -> Router {
             "/company/settings",
             get(admin::settings_page).post(admin::settings),
         )
-        .route("/connect/{product}", get(apps::connect))
+        .route("/apps/company", post(companies::submit))
+        .route(
+            "/login/expired",
+            get(renewal::opened).post(renewal::submitted),
+        )
+        .route(
+            "/connect/{product}",
+            get(connect::opened).post(connect::submitted),
+        )
+        .route("/account/default", post(single_sign_on::save))
+        .route("/account/reset-sso", post(single_sign_on::reset_own))
+        .route(
+            own_password::PATH,
+            get(own_password::opened).post(own_password::submitted),
+        )
+        .route("/password/expiring", get(own_password::expiring))
         .route("/password/forgot", get(apps::forgot))
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::State;
 use super::trouble::Trouble;
-use crate::gate::name::PersonId;
+use crate::gate::name::{PersonId, ProductId};
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, FACTOR_CODES, Rule, Verdict,
     attempt, give_back,
@@ -39,6 +39,18 @@ impl PasswordAttempt {
             address: key("address", &[network]),
             account: key("account", &[account]),
             familiar: key("familiar", &[account, network]),
+        }
+    }
+
+    /// At an account of another product than the one that people sign in with: counted apart, so
+    /// that guesses there shut nobody out of the sign-in, nor the other way round.
+    pub fn at(product: &ProductId, account: &str, network: &str) -> PasswordAttempt {
+        let product = product.as_str();
+        PasswordAttempt {
+            pair: key("pair", &[product, account, network]),
+            address: key("address", &[product, network]),
+            account: key("account", &[product, account, ""]),
+            familiar: key("familiar", &[product, account, network]),
         }
     }
 
@@ -83,6 +95,25 @@ impl PasswordAttempt {
             )
             .await?;
         Ok(())
+    }
+}
+
+/// Counts something costly that a person does while signed in, whatever address they come from.
+///
+/// # Errors
+/// 429 when it has to wait.
+pub async fn count_deed(
+    state: &State,
+    deed: &'static str,
+    person: &PersonId,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let store = state.sessions.store().as_ref();
+    let key = key(deed, &[person.as_str()]);
+    match count(store, &key, &ACCOUNT_FROM_STRANGERS, now).await? {
+        Verdict::Go => Ok(()),
+        Verdict::Wait(wait) => Err(too_many(wait)),
+        Verdict::Stopped => Err(too_many(ACCOUNT_FROM_STRANGERS.longest_wait)),
     }
 }
 
