@@ -11,6 +11,7 @@ mod command;
 mod factors;
 mod failures;
 mod imports;
+mod links;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -79,6 +80,12 @@ suite!(
     people::an_admin_switches_the_factor,
     people::signing_keys_are_shared_and_sealed,
     people::two_nodes_start_at_once,
+    links::of_twenty_who_pair_one_account_one_wins,
+    links::a_person_pairs_one_account_of_a_product,
+    links::a_password_that_changed_since_it_was_proved_pairs_nothing,
+    links::a_reset_takes_every_link_but_the_sign_ins,
+    links::the_last_passwords_are_remembered_and_no_more,
+    links::of_twenty_changes_of_one_password_one_wins,
     command::the_people_command_does_what_a_user_manager_can,
 );
 
