@@ -121,7 +121,7 @@ async fn tiles(state: &State, session: &Session) -> Result<Vec<Tile>, Trouble> {
                 companies: Vec::new(),
                 product: product.id.to_string(),
                 name: product.name.clone(),
-                about: String::from("Not paired yet: pair your account"),
+                about: String::from("No linked account yet: pair yours"),
                 href: format!("/connect/{}", product.id),
                 open: false,
             },

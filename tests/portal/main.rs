@@ -9,9 +9,12 @@
 
 mod browser;
 mod clinic;
+mod companies;
 mod factor;
 mod gallery;
 mod handover;
+mod new_password;
 mod own;
+mod pairing;
 mod password;
 mod portal;
