@@ -26,8 +26,8 @@ use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, Login, PersonId, ProductId};
 use vestibule::gate::pattern::Pattern;
 use vestibule::gate::policy::{
-    Action, CompanyPolicy, Conditions, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, Rule,
-    SessionLimits,
+    Action, CompanyPolicy, Conditions, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies,
+    Rollout, Rule, SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
@@ -94,6 +94,7 @@ fn policies(rules: usize) -> Policies {
             mode: MfaMode::Off,
             methods: Vec::new(),
             remember_device: Duration::ZERO,
+            messages: MessagePolicy::sound(),
         },
         password: PasswordPolicy::default(),
         session_maximum: None,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Room, and what it may know.
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("gate", &[]),
     ("demo", &[]),
     ("pages", &[]),
@@ -21,8 +21,12 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ("policies", &["gate", "config"]),
     ("sessions", &["gate"]),
     ("directory", &["gate"]),
+    ("messages", &["gate"]),
     ("observe", &["gate"]),
-    ("portal", &["gate", "sessions", "directory", "pages"]),
+    (
+        "portal",
+        &["gate", "sessions", "directory", "messages", "pages"],
+    ),
     ("proxy", &["gate", "sessions", "observe", "pages", "config"]),
     (
         "app",
@@ -32,6 +36,7 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "policies",
             "sessions",
             "directory",
+            "messages",
             "observe",
             "pages",
             "portal",

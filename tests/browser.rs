@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "browser/single_sign_on.rs"]
+mod single_sign_on;
 mod support;
 
 use std::io::{BufRead as _, BufReader};

@@ -2,6 +2,7 @@
 //! knows everybody.
 
 mod keys;
+mod messages;
 mod observers;
 mod upkeep;
 
@@ -30,6 +31,7 @@ use crate::gate::facts::Site;
 use crate::gate::headers::Managed;
 use crate::gate::host::{DuplicateHost, HostTable};
 use crate::gate::policy::Policies;
+use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
 use crate::observe::audit::{Audit, AuditError};
@@ -68,6 +70,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Assertions(#[from] AssertionError),
+    #[error(transparent)]
+    Messages(#[from] MessagesError),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]
@@ -136,6 +140,7 @@ pub struct Running {
     pub hasher: Arc<Hasher>,
     pub policies: PolicyFolder,
     pub metrics: Arc<Metrics>,
+    pub messages: Arc<Messages>,
     certificates: Arc<Certificates>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
@@ -211,7 +216,9 @@ pub async fn start(
         settings.limits.password_workers,
         settings.limits.password_queue,
     ));
+    let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
     let portal = Arc::new(portal::State {
+        messages: Arc::clone(&messages),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),
@@ -300,6 +307,7 @@ pub async fn start(
         hasher,
         policies,
         metrics,
+        messages,
         certificates,
         access,
         audit,

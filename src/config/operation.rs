@@ -1,7 +1,9 @@
 //! `[limits]`, `[log]`, `[messages]`, `[rollout]`, `[telemetry]`.
 
+use std::time::Duration;
+
 use super::reader::{Field, Fields};
-use super::settings::{Email, Limits, Log, LogFormat, Messages, Sms, Telemetry};
+use super::settings::{Email, Limits, Log, LogFormat, Messages, Route, SecretText, Sms, Telemetry};
 use super::values::{list_of, owned, secret};
 use crate::gate::name::CompanyId;
 use crate::gate::policy::{Reach, Rollout};
@@ -82,18 +84,72 @@ fn level(field: &Field<'_>) -> Option<String> {
     })
 }
 
+/// What holds where a route says nothing.
+const MESSAGE_DEADLINE: Duration = Duration::from_secs(5);
+
 pub fn messages(field: &Field<'_>) -> Option<Messages> {
     field.table(|fields| {
+        let mut email_from = None;
+        let email = fields.optional("email").and_then(|field| {
+            field.table(|fields| {
+                let route = route(fields, email);
+                let needed = matches!(&route, Some(route) if route.first.is_sent());
+                let from = if needed {
+                    fields.required("from")
+                } else {
+                    fields.optional("from")
+                };
+                email_from = from.and_then(|field| mailbox(&field));
+                route
+            })
+        });
+        let sms = fields.optional("sms");
         Some(Messages {
-            sms: fields.optional("sms").and_then(|field| field.table(sms)),
-            email: fields
-                .optional("email")
-                .and_then(|field| field.table(email)),
+            sms: sms.and_then(|field| field.table(|fields| route(fields, sms_provider))),
+            email,
+            email_from,
         })
     })
 }
 
-fn sms(fields: &Fields<'_>) -> Option<Sms> {
+impl Email {
+    fn is_sent(&self) -> bool {
+        match self {
+            Email::Smtp { .. } => true,
+            Email::Outbox => false,
+        }
+    }
+}
+
+/// The provider's keys stand in the table itself; those of the one that is asked when it fails, in
+/// `second`.
+fn route<P>(
+    fields: &Fields<'_>,
+    read: impl Fn(&Fields<'_>) -> Option<P> + Copy,
+) -> Option<Route<P>> {
+    let first = read(fields);
+    let second = fields
+        .optional("second")
+        .map(|field| field.table(|fields| read(fields)));
+    let deadline = fields.or("deadline", MESSAGE_DEADLINE, |field| {
+        match field.span_above_zero()? {
+            span if span > Duration::from_secs(60) => {
+                field.wrong("somebody waits for it: at most 60s")
+            }
+            span => Some(span),
+        }
+    });
+    Some(Route {
+        first: first?,
+        second: match second {
+            Some(second) => Some(second?),
+            None => None,
+        },
+        deadline,
+    })
+}
+
+fn sms_provider(fields: &Fields<'_>) -> Option<Sms> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Outbox,
@@ -114,14 +170,18 @@ fn sms(fields: &Fields<'_>) -> Option<Sms> {
             fields.optional(key)
         }
     };
-    let url = need("url", Kind::Http).and_then(|field| web_url(&field));
+    let url = need("url", Kind::Http).map(|field| secret_url(&field, &["http", "https"]));
     let token = need("token", Kind::Twilio).and_then(|field| secret(&field));
     let account = need("account", Kind::Twilio).and_then(|field| owned(&field));
     let from = need("from", Kind::Twilio).and_then(|field| owned(&field));
     match kind? {
         Kind::Outbox => Some(Sms::Outbox),
-        Kind::Http => Some(Sms::Http { url: url?, token }),
+        Kind::Http => Some(Sms::Http { url: url??, token }),
         Kind::Twilio => Some(Sms::Twilio {
+            url: match url {
+                Some(url) => url?.expose().to_owned(),
+                None => String::from("https://api.twilio.com"),
+            },
             account: account?,
             token: token?,
             from: from?,
@@ -130,19 +190,50 @@ fn sms(fields: &Fields<'_>) -> Option<Sms> {
 }
 
 fn email(fields: &Fields<'_>) -> Option<Email> {
-    let url = fields.required("url").and_then(|field| {
-        let url = secret(&field)?;
-        match url::Url::parse(url.expose()) {
-            Ok(parsed) if matches!(parsed.scheme(), "smtp" | "smtps") && parsed.has_host() => {
-                Some(url)
-            }
-            _ => field.wrong("a URL that begins with smtp:// or smtps:// is wanted here"),
-        }
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Outbox,
+        Smtp,
+    }
+    let kind = fields.or("kind", Kind::Smtp, |field| {
+        field.word(&[("smtp", Kind::Smtp), ("outbox", Kind::Outbox)])
     });
-    let from = fields.required("from").and_then(|field| owned(&field));
-    Some(Email {
-        url: url?,
-        from: from?,
+    let url = if kind == Kind::Smtp {
+        fields.required("url")
+    } else {
+        fields.optional("url")
+    };
+    let url = url.and_then(|field| secret_url(&field, &["smtp", "smtps"]));
+    match kind {
+        Kind::Outbox => Some(Email::Outbox),
+        Kind::Smtp => Some(Email::Smtp { url: url? }),
+    }
+}
+
+/// A URL that may hold a password: the problem's message doesn't repeat it.
+fn secret_url(field: &Field<'_>, schemes: &[&str]) -> Option<SecretText> {
+    let url = secret(field)?;
+    match url::Url::parse(url.expose().trim()) {
+        Ok(parsed) if schemes.contains(&parsed.scheme()) && parsed.has_host() => {
+            Some(SecretText::new(url.expose().trim().to_owned()))
+        }
+        _ => {
+            let schemes: Vec<String> = schemes.iter().map(|name| format!("{name}://")).collect();
+            field.wrong(format!(
+                "a URL that begins with {} is wanted here",
+                schemes.join(" or ")
+            ))
+        }
+    }
+}
+
+fn mailbox(field: &Field<'_>) -> Option<String> {
+    let wanted = "an address such as \"Clinic <no-reply@example.org>\"";
+    field.parsed(wanted, |text| {
+        match text.parse::<lettre::message::Mailbox>() {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err(format!("{text:?} is not {wanted}")),
+        }
     })
 }
 

@@ -183,8 +183,19 @@ pub struct SignOnForm {
 
 #[derive(Debug, Clone, Default)]
 pub struct Messages {
-    pub sms: Option<Sms>,
-    pub email: Option<Email>,
+    pub sms: Option<Route<Sms>>,
+    pub email: Option<Route<Email>>,
+    /// What mails come from.
+    pub email_from: Option<String>,
+}
+
+/// Who takes messages, and who does when that fails.
+#[derive(Debug, Clone)]
+pub struct Route<P> {
+    pub first: P,
+    pub second: Option<P>,
+    /// For each of the two.
+    pub deadline: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -192,10 +203,13 @@ pub enum Sms {
     /// Kept on this machine and shown by `vestibule demo`.
     Outbox,
     Http {
-        url: String,
+        /// Some providers want their key in it.
+        url: SecretText,
         token: Option<SecretText>,
     },
     Twilio {
+        /// `https://api.twilio.com`.
+        url: String,
         account: String,
         token: SecretText,
         from: String,
@@ -203,10 +217,12 @@ pub enum Sms {
 }
 
 #[derive(Debug, Clone)]
-pub struct Email {
+pub enum Email {
+    Outbox,
     /// `smtp://…` or `smtps://…`.
-    pub url: SecretText,
-    pub from: String,
+    Smtp {
+        url: SecretText,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -100,9 +100,23 @@ static ADA: Person = Person {
     about: "bills for two companies: changes between them in Billing",
 };
 
-static PEOPLE: [&Person; 4] = [&KIM, &SAM, &LEE, &ADA];
+static NOA: Person = Person {
+    id: "noa",
+    name: "Noa Berg",
+    email: "noa.berg@acme-rehab.example",
+    phone: "+15550100005",
+    company: "acme-rehab",
+    roles: &["therapist"],
+    grants: &[],
+    about: "back after a long leave: the password has expired, a Billing account waits to be paired",
+};
 
-static ACCOUNTS: [Account; 10] = [
+static PEOPLE: [&Person; 5] = [&KIM, &SAM, &LEE, &ADA, &NOA];
+
+/// Set so long ago that every policy lets it expire: product, login, moment.
+const OLD_PASSWORD: (&str, &str, &str) = ("emr", "noa", "2020-01-01T00:00:00Z");
+
+static ACCOUNTS: [Account; 12] = [
     account(
         "emr",
         "kim",
@@ -132,6 +146,14 @@ static ACCOUNTS: [Account; 10] = [
         "ada",
         "ada-counts-in-czech",
         &ADA,
+        true,
+        &["acme-rehab"],
+    ),
+    account(
+        "emr",
+        "noa",
+        "noa-sails-on-sundays",
+        &NOA,
         true,
         &["acme-rehab"],
     ),
@@ -166,6 +188,14 @@ static ACCOUNTS: [Account; 10] = [
         &ADA,
         true,
         &["acme-rehab", "northside"],
+    ),
+    account(
+        "billing",
+        "nberg",
+        "noa-forgot-the-invoices",
+        &NOA,
+        false,
+        &["acme-rehab"],
     ),
     account(
         "analytics",
@@ -281,8 +311,13 @@ pub fn seed() -> String {
             "password": account.password, "companies": account.companies,
             "default_company": account.companies.first(),
         });
-        if let (true, Some(fields)) = (account.linked, line.as_object_mut()) {
-            fields.insert(String::from("person"), json!(account.person.id));
+        if let Some(fields) = line.as_object_mut() {
+            if account.linked {
+                fields.insert(String::from("person"), json!(account.person.id));
+            }
+            if (account.product, account.login) == (OLD_PASSWORD.0, OLD_PASSWORD.1) {
+                fields.insert(String::from("password_set_at"), json!(OLD_PASSWORD.2));
+            }
         }
         line
     });

@@ -44,11 +44,52 @@ impl Directory {
         Ok(Some(secret))
     }
 
-    /// Adds a proven authenticator; `step` is the time step of the code that proved it.
-    /// `None` when the person has one already (two tabs enrolled at once).
+    /// Adds a factor that was proved just now. `step` is the time step of the code that proved an
+    /// authenticator, 0 for the others. `None` when the person has one of this method already, where
+    /// there can be one only.
+    pub async fn add_factor(
+        &self,
+        person: &PersonId,
+        method: FactorMethod,
+        secret: &[u8],
+        step: i64,
+        now: Moment,
+    ) -> Result<Option<Factor>, DirectoryError> {
+        self.insert_factor(sql::FACTOR_ADD, (person, method), secret, step, now)
+            .await
+    }
+
+    /// The same for who has none. `None` when they have one by now, whatever its method: of any
+    /// number of sign-ins that enrol at once, one adds a factor. Whoever has only the password must
+    /// not add another beside the owner's.
+    pub async fn add_first_factor(
+        &self,
+        person: &PersonId,
+        method: FactorMethod,
+        secret: &[u8],
+        step: i64,
+        now: Moment,
+    ) -> Result<Option<Factor>, DirectoryError> {
+        self.insert_factor(sql::FACTOR_ADD_FIRST, (person, method), secret, step, now)
+            .await
+    }
+
+    /// [`add_factor`](Directory::add_factor) for an authenticator.
     pub async fn add_totp(
         &self,
         person: &PersonId,
+        secret: &[u8],
+        step: i64,
+        now: Moment,
+    ) -> Result<Option<Factor>, DirectoryError> {
+        self.add_factor(person, FactorMethod::Totp, secret, step, now)
+            .await
+    }
+
+    async fn insert_factor(
+        &self,
+        statement: &'static str,
+        (person, method): (&PersonId, FactorMethod),
         secret: &[u8],
         step: i64,
         now: Moment,
@@ -58,19 +99,26 @@ impl Directory {
         let values = [
             Value::Text(&id),
             Value::Text(person.as_str()),
-            Value::Text(FactorMethod::Totp.as_str()),
+            Value::Text(method.as_str()),
             Value::Bytes(&sealed),
             Value::Number(step),
             Value::Number(now.millis()),
         ];
-        let added = self.pool().write(sql::FACTOR_ADD, &values).await? == 1;
+        let added = self.pool().write(statement, &values).await? == 1;
         Ok(added.then(|| Factor {
             id,
             person: person.clone(),
-            kind: FactorMethod::Totp,
+            kind: method,
             created_at: now,
             last_used_at: Some(now),
         }))
+    }
+
+    /// Notes that a factor was used, for those that have no time step to spend.
+    pub async fn used_factor(&self, factor: &str, now: Moment) -> Result<(), DirectoryError> {
+        let values = [Value::Text(factor), Value::Number(now.millis())];
+        self.pool().write(sql::FACTOR_USED, &values).await?;
+        Ok(())
     }
 
     /// Spends a time step: true for exactly one caller, and never for a step that is not later
@@ -101,9 +149,7 @@ impl Directory {
 impl Factor {
     fn read(row: &Row) -> Result<Factor, DirectoryError> {
         let kind: String = row.value("kind")?;
-        let kind = FactorMethod::ALL
-            .into_iter()
-            .find(|method| method.as_str() == kind)
+        let kind = FactorMethod::parse(&kind)
             .ok_or_else(|| DirectoryError::Corrupt(String::from("column kind")))?;
         Ok(Factor {
             id: row.value("id")?,

@@ -73,6 +73,12 @@ pub(super) const FACTOR_SECRET: &str = "SELECT person_id, secret FROM factors WH
 pub(super) const FACTOR_ADD: &str = "INSERT INTO factors \
      (id, person_id, kind, secret, last_step, created_at, last_used_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING";
+/// Racers that all see no factor meet in the index on `first`.
+pub(super) const FACTOR_ADD_FIRST: &str = "INSERT INTO factors \
+     (id, person_id, kind, secret, last_step, created_at, last_used_at, first) \
+     SELECT $1, $2, $3, $4, $5, $6, $6, 1 \
+     WHERE NOT EXISTS (SELECT 1 FROM factors WHERE person_id = $2) ON CONFLICT DO NOTHING";
+pub(super) const FACTOR_USED: &str = "UPDATE factors SET last_used_at = $2 WHERE id = $1";
 /// One statement, so that of any number of racers the database lets one through.
 pub(super) const FACTOR_SPEND_STEP: &str = "UPDATE factors \
      SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2";

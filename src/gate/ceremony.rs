@@ -26,9 +26,9 @@ pub const CODES_PER_ATTEMPT: u8 = 5;
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     Password,
-    /// A code of the authenticator that the person has.
+    /// One of the factors that the person has.
     Challenge(Pending),
-    /// The person has no factor yet: a first code proves the new one.
+    /// The person has no factor yet: a first proof adds one.
     Enrol(Pending),
 }
 
@@ -67,9 +67,9 @@ pub enum Event {
         need: Need,
     },
     PasswordWrong,
-    /// The code was right, and nobody used it before.
-    CodeRight,
-    CodeWrong,
+    /// A proof by this method was right, and nobody used it before.
+    FactorRight(FactorMethod),
+    FactorWrong(FactorMethod),
     /// Nothing was proved: a page was opened, a form came empty.
     Nothing,
 }
@@ -95,7 +95,7 @@ pub enum Next {
 pub struct Proof {
     person: PersonId,
     ground: Ground,
-    factor: bool,
+    factor: Option<FactorMethod>,
     at: Moment,
 }
 
@@ -113,12 +113,17 @@ impl Proof {
         let password = matches!(self.ground, Ground::Password).then_some(Method::Pwd);
         password
             .into_iter()
-            .chain(self.factor.then_some(Method::Otp))
+            .chain(self.factor.map(told_as))
             .collect()
     }
 
+    /// The second factor that was proved in this attempt.
+    pub fn factor(&self) -> Option<FactorMethod> {
+        self.factor
+    }
+
     pub fn factor_at(&self) -> Option<Moment> {
-        self.factor.then_some(self.at)
+        self.factor.map(|_| self.at)
     }
 
     pub fn at(&self) -> Moment {
@@ -173,22 +178,59 @@ pub fn from_session(person: PersonId, session: SessionId, enrolled: bool, now: M
     }
 }
 
-/// Which of the company's methods can be used, in its order. A list of which nothing is built
-/// neither opens the door nor locks everybody out: the authenticator remains.
-pub fn offered(policy: &CompanyPolicy) -> Vec<FactorMethod> {
-    const BUILT: [FactorMethod; 1] = [FactorMethod::Totp];
-    let offered: Vec<FactorMethod> = policy
-        .mfa
-        .methods
-        .iter()
-        .copied()
-        .filter(|method| BUILT.contains(method))
+/// How backends are told of a factor (RFC 8176). It has no word of its own for a mailed code, nor
+/// for one off a printed list: both are passwords that work once.
+pub const fn told_as(method: FactorMethod) -> Method {
+    match method {
+        FactorMethod::Totp | FactorMethod::Email | FactorMethod::Recovery => Method::Otp,
+        FactorMethod::Sms => Method::Sms,
+        FactorMethod::Passkey => Method::Hwk,
+    }
+}
+
+/// With which methods a first factor can be added: the company's, in its order, as far as this
+/// gateway is `ready` for them. A list of which nothing works neither opens the door nor locks
+/// everybody out: the authenticator remains. Recovery codes stand in for another factor and are
+/// never the first.
+pub fn offered(policy: &CompanyPolicy, ready: &[FactorMethod]) -> Vec<FactorMethod> {
+    let methods = policy.mfa.methods.iter().copied();
+    let offered: Vec<FactorMethod> = methods
+        .filter(|method| *method != FactorMethod::Recovery && ready.contains(method))
         .collect();
     if offered.is_empty() {
-        BUILT.to_vec()
+        vec![FactorMethod::Totp]
     } else {
         offered
     }
+}
+
+/// With which methods a person can answer a challenge; the first is asked for at once. `enrolled`
+/// are theirs, last used first. What the company no longer lists is not accepted, unless nothing
+/// else of theirs is left: then it is, or a changed list would lock people out, or let whoever has
+/// a password alone add a factor.
+pub fn usable(
+    enrolled: &[FactorMethod],
+    policy: &CompanyPolicy,
+    ready: &[FactorMethod],
+) -> Vec<FactorMethod> {
+    let mut mine = Vec::new();
+    for method in enrolled {
+        if ready.contains(method) && !mine.contains(method) {
+            mine.push(*method);
+        }
+    }
+    let listed = |method: &FactorMethod| {
+        *method == FactorMethod::Recovery || policy.mfa.methods.contains(method)
+    };
+    if mine
+        .iter()
+        .any(|method| *method != FactorMethod::Recovery && listed(method))
+    {
+        mine.retain(listed);
+    }
+    // A recovery code is for who has nothing else at hand.
+    mine.sort_by_key(|method| *method == FactorMethod::Recovery);
+    mine
 }
 
 /// The next step.
@@ -208,17 +250,19 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
         (Step::Password, Event::PasswordWrong) => {
             Next::Ask(Step::Password, Some(Remark::WrongPassword))
         }
-        (Step::Password, Event::CodeRight | Event::CodeWrong | Event::Nothing) => {
+        (Step::Password, Event::FactorRight(_) | Event::FactorWrong(_) | Event::Nothing) => {
             Next::Ask(Step::Password, None)
         }
-        (Step::Challenge(pending) | Step::Enrol(pending), Event::CodeRight) => Next::Done(Proof {
-            person: pending.person,
-            ground: pending.ground,
-            factor: true,
-            at: now,
-        }),
-        (Step::Challenge(pending), Event::CodeWrong) => wrong_code(pending, Step::Challenge),
-        (Step::Enrol(pending), Event::CodeWrong) => wrong_code(pending, Step::Enrol),
+        (Step::Challenge(pending) | Step::Enrol(pending), Event::FactorRight(method)) => {
+            Next::Done(Proof {
+                person: pending.person,
+                ground: pending.ground,
+                factor: Some(method),
+                at: now,
+            })
+        }
+        (Step::Challenge(pending), Event::FactorWrong(_)) => wrong_code(pending, Step::Challenge),
+        (Step::Enrol(pending), Event::FactorWrong(_)) => wrong_code(pending, Step::Enrol),
         // A wrong password in another tab undoes nothing that was proved here.
         (step, Event::PasswordWrong) => Next::Ask(step, Some(Remark::WrongPassword)),
         (step, Event::Nothing) => Next::Ask(step, None),
@@ -231,7 +275,7 @@ fn password_right(person: PersonId, need: Need, now: Moment) -> Next {
         Need::Nothing => Next::Done(Proof {
             person,
             ground,
-            factor: false,
+            factor: None,
             at: now,
         }),
         Need::Challenge => Next::Ask(Step::Challenge(Pending::new(person, ground, now)), None),

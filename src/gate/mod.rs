@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod arrival;
 pub mod ceremony;
+pub mod contact;
 pub mod cookies;
 pub mod decide;
 pub mod facts;
@@ -23,6 +24,7 @@ pub mod product;
 pub mod return_to;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod sent_code;
 pub mod session;
 pub mod target;
 pub mod throttle;

@@ -10,7 +10,9 @@ use http::Method;
 use ipnet::IpNet;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
+use super::contact::Prefix;
 use super::decide::{Step, Witness};
 use super::name::{CompanyId, PersonId, ProductId};
 use super::pattern::Pattern;
@@ -67,6 +69,26 @@ pub struct Mfa {
     pub methods: Vec<FactorMethod>,
     /// How long a device may be remembered; zero is never.
     pub remember_device: Duration,
+    pub messages: MessagePolicy,
+}
+
+/// Where codes may be sent, and how many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePolicy {
+    /// What a number must begin with, one of them.
+    pub sms_prefixes: Vec<Prefix>,
+    /// To all people of the company together.
+    pub per_day: u32,
+}
+
+impl MessagePolicy {
+    /// What holds where no policy file says otherwise.
+    pub fn sound() -> MessagePolicy {
+        MessagePolicy {
+            sms_prefixes: vec![Prefix::north_america()],
+            per_day: 2_000,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +99,8 @@ pub enum MfaMode {
     Required,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FactorMethod {
     Totp,
     Sms,
@@ -104,6 +127,12 @@ impl FactorMethod {
             FactorMethod::Passkey => "passkey",
             FactorMethod::Recovery => "recovery",
         }
+    }
+
+    pub fn parse(word: &str) -> Option<FactorMethod> {
+        FactorMethod::ALL
+            .into_iter()
+            .find(|method| method.as_str() == word)
     }
 }
 

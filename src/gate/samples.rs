@@ -15,7 +15,7 @@ use super::identity;
 use super::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use super::pattern::Pattern;
 use super::policy::{
-    CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
+    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
 };
 use super::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
@@ -86,6 +86,7 @@ pub fn policy() -> CompanyPolicy {
             mode: MfaMode::Off,
             methods: Vec::new(),
             remember_device: Duration::ZERO,
+            messages: MessagePolicy::sound(),
         },
         password: PasswordPolicy::default(),
         session_maximum: None,

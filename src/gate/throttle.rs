@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::name::PersonId;
+use super::policy::FactorMethod;
 use super::time::Moment;
 
 /// What was tried so far without success. Whoever succeeds removes it.
@@ -69,6 +71,57 @@ pub const FACTOR_CODES: Rule = Rule {
     hard_stop: Some(100),
 };
 
+/// For messages with a code to one person, and to one number or address: the next may be sent after
+/// 30 s, and each further one after twice as long. Whoever types a right code begins anew.
+pub const RESEND: Rule = Rule {
+    free: 1,
+    window: Duration::from_secs(60 * 60),
+    first_wait: Duration::from_secs(30),
+    longest_wait: Duration::from_secs(15 * 60),
+    hard_stop: None,
+};
+
+/// So many in a span, then none until it is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    pub most: u32,
+    pub span: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Messages to one number or mail address, whoever asks for them.
+pub const MESSAGES_TO_ONE: Cap = Cap {
+    most: 20,
+    span: DAY,
+};
+
+/// Messages to one person, whatever the method.
+pub const MESSAGES_TO_PERSON: Cap = Cap {
+    most: 30,
+    span: DAY,
+};
+
+/// Messages that browsers at one address asked for: a clinic's hundred people may share one.
+pub const MESSAGES_FROM_ADDRESS: Cap = Cap {
+    most: 200,
+    span: Duration::from_secs(60 * 60),
+};
+
+/// Messages to the people of one company; their policy file says how many.
+pub const fn messages_of_company(per_day: u32) -> Cap {
+    Cap {
+        most: per_day,
+        span: DAY,
+    }
+}
+
+/// The name under which wrong codes of one of a person's factors are counted: for all nodes,
+/// sessions and browsers together, and for this factor alone.
+pub fn factor_key(person: &PersonId, method: FactorMethod) -> String {
+    format!("throttle:code:{person}:{}", method.as_str())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Go,
@@ -108,6 +161,37 @@ pub fn attempt(before: Option<Attempts>, rule: &Rule, now: Moment) -> (Verdict, 
             ..attempts
         },
     )
+}
+
+/// Judges one more under a cap and counts it. One that may not go is not counted.
+pub fn within(before: Option<Attempts>, cap: &Cap, now: Moment) -> (Verdict, Attempts) {
+    let current = before.filter(|counted| now.since(counted.window_started_at) < cap.span);
+    let counted = current.unwrap_or(Attempts {
+        failures: 0,
+        last_at: now,
+        window_started_at: now,
+    });
+    if counted.failures >= cap.most {
+        // A node whose clock is behind must not wait for longer than the span.
+        let passed = now.since(counted.window_started_at.min(now));
+        return (Verdict::Wait(cap.span.saturating_sub(passed)), counted);
+    }
+    let failures = counted.failures.saturating_add(1);
+    (
+        Verdict::Go,
+        Attempts {
+            failures,
+            last_at: now,
+            ..counted
+        },
+    )
+}
+
+/// How long until the next may go; zero is now.
+pub fn wait(known: Option<Attempts>, rule: &Rule, now: Moment) -> Duration {
+    known
+        .filter(|attempts| attempts.count(rule, now))
+        .map_or(Duration::ZERO, |attempts| attempts.wait_left(rule, now))
 }
 
 /// One of the counted attempts succeeded, which tells nothing against the others: it is given back.
@@ -173,11 +257,12 @@ mod tests {
 
     use super::*;
 
-    const RULES: [Rule; 4] = [
+    const RULES: [Rule; 5] = [
         ACCOUNT_AND_ADDRESS,
         ADDRESS,
         ACCOUNT_FROM_STRANGERS,
         FACTOR_CODES,
+        RESEND,
     ];
 
     fn at(secs: i64) -> Moment {
@@ -302,6 +387,42 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_for_another_message_grows_from_thirty_seconds() {
+        let words = run(&RESEND, &[0, 1, 30, 31, 90, 91, 210]);
+        assert_eq!(
+            words,
+            ["go", "29", "go", "59", "go", "119", "go"].map(String::from)
+        );
+    }
+
+    #[test]
+    fn a_cap_opens_again_when_its_span_is_over() {
+        let cap = Cap {
+            most: 2,
+            span: Duration::from_secs(100),
+        };
+        let mut state = None;
+        let mut words = Vec::new();
+        for second in [0, 50, 60, 99, 100, 101, 102] {
+            let (verdict, next) = within(state, &cap, at(second));
+            words.push(match verdict {
+                Verdict::Go => 0,
+                Verdict::Wait(left) => left.as_secs(),
+                Verdict::Stopped => 999,
+            });
+            state = Some(next);
+        }
+        assert_eq!(words, [0, 0, 40, 1, 0, 0, 98]);
+        let ahead = Attempts {
+            failures: 2,
+            last_at: at(500),
+            window_started_at: at(500),
+        };
+        let (verdict, _) = within(Some(ahead), &cap, at(0));
+        assert_eq!(verdict, Verdict::Wait(cap.span));
+    }
+
+    #[test]
     fn states_are_read_as_they_are_written() {
         let state = Attempts {
             failures: 3,
@@ -314,7 +435,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_one_instant_no_more_go_than_are_free(which in 0_usize..4, tries in 1_u32..300) {
+        fn in_one_instant_no_more_go_than_are_free(which in 0_usize..5, tries in 1_u32..300) {
             let rule = RULES[which];
             let (mut state, mut gone) = (None, 0);
             for _ in 0..tries {
@@ -327,7 +448,7 @@ mod tests {
 
         #[test]
         fn whatever_the_clock_does_waits_are_bounded_and_true(
-            which in 0_usize..4,
+            which in 0_usize..5,
             steps in proptest::collection::vec(-30_000_i64..1_000_000, 1..60),
         ) {
             let rule = RULES[which];

@@ -7,8 +7,8 @@ mod style;
 
 pub use problem::Problem;
 pub use single_sign_on::{
-    ChangePassword, CompanyChoice, Connect, ConnectStep, DefaultChoice, Expired, Expiring, Paired,
-    PasswordLine, Passwords, SingleSignOn,
+    ChangePassword, CompanyChoice, Connect, ConnectStep, DefaultChoice, Expired, Expiring, Forgot,
+    Paired, PasswordLine, Passwords, Reset, SingleSignOn,
 };
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
@@ -134,6 +134,52 @@ pub struct Enroll {
     pub scan: String,
     pub other: String,
     pub restart: String,
+}
+
+/// Where a code is asked for that goes out in a message.
+#[derive(Template)]
+#[template(path = "send_code.html")]
+pub struct SendCode {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub error: Option<String>,
+    pub title: &'static str,
+    pub lead: &'static str,
+    pub action: &'static str,
+    /// Where it can be sent without typing, in a sentence.
+    pub known: Option<String>,
+    pub typed: Option<TypedDestination>,
+    pub hidden: Hidden,
+    pub other: String,
+    pub restart: Link,
+}
+
+/// A field for a number or an address.
+pub struct TypedDestination {
+    pub label: &'static str,
+    pub hint: &'static str,
+    /// As it was typed.
+    pub value: String,
+    /// For keyboard and autofill: `tel`, `email`.
+    pub mode: &'static str,
+}
+
+/// Where a code that went out is typed.
+#[derive(Template)]
+#[template(path = "sent_code.html")]
+pub struct SentCode {
+    pub frame: Frame,
+    pub notice: Option<Notice>,
+    pub error: Option<String>,
+    pub lead: String,
+    pub action: &'static str,
+    /// When another can be sent, in a sentence.
+    pub again: String,
+    /// To another number or address.
+    pub elsewhere: Option<Link>,
+    pub hidden: Hidden,
+    pub other: String,
+    pub restart: Link,
 }
 
 /// A second factor to choose.

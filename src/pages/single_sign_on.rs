@@ -104,6 +104,25 @@ pub struct Expired {
 }
 
 #[derive(Template)]
+#[template(path = "forgot.html")]
+pub struct Forgot {
+    pub frame: Frame,
+    pub error: Option<String>,
+    pub hidden: Hidden,
+}
+
+#[derive(Template)]
+#[template(path = "reset.html")]
+pub struct Reset {
+    pub frame: Frame,
+    pub product: String,
+    pub login: String,
+    pub shortest: usize,
+    pub error: Option<String>,
+    pub hidden: Hidden,
+}
+
+#[derive(Template)]
 #[template(path = "change_password.html")]
 pub struct ChangePassword {
     pub frame: Frame,

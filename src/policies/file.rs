@@ -12,10 +12,11 @@ use crate::config::problem::{Problem, Problems};
 use crate::config::reader::{Field, Fields, Report};
 use crate::config::tree;
 use crate::config::values::{network, owned, pattern};
+use crate::gate::contact::Prefix;
 use crate::gate::name::ProductId;
 use crate::gate::policy::{
-    Action, CompanyPolicy, Conditions, FactorMethod, Hours, Mfa, MfaMode, PasswordPolicy, Rollout,
-    Rule, SessionLimits,
+    Action, CompanyPolicy, Conditions, FactorMethod, Hours, MessagePolicy, Mfa, MfaMode,
+    PasswordPolicy, Rollout, Rule, SessionLimits,
 };
 use crate::gate::product::Products;
 
@@ -40,6 +41,8 @@ pub struct Draft {
     mode: Option<MfaMode>,
     methods: Option<Vec<FactorMethod>>,
     remember_device: Option<Duration>,
+    sms_prefixes: Option<Vec<Prefix>>,
+    messages_per_day: Option<u32>,
     maximum_age: Option<Duration>,
     session_maximum: Option<Duration>,
     session_idle: Option<Duration>,
@@ -84,6 +87,7 @@ impl Draft {
                 mode: MfaMode::Company,
                 methods: vec![FactorMethod::Totp],
                 remember_device: Duration::ZERO,
+                messages: MessagePolicy::sound(),
             },
             password: PasswordPolicy { maximum_age: None },
             session_maximum: None,
@@ -108,6 +112,15 @@ impl Draft {
                     .clone()
                     .unwrap_or_else(|| default.mfa.methods.clone()),
                 remember_device: self.remember_device.unwrap_or(default.mfa.remember_device),
+                messages: MessagePolicy {
+                    sms_prefixes: self
+                        .sms_prefixes
+                        .clone()
+                        .unwrap_or_else(|| default.mfa.messages.sms_prefixes.clone()),
+                    per_day: self
+                        .messages_per_day
+                        .unwrap_or(default.mfa.messages.per_day),
+                },
             },
             password: PasswordPolicy {
                 maximum_age: self.maximum_age.or(default.password.maximum_age),
@@ -145,6 +158,14 @@ fn draft(fields: &Fields<'_>, products: &ProductIds) -> Draft {
             draft.mode = fields.optional("mode").and_then(|field| field.word(&MODES));
             draft.methods = fields.optional("methods").and_then(|field| methods(&field));
             draft.remember_device = fields.optional("remember_device").and_then(|f| f.span());
+            draft.sms_prefixes = fields.optional("sms_prefixes").and_then(|field| {
+                some_of(&field, |field| {
+                    field.parsed("how a number begins, such as \"+1\"", Prefix::parse)
+                })
+            });
+            draft.messages_per_day = fields
+                .optional("messages_per_day")
+                .and_then(|field| u32::try_from(field.integer(0, 10_000_000)?).ok());
             Some(())
         });
     }

@@ -19,7 +19,7 @@ use crate::gate::name::CompanyId;
 use crate::gate::product::{Accounts, Product};
 use crate::gate::session::{Found, Known, Method, Session};
 use crate::gate::time::Moment;
-use crate::pages::{self, Frame, Link, Message, Notice, Tile};
+use crate::pages::{self, Frame, Notice, Tile};
 use crate::sessions::store::Stamp;
 
 /// The role whose holders see Company Settings.
@@ -193,20 +193,6 @@ fn proofs(session: &Session) -> String {
         })
         .collect();
     words.join(", ")
-}
-
-pub async fn forgot(Shared(state): Shared<Arc<State>>) -> Answer {
-    page(&Message {
-        frame: frame(&state, None, ""),
-        title: String::from("Forgot your password?"),
-        paragraphs: vec![String::from(
-            "Ask your user manager: they can set a new password for you.",
-        )],
-        link: Some(Link {
-            href: String::from("/login"),
-            text: String::from("Back to log in"),
-        }),
-    })
 }
 
 /// Public, and fetched by backends: it may be kept for a few minutes.

@@ -50,10 +50,18 @@ pub async fn current(
     visit: &Visit,
     now: Moment,
 ) -> Result<Option<Current>, Trouble> {
-    let Some(secret) = visit.login_cookie() else {
-        return Ok(None);
-    };
-    let cookie = secret.hash();
+    match visit.login_cookie() {
+        Some(secret) => of(state, secret.hash(), now).await,
+        None => Ok(None),
+    }
+}
+
+/// The attempt that a cookie leads to.
+pub async fn of(
+    state: &Arc<State>,
+    cookie: SecretHash,
+    now: Moment,
+) -> Result<Option<Current>, Trouble> {
     let Some(written) = state.sessions.store().state(&key(&cookie), now).await? else {
         return Ok(None);
     };
@@ -77,7 +85,7 @@ pub async fn begin(
     let cookie = secret.hash();
     let new_key = match &step {
         Step::Enrol(_) => {
-            let mut bytes = zeroize::Zeroizing::new([0; super::codes::KEY_LENGTH]);
+            let mut bytes = zeroize::Zeroizing::new([0; super::factor::KEY_LENGTH]);
             (state.random)(bytes.as_mut_slice());
             let sealed = state.keys.seal(bytes.as_slice(), &cookie, &state.random);
             Some(sealed.ok_or_else(|| Trouble::internal("seal"))?)

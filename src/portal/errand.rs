@@ -113,9 +113,14 @@ impl Errand {
 
     /// The same with one pair more.
     pub fn on_with(&self, page: &str, name: &str, value: &str) -> String {
+        self.on_with_all(page, &[(name, value)])
+    }
+
+    /// The same with several.
+    pub fn on_with_all(&self, page: &str, more: &[(&str, &str)]) -> String {
         let query = Serializer::new(String::new())
             .extend_pairs(self.pairs())
-            .append_pair(name, value)
+            .extend_pairs(more)
             .finish();
         format!("{page}?{query}")
     }

@@ -17,6 +17,7 @@ use crate::sessions::tokens::Random;
 /// Keys derived from one that was derived for the portal.
 pub struct Keys {
     form: hmac::Key,
+    code: hmac::Key,
     seal: [u8; 32],
 }
 
@@ -46,7 +47,19 @@ impl Keys {
         let mut seal = [0; 32];
         seal.copy_from_slice(hmac::sign(&root, b"portal attempt seal").as_ref());
         let form = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal form").as_ref());
-        Keys { form, seal }
+        let code = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal sent code").as_ref());
+        Keys { form, code, seal }
+    }
+
+    /// What is kept of a code that was sent: without the key, six digits would be tried out in a
+    /// moment. `of` says whose it is and what for; neither part can hold a NUL.
+    pub fn code_tag(&self, of: &[&str], code: &str) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.code);
+        for part in of.iter().chain([&code]) {
+            context.update(part.as_bytes());
+            context.update(&[0]);
+        }
+        context.sign().as_ref().to_vec()
     }
 
     /// The hidden field of a form, bound to the cookie whose hash is given.

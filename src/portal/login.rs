@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
+use axum::response::Response;
 
 use super::answer::{found, page as answered, see_other};
 use super::apps::frame;
@@ -18,9 +19,8 @@ use crate::gate::arrival::{Again, Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Step, from_session};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{Login, PersonId};
-use crate::gate::policy::FactorMethod;
 use crate::gate::product::Product;
-use crate::gate::session::{Found, Session};
+use crate::gate::session::{Found, SecretHash, Session};
 use crate::gate::time::Moment;
 use crate::pages::{self, Notice};
 
@@ -149,7 +149,7 @@ async fn ask_factor(
     {
         return see_other(&errand.on(factor::page_of(&current.attempt.step)));
     }
-    let enrolled = has_totp(state, &session.person.id).await?;
+    let enrolled = has_factor(state, &session.person.id).await?;
     let step = from_session(session.person.id.clone(), session.id, enrolled, now);
     if step == Step::Password {
         let notice = Notice::news(
@@ -172,10 +172,22 @@ pub async fn to_step(
     login: Login,
     now: Moment,
 ) -> Answer {
+    Ok(begin_step(state, visit, errand, step, login, now).await?.0)
+}
+
+/// The same, and what the attempt's cookie hashes to.
+pub async fn begin_step(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    step: Step,
+    login: Login,
+    now: Moment,
+) -> Result<(Response, SecretHash), Trouble> {
     let mut response = see_other(&errand.on(factor::page_of(&step)))?;
     let secret = attempt::begin(state, visit, step, login, now).await?;
     cookies::set_login(&mut response, &secret);
-    Ok(response)
+    Ok((response, secret.hash()))
 }
 
 async fn same_person(
@@ -200,11 +212,9 @@ async fn primary_login(state: &Arc<State>, session: &Session) -> Result<Option<L
     super::accounts::login_in(state, &session.person.id, state.products.primary()).await
 }
 
-pub async fn has_totp(state: &State, person: &PersonId) -> Result<bool, Trouble> {
-    let factors = state.directory.factors(person).await?;
-    Ok(factors
-        .iter()
-        .any(|factor| factor.kind == FactorMethod::Totp))
+/// Whether there is a factor to ask for, whatever its method.
+pub async fn has_factor(state: &State, person: &PersonId) -> Result<bool, Trouble> {
+    Ok(!state.directory.factors(person).await?.is_empty())
 }
 
 pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Moment) -> Answer {
@@ -262,6 +272,7 @@ fn reason_notice(errand: &Errand) -> Option<Notice> {
                 "That code was wrong too often. Please start again with your password.",
             ));
         }
+        "changed" => "Your password is changed. Please log in with it.",
         "late" => "The code was not entered in time. Please log in again.",
         "enrolled" => "You have an authenticator already. Please log in with it.",
         _ => return None,

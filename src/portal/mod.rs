@@ -11,7 +11,6 @@ mod admin;
 mod answer;
 mod apps;
 mod attempt;
-mod codes;
 mod companies;
 mod connect;
 mod cookies;
@@ -20,8 +19,10 @@ mod errand;
 mod factor;
 mod fields;
 mod finish;
+mod forgot;
 mod keys;
 mod login;
+mod message_caps;
 mod new_password;
 mod own;
 mod own_password;
@@ -48,6 +49,7 @@ use crate::directory::passwords::Hasher;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::messages::Messages;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
@@ -63,6 +65,8 @@ pub type Jwks = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 pub struct State {
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
+    /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
+    pub messages: Arc<Messages>,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,
@@ -133,7 +137,11 @@ pub fn router(state: Arc<State>) -> Router {
             get(own_password::opened).post(own_password::submitted),
         )
         .route("/password/expiring", get(own_password::expiring))
-        .route("/password/forgot", get(apps::forgot))
+        .route("/password/forgot", get(forgot::asked).post(forgot::ask))
+        .route(
+            "/password/reset",
+            get(forgot::opened).post(forgot::submitted),
+        )
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))
         .route("/assets/{name}", get(answer::asset));

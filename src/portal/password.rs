@@ -14,7 +14,7 @@ use super::factor;
 use super::fields::{Fields, Form};
 use super::finish::finish;
 use super::keys::FormToken;
-use super::login::{Shown, form, has_totp, to_step};
+use super::login::{Shown, begin_step, form, has_factor};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::{Sender, Visit};
@@ -122,7 +122,7 @@ async fn password(
     attempt.succeed(state, now).await?;
 
     let wanted = wants_factor(state, visit, &account, &person) || errand.fresh_factor().is_some();
-    let enrolled = wanted && has_totp(state, &person.id).await?;
+    let enrolled = wanted && has_factor(state, &person.id).await?;
     let event = Event::PasswordRight {
         person: person.id.clone(),
         need: need(wanted, enrolled),
@@ -137,7 +137,11 @@ async fn password(
                 Some(&person.id),
                 Some(&person.company),
             );
-            to_step(state, visit, errand, step, account.login, now).await
+            let (response, attempt) =
+                begin_step(state, visit, errand, step, account.login, now).await?;
+            // Here and not where the page is opened: opening a page sends nothing.
+            factor::greet(state, visit, errand, attempt, now).await;
+            Ok(response)
         }
     }
 }

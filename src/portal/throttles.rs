@@ -10,9 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::State;
 use super::trouble::Trouble;
 use crate::gate::name::{PersonId, ProductId};
+use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
-    ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, FACTOR_CODES, Rule, Verdict,
-    attempt, give_back,
+    ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, Cap, FACTOR_CODES, Rule,
+    Verdict, attempt, factor_key, give_back, within,
 };
 use crate::gate::time::Moment;
 use crate::sessions::store::Store;
@@ -67,7 +68,7 @@ impl PasswordAttempt {
             (&self.address, &ADDRESS),
         ];
         for (key, rule) in all.into_iter().chain((!familiar).then_some(account)) {
-            match count(store, key, rule, now).await? {
+            match count(store, key, &Limit::Rule(rule), now).await?.0 {
                 Verdict::Go => {}
                 Verdict::Wait(wait) => return Err(too_many(wait)),
                 Verdict::Stopped => return Err(too_many(rule.longest_wait)),
@@ -82,8 +83,10 @@ impl PasswordAttempt {
     pub async fn succeed(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store();
         store.take_state(&self.pair, now).await?;
-        returned(store.as_ref(), &self.address, &ADDRESS, now).await?;
-        returned(store.as_ref(), &self.account, &ACCOUNT_FROM_STRANGERS, now).await?;
+        let store = store.as_ref();
+        returned(store, &self.address, &Limit::Rule(&ADDRESS), now).await?;
+        let strangers = Limit::Rule(&ACCOUNT_FROM_STRANGERS);
+        returned(store, &self.account, &strangers, now).await?;
         let before = store.state(&self.familiar, now).await?;
         store
             .swap_state(
@@ -98,6 +101,33 @@ impl PasswordAttempt {
     }
 }
 
+/// Counts what anybody may ask for under a name, whether somebody has it or not: by name, and by
+/// address.
+///
+/// # Errors
+/// 429 when it has to wait.
+pub async fn count_name(
+    state: &State,
+    deed: &'static str,
+    name: &str,
+    network: &str,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let store = state.sessions.store().as_ref();
+    let all = [
+        (key(deed, &["name", name]), &ACCOUNT_AND_ADDRESS),
+        (key(deed, &["address", network]), &ADDRESS),
+    ];
+    for (key, rule) in all {
+        match count(store, &key, &Limit::Rule(rule), now).await?.0 {
+            Verdict::Go => {}
+            Verdict::Wait(wait) => return Err(too_many(wait)),
+            Verdict::Stopped => return Err(too_many(rule.longest_wait)),
+        }
+    }
+    Ok(())
+}
+
 /// Counts something costly that a person does while signed in, whatever address they come from.
 ///
 /// # Errors
@@ -110,81 +140,142 @@ pub async fn count_deed(
 ) -> Result<(), Trouble> {
     let store = state.sessions.store().as_ref();
     let key = key(deed, &[person.as_str()]);
-    match count(store, &key, &ACCOUNT_FROM_STRANGERS, now).await? {
+    match count(store, &key, &Limit::Rule(&ACCOUNT_FROM_STRANGERS), now)
+        .await?
+        .0
+    {
         Verdict::Go => Ok(()),
         Verdict::Wait(wait) => Err(too_many(wait)),
         Verdict::Stopped => Err(too_many(ACCOUNT_FROM_STRANGERS.longest_wait)),
     }
 }
 
-/// Counts an attempt at a person's second factor.
-pub async fn count_code(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
-    let store = state.sessions.store().as_ref();
-    match count(store, &code_key(person), &FACTOR_CODES, now).await? {
-        Verdict::Go => Ok(()),
-        Verdict::Wait(wait) => Err(too_many(wait)),
-        Verdict::Stopped => Err(Trouble::new(429, "factor_stopped")
-            .saying(
-                "Too many wrong codes",
-                "No more codes are accepted for this account.",
-                "Ask your user manager to reset your multi-factor authentication.",
-            )
-            .retry_after(FACTOR_CODES.longest_wait)),
-    }
+/// Whether one more proof by a factor may be tried.
+pub enum Counted {
+    /// With this one, so many in a row have not been right yet.
+    Go(u32),
+    Wait(Duration),
+    /// Too many in a row were wrong: this factor is locked until it is reset.
+    Stopped,
 }
 
-pub async fn code_succeeded(state: &State, person: &PersonId, now: Moment) -> Result<(), Trouble> {
+/// Counts an attempt at one of a person's factors. Each has a count of its own: a lock on one must
+/// not lock its owner out of the other.
+pub async fn count_code(
+    state: &State,
+    person: &PersonId,
+    method: FactorMethod,
+    now: Moment,
+) -> Result<Counted, Trouble> {
+    let store = state.sessions.store().as_ref();
+    let key = factor_key(person, method);
+    let (verdict, after) = count(store, &key, &Limit::Rule(&FACTOR_CODES), now).await?;
+    Ok(match verdict {
+        Verdict::Go => Counted::Go(after.failures),
+        Verdict::Wait(wait) => Counted::Wait(wait),
+        Verdict::Stopped => Counted::Stopped,
+    })
+}
+
+pub async fn code_succeeded(
+    state: &State,
+    person: &PersonId,
+    method: FactorMethod,
+    now: Moment,
+) -> Result<(), Trouble> {
     state
         .sessions
         .store()
-        .take_state(&code_key(person), now)
+        .take_state(&factor_key(person, method), now)
         .await?;
     Ok(())
 }
 
-fn code_key(person: &PersonId) -> String {
-    format!("throttle:code:{person}")
+/// What something is counted by.
+pub enum Limit<'a> {
+    Rule(&'a Rule),
+    Cap(Cap),
 }
 
-async fn count(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result<Verdict, Trouble> {
+impl Limit<'_> {
+    fn judge(&self, known: Option<Attempts>, now: Moment) -> (Verdict, Attempts) {
+        match self {
+            Limit::Rule(rule) => attempt(known, rule, now),
+            Limit::Cap(cap) => within(known, cap, now),
+        }
+    }
+
+    fn life(&self) -> Duration {
+        match self {
+            Limit::Rule(rule) => rule.life(),
+            Limit::Cap(cap) => cap.span,
+        }
+    }
+
+    fn first_wait(&self) -> Duration {
+        match self {
+            Limit::Rule(rule) => rule.first_wait,
+            Limit::Cap(_) => Duration::from_secs(1),
+        }
+    }
+}
+
+pub async fn count(
+    store: &dyn Store,
+    key: &str,
+    limit: &Limit<'_>,
+    now: Moment,
+) -> Result<(Verdict, Attempts), Trouble> {
+    let mut last = None;
     for _ in 0..ROUNDS {
         let before = store.state(key, now).await?;
         let known = before.as_deref().and_then(Attempts::from_json);
-        let (verdict, after) = attempt(known, rule, now);
+        let (verdict, after) = limit.judge(known, now);
         if verdict != Verdict::Go {
-            return Ok(verdict);
+            return Ok((verdict, after));
         }
         let swapped = store
             .swap_state(
                 key,
                 before.as_deref(),
                 Some(&after.to_json()),
-                rule.life(),
+                limit.life(),
                 now,
             )
             .await?;
         if swapped {
-            return Ok(Verdict::Go);
+            return Ok((Verdict::Go, after));
         }
+        last = Some(after);
     }
     // So many at the same key in the same moment is a flood by itself.
-    Ok(Verdict::Wait(rule.first_wait))
+    let after = last.unwrap_or(Attempts {
+        failures: 0,
+        last_at: now,
+        window_started_at: now,
+    });
+    Ok((Verdict::Wait(limit.first_wait()), after))
 }
 
 /// Losing this race leaves a count too high by one, which a busy address bears.
-async fn returned(store: &dyn Store, key: &str, rule: &Rule, now: Moment) -> Result<(), Trouble> {
+pub async fn returned(
+    store: &dyn Store,
+    key: &str,
+    limit: &Limit<'_>,
+    now: Moment,
+) -> Result<(), Trouble> {
     let before = store.state(key, now).await?;
     let Some(attempts) = before.as_deref().and_then(Attempts::from_json) else {
         return Ok(());
     };
     let after = give_back(attempts).map(|attempts| attempts.to_json());
     store
-        .swap_state(key, before.as_deref(), after.as_deref(), rule.life(), now)
+        .swap_state(key, before.as_deref(), after.as_deref(), limit.life(), now)
         .await?;
     Ok(())
 }
 
-fn too_many(wait: Duration) -> Trouble {
+pub fn too_many(wait: Duration) -> Trouble {
     let wait = wait.max(Duration::from_secs(1));
     Trouble::new(429, "throttled")
         .saying(
@@ -212,7 +303,7 @@ pub fn in_words(span: Duration) -> String {
 }
 
 /// Hashed: what a client typed never becomes part of a key.
-fn key(kind: &str, parts: &[&str]) -> String {
+pub fn key(kind: &str, parts: &[&str]) -> String {
     let hash = digest(&SHA256, parts.join("\0").as_bytes());
     format!("throttle:{kind}:{}", URL_SAFE_NO_PAD.encode(hash))
 }

@@ -38,6 +38,61 @@ pub(crate) async fn a_time_step_is_spent_by_one_of_twenty_racers(url: String) {
     );
 }
 
+pub(crate) async fn of_many_first_factors_one_is_added_whatever_their_methods(url: String) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let directory = seeded(&url).await;
+    let place = std::sync::Arc::new(AtomicUsize::new(0));
+    let methods = [FactorMethod::Totp, FactorMethod::Sms, FactorMethod::Email];
+    let added = racers(|| {
+        let method = methods[place.fetch_add(1, Ordering::SeqCst) % 3];
+        let directory = directory.clone();
+        async move {
+            directory
+                .add_first_factor(&person("kim"), method, b"secret", 0, NOW)
+                .await
+                .unwrap()
+        }
+    });
+    let added: Vec<_> = added.await.into_iter().flatten().collect();
+    assert_eq!(added.len(), 1);
+    for method in methods {
+        let more = directory
+            .add_first_factor(&person("kim"), method, b"secret", 0, LATER)
+            .await;
+        assert_eq!(more.unwrap(), None, "{method:?}");
+    }
+    // Beside it, proved freshly, one of each method.
+    let (first, others): (Vec<FactorMethod>, Vec<FactorMethod>) = methods
+        .into_iter()
+        .partition(|method| *method == added[0].kind);
+    for (method, wanted) in [
+        (first[0], 0),
+        (others[0], 1),
+        (others[1], 1),
+        (others[0], 0),
+    ] {
+        let more = directory
+            .add_factor(&person("kim"), method, b"+15550100001", 0, LATER)
+            .await
+            .unwrap();
+        assert_eq!(more.iter().count(), wanted, "{method:?}");
+    }
+    assert_eq!(directory.factors(&person("kim")).await.unwrap().len(), 3);
+    // After a reset, anew.
+    assert_eq!(directory.remove_factors(&person("kim")).await.unwrap(), 3);
+    let again = directory
+        .add_first_factor(&person("kim"), FactorMethod::Sms, b"+15550100001", 0, LATER)
+        .await
+        .unwrap()
+        .unwrap();
+    let secret = directory.factor_secret(&again.id).await.unwrap().unwrap();
+    assert_eq!(secret.as_slice(), b"+15550100001");
+    let much_later = LATER.plus(std::time::Duration::from_secs(60));
+    directory.used_factor(&again.id, much_later).await.unwrap();
+    let factors = directory.factors(&person("kim")).await.unwrap();
+    assert_eq!(factors[0].last_used_at, Some(much_later));
+}
+
 pub(crate) async fn a_person_has_one_authenticator(url: String) {
     let directory = seeded(&url).await;
     let added = racers(|| {

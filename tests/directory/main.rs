@@ -76,6 +76,7 @@ suite!(
     people::a_hash_is_upgraded_once_and_its_age_stays,
     factors::a_time_step_is_spent_by_one_of_twenty_racers,
     factors::a_person_has_one_authenticator,
+    factors::of_many_first_factors_one_is_added_whatever_their_methods,
     factors::secrets_are_sealed_under_the_master_key,
     people::an_admin_switches_the_factor,
     people::signing_keys_are_shared_and_sealed,

@@ -130,6 +130,8 @@ async fn a_pairing_is_in_force_at_once_and_a_reset_cuts_what_is_open() {
     let done = pair(&mut sam, "sam", "sam-billing").await;
     assert!(done.body.contains("Success!"), "{}", done.body);
 
+    // A node that stops waits for what is open.
+    drop((open, emr));
     let folder = gateway.folder.clone();
     gateway.stop().await;
     let (code, lines, _) = vestibule(folder.path(), &["audit", "export"]).await;

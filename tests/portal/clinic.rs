@@ -18,8 +18,8 @@ use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, ProductId};
 use vestibule::gate::pattern::Pattern;
 use vestibule::gate::policy::{
-    Action, CompanyPolicy, Conditions, FactorMethod, Mfa, MfaMode, PasswordPolicy, Policies,
-    Rollout, Rule, SessionLimits,
+    Action, CompanyPolicy, Conditions, FactorMethod, MessagePolicy, Mfa, MfaMode, PasswordPolicy,
+    Policies, Rollout, Rule, SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, Product, Products, Unauthenticated,
@@ -139,6 +139,7 @@ fn policy(name: &str, mode: MfaMode) -> Arc<CompanyPolicy> {
             mode,
             methods: vec![FactorMethod::Totp],
             remember_device: Duration::ZERO,
+            messages: MessagePolicy::sound(),
         },
         password: PasswordPolicy::default(),
         session_maximum: None,

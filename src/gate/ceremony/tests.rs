@@ -40,7 +40,7 @@ fn each_step_has_one_way_on() {
         })
     };
     let table = [
-        (Step::Password, right(Need::Nothing), proof(false)),
+        (Step::Password, right(Need::Nothing), proof(None)),
         (
             Step::Password,
             right(Need::Challenge),
@@ -58,12 +58,12 @@ fn each_step_has_one_way_on() {
         ),
         (
             Step::Password,
-            Event::CodeRight,
+            Event::FactorRight(FactorMethod::Totp),
             Next::Ask(Step::Password, None),
         ),
         (
             Step::Password,
-            Event::CodeWrong,
+            Event::FactorWrong(FactorMethod::Totp),
             Next::Ask(Step::Password, None),
         ),
         (
@@ -71,10 +71,14 @@ fn each_step_has_one_way_on() {
             Event::Nothing,
             Next::Ask(Step::Password, None),
         ),
-        (challenge(), Event::CodeRight, proof(true)),
         (
             challenge(),
-            Event::CodeWrong,
+            Event::FactorRight(FactorMethod::Totp),
+            proof(Some(FactorMethod::Totp)),
+        ),
+        (
+            challenge(),
+            Event::FactorWrong(FactorMethod::Totp),
             Next::Ask(again(Step::Challenge), Some(Remark::WrongCode)),
         ),
         (challenge(), Event::Nothing, Next::Ask(challenge(), None)),
@@ -83,10 +87,14 @@ fn each_step_has_one_way_on() {
             right(Need::Enrolment),
             Next::Ask(enrol(), None),
         ),
-        (enrol(), Event::CodeRight, proof(true)),
         (
             enrol(),
-            Event::CodeWrong,
+            Event::FactorRight(FactorMethod::Totp),
+            proof(Some(FactorMethod::Totp)),
+        ),
+        (
+            enrol(),
+            Event::FactorWrong(FactorMethod::Totp),
             Next::Ask(again(Step::Enrol), Some(Remark::WrongCode)),
         ),
         (enrol(), Event::Nothing, Next::Ask(enrol(), None)),
@@ -104,12 +112,12 @@ fn each_step_has_one_way_on() {
 fn the_fifth_wrong_code_ends_the_attempt() {
     let mut step = Step::Challenge(pending());
     for _ in 1..CODES_PER_ATTEMPT {
-        match advance(step, Event::CodeWrong, NOON) {
+        match advance(step, Event::FactorWrong(FactorMethod::Totp), NOON) {
             Next::Ask(again @ Step::Challenge(_), Some(Remark::WrongCode)) => step = again,
             other => panic!("{other:?}"),
         }
     }
-    let next = advance(step, Event::CodeWrong, NOON);
+    let next = advance(step, Event::FactorWrong(FactorMethod::Totp), NOON);
     assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooManyCodes)));
 }
 
@@ -117,11 +125,19 @@ fn the_fifth_wrong_code_ends_the_attempt() {
 fn a_right_code_after_a_quarter_of_an_hour_is_too_late() {
     let last = NOON.plus(LIFE);
     assert!(matches!(
-        advance(Step::Enrol(pending()), Event::CodeRight, last),
+        advance(
+            Step::Enrol(pending()),
+            Event::FactorRight(FactorMethod::Totp),
+            last
+        ),
         Next::Done(_)
     ));
     let late = last.plus(Duration::from_millis(1));
-    let next = advance(Step::Enrol(pending()), Event::CodeRight, late);
+    let next = advance(
+        Step::Enrol(pending()),
+        Event::FactorRight(FactorMethod::Totp),
+        late,
+    );
     assert_eq!(next, Next::Ask(Step::Password, Some(Remark::TooLate)));
 }
 
@@ -130,10 +146,63 @@ fn a_session_without_a_factor_can_not_add_its_first_one() {
     let session = SessionId::from_bytes([1; 16]);
     assert_eq!(from_session(kim(), session, false, NOON), Step::Password);
     let step = from_session(kim(), session, true, NOON);
-    let Next::Done(proof) = advance(step, Event::CodeRight, NOON) else {
+    let Next::Done(proof) = advance(step, Event::FactorRight(FactorMethod::Totp), NOON) else {
         panic!("not done")
     };
     assert_eq!(proof.methods(), [Method::Otp]);
+}
+
+#[test]
+fn a_proof_says_by_which_method() {
+    for (method, told) in [
+        (FactorMethod::Totp, Method::Otp),
+        (FactorMethod::Sms, Method::Sms),
+        (FactorMethod::Email, Method::Otp),
+        (FactorMethod::Passkey, Method::Hwk),
+        (FactorMethod::Recovery, Method::Otp),
+    ] {
+        let step = Step::Challenge(pending());
+        let Next::Done(proof) = advance(step, Event::FactorRight(method), NOON) else {
+            panic!("not done")
+        };
+        assert_eq!(proof.factor(), Some(method));
+        assert_eq!(proof.methods(), [Method::Pwd, told]);
+    }
+}
+
+fn listing(methods: &[FactorMethod]) -> CompanyPolicy {
+    let mut policy = crate::gate::samples::policy();
+    policy.mfa.methods = methods.to_vec();
+    policy
+}
+
+#[test]
+fn what_is_offered_is_listed_and_ready() {
+    use FactorMethod::{Passkey, Recovery, Sms, Totp};
+    let table: [(&[FactorMethod], &[FactorMethod], &[FactorMethod]); 4] = [
+        (&[Sms, Totp], &[Totp, Sms], &[Sms, Totp]),
+        (&[Totp, Sms], &[Totp], &[Totp]),
+        (&[Recovery, Totp], &[Totp, Recovery], &[Totp]),
+        (&[Passkey], &[Totp, Sms], &[Totp]),
+    ];
+    for (listed, ready, wanted) in table {
+        assert_eq!(offered(&listing(listed), ready), wanted, "{listed:?}");
+    }
+}
+
+#[test]
+fn what_is_usable_is_ones_own_last_used_first() {
+    use FactorMethod::{Email, Recovery, Sms, Totp};
+    let all = FactorMethod::ALL;
+    let listed = listing(&[Totp, Sms]);
+    let mine = |enrolled: &[FactorMethod]| usable(enrolled, &listed, &all);
+    assert_eq!(mine(&[Sms, Totp]), [Sms, Totp]);
+    assert_eq!(mine(&[Totp, Totp]), [Totp]);
+    assert_eq!(mine(&[Recovery, Sms]), [Sms, Recovery], "never at once");
+    assert_eq!(mine(&[Email, Sms]), [Sms], "no longer listed");
+    assert_eq!(mine(&[Email]), [Email], "but all that there is");
+    assert_eq!(mine(&[Email, Recovery]), [Email, Recovery]);
+    assert_eq!(usable(&[Sms], &listed, &[Totp]), [], "not ready");
 }
 
 fn events() -> impl Strategy<Value = (Event, u64)> {
@@ -142,8 +211,8 @@ fn events() -> impl Strategy<Value = (Event, u64)> {
         1 => Just(right(Need::Challenge)),
         1 => Just(right(Need::Enrolment)),
         1 => Just(Event::PasswordWrong),
-        3 => Just(Event::CodeRight),
-        3 => Just(Event::CodeWrong),
+        3 => Just(Event::FactorRight(FactorMethod::Totp)),
+        3 => Just(Event::FactorWrong(FactorMethod::Totp)),
         1 => Just(Event::Nothing),
     ];
     (event, 0_u64..400)
@@ -171,7 +240,8 @@ proptest! {
                     if need == Need::Nothing {
                         prop_assert_eq!(proof.factor_at(), None);
                     } else {
-                        prop_assert_eq!(event, Event::CodeRight);
+                        prop_assert_eq!(event, Event::FactorRight(FactorMethod::Totp));
+                        prop_assert_eq!(proof.factor(), Some(FactorMethod::Totp));
                         prop_assert_eq!(proof.factor_at(), Some(now));
                     }
                     step = Step::Password;

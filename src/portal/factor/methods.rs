@@ -1,0 +1,119 @@
+//! Which file answers for which method, and the list to choose from. A new method is a file beside
+//! this one, an arm in each function here, and an entry in [`ready`](super::scene::ready).
+
+use zeroize::Zeroizing;
+
+use super::scene::{Scene, Shown};
+use super::{sent, totp};
+use crate::gate::policy::FactorMethod;
+use crate::pages::{MethodLink, Methods};
+use crate::portal::answer::page;
+use crate::portal::fields::Fields;
+use crate::portal::trouble::{Answer, Trouble};
+
+/// What was typed or signed, as its method reads it; nobody has judged it yet.
+pub type Typed = Zeroizing<String>;
+
+/// What came of a proof. `Right` was spent: by this request, for the first time.
+pub enum Proved {
+    Right,
+    Wrong,
+    /// There is nothing to prove any more; the word for the notice.
+    Moot(&'static str),
+}
+
+/// The page of the scene's method: at enrolment the one that adds it, else the one that asks.
+pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
+    match scene.method {
+        FactorMethod::Totp => totp::show(scene, shown),
+        FactorMethod::Sms | FactorMethod::Email => sent::show(scene, shown).await,
+        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
+    }
+}
+
+/// Something else than a proof that a form asks for, such as sending a code; `None` when it brings
+/// a proof.
+pub async fn act(scene: &Scene<'_>, fields: &Fields) -> Result<Option<Answer>, Trouble> {
+    match scene.method {
+        FactorMethod::Sms | FactorMethod::Email => sent::act(scene, fields).await,
+        FactorMethod::Totp | FactorMethod::Passkey | FactorMethod::Recovery => Ok(None),
+    }
+}
+
+/// What goes out by itself when the password was right and this method is the person's.
+pub async fn greet(scene: &Scene<'_>) -> Result<(), Trouble> {
+    match scene.method {
+        FactorMethod::Sms | FactorMethod::Email => sent::greet(scene).await,
+        FactorMethod::Totp | FactorMethod::Passkey | FactorMethod::Recovery => Ok(()),
+    }
+}
+
+/// Reads the proof out of the form. What is no proof at all counts nothing.
+///
+/// # Errors
+/// What to say at the field.
+pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str> {
+    match method {
+        FactorMethod::Totp => totp::read(fields),
+        FactorMethod::Sms | FactorMethod::Email => sent::read(fields),
+        FactorMethod::Passkey | FactorMethod::Recovery => Err("This can't be used here."),
+    }
+}
+
+/// Judges and spends it; at enrolment, adds the factor.
+pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {
+    match scene.method {
+        FactorMethod::Totp => totp::prove(scene, typed).await,
+        FactorMethod::Sms | FactorMethod::Email => sent::prove(scene, typed).await,
+        FactorMethod::Passkey | FactorMethod::Recovery => Err(not_built()),
+    }
+}
+
+/// What to say at the field when the proof was wrong.
+pub fn wrong(method: FactorMethod) -> &'static str {
+    match method {
+        FactorMethod::Totp => "That code is not right. Wait for the next one and try again.",
+        FactorMethod::Sms | FactorMethod::Email => {
+            "That code is not right. Only the newest code works, and only once."
+        }
+        FactorMethod::Passkey => "That passkey was not accepted.",
+        FactorMethod::Recovery => "That recovery code is not right, or was used before.",
+    }
+}
+
+/// Its name on pages, and a line about it.
+pub fn words(method: FactorMethod) -> (&'static str, &'static str) {
+    match method {
+        FactorMethod::Totp => (
+            "Authenticator app",
+            "A one-time code from an app on your phone",
+        ),
+        FactorMethod::Sms => ("SMS", "A one-time code in a text message"),
+        FactorMethod::Email => ("Email", "A one-time code in a mail"),
+        FactorMethod::Passkey => (
+            "Passkey",
+            "Your fingerprint, face or screen lock, or a security key",
+        ),
+        FactorMethod::Recovery => ("Recovery code", "One of the codes that you kept"),
+    }
+}
+
+/// "Try another method".
+pub fn list(scene: &Scene<'_>) -> Answer {
+    let methods = scene.choices.iter().map(|method| {
+        let (text, about) = words(*method);
+        MethodLink {
+            href: scene.href(*method),
+            text,
+            about,
+        }
+    });
+    page(&Methods {
+        frame: scene.frame(),
+        methods: methods.collect(),
+    })
+}
+
+fn not_built() -> Trouble {
+    Trouble::internal("method")
+}

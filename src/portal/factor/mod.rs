@@ -1,0 +1,329 @@
+//! `/login/factor` and `/login/enroll`: the second step. What is shown follows from the attempt in
+//! the store, never from the address.
+//!
+//! Here is what all methods have in common; [`methods`] says which file answers for which.
+
+mod codes;
+mod methods;
+mod scene;
+mod sent;
+mod sent_pages;
+mod totp;
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::IntoResponse;
+use http::StatusCode;
+
+use self::methods::Proved;
+use self::scene::{Missing, Scene, Shown};
+use super::answer::see_other;
+use super::attempt::{self, Current};
+use super::errand::Errand;
+use super::fields::{Fields, Form};
+use super::finish::finish;
+use super::keys::FormToken;
+use super::throttles::Counted;
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{Audit, State, throttles};
+use crate::gate::ceremony::{Event, Next, Remark, Step, advance};
+use crate::gate::contact::Address;
+use crate::gate::session::SecretHash;
+use crate::gate::throttle::FACTOR_CODES;
+use crate::gate::time::Moment;
+use crate::messages::Channel;
+
+pub use self::codes::KEY_LENGTH;
+
+/// The page on which a step is answered.
+pub fn page_of(step: &Step) -> &'static str {
+    match step {
+        Step::Password => "/login",
+        Step::Challenge(_) => "/login/factor",
+        Step::Enrol(_) => "/login/enroll",
+    }
+}
+
+pub async fn challenge_page(state: Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    opened(state.0, visit, fields, "/login/factor").await
+}
+
+pub async fn enroll_page(state: Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    opened(state.0, visit, fields, "/login/enroll").await
+}
+
+pub async fn challenge(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    submitted(state.0, visit, fields, "/login/factor").await
+}
+
+pub async fn enroll(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    submitted(state.0, visit, fields, "/login/enroll").await
+}
+
+async fn opened(state: Arc<State>, visit: Visit, fields: Fields, path: &'static str) -> Answer {
+    let now = (state.clock)();
+    let errand = Errand::of(&fields);
+    let Some(current) = attempt::current(&state, &visit, now).await? else {
+        return see_other(&errand.on("/login"));
+    };
+    if page_of(&current.attempt.step) != path {
+        return see_other(&errand.on(page_of(&current.attempt.step)));
+    }
+    let scene = match Scene::set(&state, &visit, &errand, &current, &fields, now).await? {
+        Ok(scene) => scene,
+        Err(missing) => return without(&state, &current, &errand, missing, now).await,
+    };
+    if fields.of("method") == Some("other") {
+        return methods::list(&scene);
+    }
+    let shown = Shown {
+        typed_key: fields.of("key") == Some("typed"),
+        anew: fields.of("to") == Some("new"),
+        ..Shown::default()
+    };
+    methods::show(&scene, shown).await
+}
+
+async fn submitted(state: Arc<State>, visit: Visit, fields: Fields, path: &'static str) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let errand = Errand::of(&fields);
+    let Some(current) = attempt::current(&state, &visit, now).await? else {
+        return see_other(&errand.on("/login"));
+    };
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), Some(&current.cookie), now);
+    // A form of another attempt or another step proves nothing about this one.
+    if token != FormToken::Bound || page_of(&current.attempt.step) != path {
+        return see_other(&errand.on(page_of(&current.attempt.step)));
+    }
+    if let Next::Ask(Step::Password, _) = advance(current.attempt.step.clone(), Event::Nothing, now)
+    {
+        return ended(&state, &current, &errand, "late", now).await;
+    }
+    let scene = match Scene::set(&state, &visit, &errand, &current, &fields, now).await? {
+        Ok(scene) => scene,
+        Err(missing) => return without(&state, &current, &errand, missing, now).await,
+    };
+    // A form for a method that can't be asked for any more is not read as another's.
+    if fields
+        .of("method")
+        .is_some_and(|word| word != scene.method.as_str())
+    {
+        return see_other(&errand.on(path));
+    }
+    if let Some(answer) = methods::act(&scene, &fields).await? {
+        return answer;
+    }
+    answered(&scene, &fields).await
+}
+
+/// The form brings a proof, or should.
+async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
+    let Scene {
+        state,
+        visit,
+        errand,
+        current,
+        person,
+        method,
+        now,
+        ..
+    } = scene;
+    let (method, now) = (*method, *now);
+    let typed_key = fields.of("key") == Some("typed");
+    let typed = match methods::read(method, fields) {
+        Ok(typed) => typed,
+        Err(error) => return shown_again(scene, typed_key, error, StatusCode::BAD_REQUEST).await,
+    };
+    let in_a_row = match throttles::count_code(state, &person.id, method, now).await? {
+        Counted::Go(in_a_row) => in_a_row,
+        Counted::Wait(wait) => {
+            heard(scene, "throttled");
+            let link = scene.href(method);
+            return Err(throttles::too_many(wait).with_link(link, "Back to the code"));
+        }
+        Counted::Stopped => {
+            heard(scene, "throttled");
+            return Err(stopped(scene));
+        }
+    };
+    let event = match methods::prove(scene, &typed).await? {
+        Proved::Right => Event::FactorRight(method),
+        Proved::Wrong => Event::FactorWrong(method),
+        Proved::Moot(reason) => return ended(state, current, errand, reason, now).await,
+    };
+    match advance(current.attempt.step.clone(), event, now) {
+        Next::Done(proof) => {
+            throttles::code_succeeded(state, &person.id, method, now).await?;
+            heard(scene, "ok");
+            if scene.enrols() {
+                added(scene);
+            }
+            if !current.close(state, now).await? {
+                return see_other(&errand.on("/login"));
+            }
+            finish(state, visit, errand, proof, &current.attempt.login, now).await
+        }
+        Next::Ask(step, remark) => {
+            heard(scene, "refused");
+            // The count has been here once: whoever comes next is stopped.
+            if FACTOR_CODES.hard_stop == Some(in_a_row) {
+                lock_told(scene);
+            }
+            refused(scene, (step, remark), typed_key).await
+        }
+    }
+}
+
+async fn refused(
+    scene: &Scene<'_>,
+    (step, remark): (Step, Option<Remark>),
+    typed_key: bool,
+) -> Answer {
+    let Scene {
+        state,
+        errand,
+        current,
+        now,
+        ..
+    } = scene;
+    if step == Step::Password {
+        let reason = if remark == Some(Remark::TooManyCodes) {
+            "codes"
+        } else {
+            "late"
+        };
+        return ended(state, current, errand, reason, *now).await;
+    }
+    // When another tab's answer was written first, this one is still counted for the person.
+    current.advance(state, step, *now).await?;
+    let error = methods::wrong(scene.method);
+    shown_again(scene, typed_key, error, StatusCode::FORBIDDEN).await
+}
+
+async fn shown_again(
+    scene: &Scene<'_>,
+    typed_key: bool,
+    error: &str,
+    status: StatusCode,
+) -> Answer {
+    let shown = Shown {
+        error: Some(error.to_owned()),
+        typed_key,
+        ..Shown::default()
+    };
+    let response = methods::show(scene, shown).await?;
+    Ok((status, response).into_response())
+}
+
+async fn without(
+    state: &State,
+    current: &Current,
+    errand: &Errand,
+    missing: Missing,
+    now: Moment,
+) -> Answer {
+    match missing {
+        // Reset by a user manager meanwhile: the password leads to a new enrolment.
+        Missing::Ended => ended(state, current, errand, "ended", now).await,
+        Missing::Unusable => Err(Trouble::new(503, "factor_unusable")
+            .saying(
+                "Your second factor can't be used right now",
+                "What you set up for multi-factor authentication is not available at the moment.",
+                "Try again later, or ask your user manager to reset your multi-factor authentication.",
+            )
+            .with_link("/login", "Back to log in")),
+    }
+}
+
+async fn ended(
+    state: &State,
+    current: &Current,
+    errand: &Errand,
+    reason: &str,
+    now: Moment,
+) -> Answer {
+    current.close(state, now).await?;
+    see_other(&errand.because(reason).on("/login"))
+}
+
+/// After too many wrong codes in a row. Other methods have counts of their own.
+fn stopped(scene: &Scene<'_>) -> Trouble {
+    let remedy = "Ask your user manager to reset your multi-factor authentication.";
+    let trouble = Trouble::new(429, "factor_stopped").retry_after(FACTOR_CODES.longest_wait);
+    if scene.choices.len() < 2 {
+        return trouble.saying(
+            "Too many wrong codes",
+            "No more codes are accepted for this account.",
+            remedy,
+        );
+    }
+    trouble
+        .saying(
+            "Too many wrong codes",
+            "No more codes of this method are accepted for this account.",
+            format!("Try another method. {remedy}"),
+        )
+        .with_link(scene.other(), "Try another method")
+}
+
+/// Tells the owner that a factor was locked: it takes the password to do that.
+fn lock_told(scene: &Scene<'_>) {
+    audit(scene, "factor_locked", scene.method.as_str());
+    let messages = &scene.state.messages;
+    let owner = Address::parse(&scene.person.email);
+    if let (Some(owner), true) = (owner, messages.can(Channel::Email)) {
+        let (subject, text) = sent_pages::locked_message(scene);
+        messages.mail_soon(&owner, &subject, text);
+    }
+}
+
+/// The password was right: what the person's method sends by itself goes out now. When that fails,
+/// its page says so.
+pub async fn greet(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    attempt: SecretHash,
+    now: Moment,
+) {
+    let greeting = async {
+        let Some(current) = attempt::of(state, attempt, now).await? else {
+            return Ok(());
+        };
+        let fields = Fields::parse(b"");
+        match Scene::set(state, visit, errand, &current, &fields, now).await? {
+            Ok(scene) => methods::greet(&scene).await,
+            Err(_) => Ok::<(), Trouble>(()),
+        }
+    };
+    if greeting.await.is_err() {
+        tracing::warn!("a code could not be sent after the password");
+    }
+}
+
+fn heard(scene: &Scene<'_>, result: &'static str) {
+    let method = scene.method.as_str();
+    scene.state.observer.factor_challenge(method, result);
+    audit(scene, "factor", &format!("{method} {result}"));
+}
+
+fn added(scene: &Scene<'_>) {
+    audit(scene, "factor_added", scene.method.as_str());
+}
+
+fn audit(scene: &Scene<'_>, event: &'static str, detail: &str) {
+    scene.state.observer.audit(Audit {
+        event,
+        person: Some(&scene.person.id),
+        company: Some(&scene.person.company),
+        session: None,
+        address: scene.visit.facts.address,
+        request_id: &scene.visit.request_id,
+        detail,
+    });
+}
