@@ -51,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "policies",
             "sessions",
             "directory",
+            "messages",
             "observe",
             "app",
             "demo",

@@ -15,8 +15,11 @@ use super::{Failure, world};
 use crate::app::{self, Sockets, World};
 use crate::config;
 use crate::demo::{self, Links};
-use crate::gate::name::ProductId;
+use crate::directory::{Directory, DirectoryError};
+use crate::gate::name::{PersonId, ProductId};
+use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
+use crate::messages::Messages;
 use crate::observe::trace;
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +33,9 @@ pub struct DemoArgs {
     /// The port of /metrics, /healthz and /readyz
     #[arg(long, default_value_t = 9901)]
     admin_port: u16,
+    /// The port of the page that shows the text messages and mails; 0 takes a free one
+    #[arg(long, default_value_t = 8025)]
+    outbox_port: u16,
     /// How many seconds of the gateway's clock pass in one: 60 shows Billing's two hours in two
     /// minutes. One-time codes of a phone need 1
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -51,9 +57,11 @@ pub fn demo(arguments: &DemoArgs) -> Result<u8, Failure> {
 async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     let portal = format!("https://login.localhost:{}", arguments.port);
     let links = Links::through_gateway(&portal);
-    let emr = backend().await?;
-    let billing = backend().await?;
-    let analytics = backend().await?;
+    let emr = local(0).await?;
+    let billing = local(0).await?;
+    let analytics = local(0).await?;
+    let outbox = local(arguments.outbox_port).await?;
+    let outbox_address = outbox.1;
     let addresses = [emr.1, billing.1, analytics.1];
     let applications = [
         tokio::spawn(demo::emr(emr.0, links.clone())),
@@ -81,8 +89,12 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
         )
         .await
         .map_err(Failure::not_so)?;
+    let texted = enrol_texted(&running.directory);
+    texted.await.map_err(Failure::not_so)?;
+    let posts = posts(&running.messages);
+    let outbox = tokio::spawn(demo::outbox(outbox.0, posts));
     std::io::stdout()
-        .write_all(welcome(arguments, &portal).as_bytes())
+        .write_all(welcome(arguments, &portal, outbox_address).as_bytes())
         .map_err(Failure::not_so)?;
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::not_so)?;
@@ -93,14 +105,47 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     for application in &applications {
         application.abort();
     }
+    outbox.abort();
     running.stop().await;
     Ok(0)
 }
 
-async fn backend() -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+/// One person has set up SMS already.
+async fn enrol_texted(directory: &Directory) -> Result<(), DirectoryError> {
+    let (person, number) = demo::TEXTED;
+    let Ok(person) = PersonId::parse(person) else {
+        return Ok(());
+    };
+    directory
+        .add_first_factor(
+            &person,
+            FactorMethod::Sms,
+            number.as_bytes(),
+            0,
+            world::now(),
+        )
+        .await?;
+    Ok(())
+}
+
+fn posts(messages: &Messages) -> demo::Posts {
+    let outbox = messages.outbox();
+    Arc::new(move || {
+        let all = outbox.all().into_iter().map(|kept| demo::Posted {
+            number: kept.number,
+            channel: kept.channel,
+            to: kept.to,
+            subject: kept.subject,
+            text: kept.text,
+        });
+        all.collect()
+    })
+}
+
+async fn local(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .await
-        .map_err(Failure::not_so)?;
+        .map_err(|error| Failure::not_so(format!("127.0.0.1:{port}: {error}")))?;
     let address = listener.local_addr().map_err(Failure::not_so)?;
     Ok((listener, address))
 }
@@ -146,6 +191,12 @@ idle = "8h"
 [log]
 access_file = "access.jsonl"
 
+[messages.sms]
+kind = "outbox"
+
+[messages.email]
+kind = "outbox"
+
 [products.emr]
 name = "EMR"
 url = "https://emr.localhost:{port}"
@@ -187,7 +238,7 @@ fn sped_up(speed: u32) -> World {
     world
 }
 
-fn welcome(arguments: &DemoArgs, portal: &str) -> String {
+fn welcome(arguments: &DemoArgs, portal: &str, outbox: SocketAddr) -> String {
     let port = arguments.port;
     let mut text = String::new();
     let _ = writeln!(text, "Vestibule demo, ready.\n");
@@ -198,6 +249,10 @@ fn welcome(arguments: &DemoArgs, portal: &str) -> String {
         "  Billing     https://billing.localhost:{port}/   (closes after 2 hours without activity)"
     );
     let _ = writeln!(text, "  Analytics   https://analytics.localhost:{port}/");
+    let _ = writeln!(
+        text,
+        "  Messages    http://{outbox}/   (codes by SMS and mail, instead of sending them)"
+    );
     let _ = writeln!(
         text,
         "  Metrics     http://127.0.0.1:{}/metrics",

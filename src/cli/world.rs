@@ -26,8 +26,8 @@ use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::policies::{Base, PolicyFolder};
-use crate::sessions::EndCause;
 use crate::sessions::store::{Store, StoreError};
+use crate::sessions::{EndCause, forget_wrong_codes};
 
 /// What the wall clock says.
 pub fn now() -> Moment {
@@ -80,6 +80,10 @@ impl EndSessions for Ends {
             ended += usize::from(self.0.end(id).await?);
         }
         Ok(ended)
+    }
+
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        forget_wrong_codes(self.0.as_ref(), person, now()).await
     }
 }
 

@@ -13,6 +13,7 @@ mod files;
 mod frame;
 mod links;
 mod live;
+mod outbox;
 mod people;
 mod reception;
 mod visitor;
@@ -21,7 +22,8 @@ pub use self::analytics::{app as analytics_app, serve as analytics};
 pub use self::billing::{app as billing_app, serve as billing};
 pub use self::emr::{app as emr_app, serve as emr};
 pub use self::links::{Link, Links};
-pub use self::people::{SignIn, people, policies, seed};
+pub use self::outbox::{Posted, Posts, serve as outbox};
+pub use self::people::{SignIn, TEXTED, people, policies, seed};
 
 #[cfg(test)]
 mod tests;

@@ -100,23 +100,37 @@ static ADA: Person = Person {
     about: "bills for two companies: changes between them in Billing",
 };
 
+static MIA: Person = Person {
+    id: "mia",
+    name: "Mia Okafor",
+    email: "mia.okafor@northside.example",
+    phone: "+15550100005",
+    company: "northside",
+    roles: &["front_desk"],
+    grants: &[],
+    about: "at Northside too, with codes by SMS: look into the messages of the demo",
+};
+
+/// Who gets codes by SMS from the start: person and number.
+pub const TEXTED: (&str, &str) = ("mia", "+15550100005");
+
 static NOA: Person = Person {
     id: "noa",
     name: "Noa Berg",
     email: "noa.berg@acme-rehab.example",
-    phone: "+15550100005",
+    phone: "+15550100006",
     company: "acme-rehab",
     roles: &["therapist"],
     grants: &[],
     about: "back after a long leave: the password has expired, a Billing account waits to be paired",
 };
 
-static PEOPLE: [&Person; 5] = [&KIM, &SAM, &LEE, &ADA, &NOA];
+static PEOPLE: [&Person; 6] = [&KIM, &SAM, &LEE, &ADA, &MIA, &NOA];
 
 /// Set so long ago that every policy lets it expire: product, login, moment.
 const OLD_PASSWORD: (&str, &str, &str) = ("emr", "noa", "2020-01-01T00:00:00Z");
 
-static ACCOUNTS: [Account; 12] = [
+static ACCOUNTS: [Account; 13] = [
     account(
         "emr",
         "kim",
@@ -148,6 +162,14 @@ static ACCOUNTS: [Account; 12] = [
         &ADA,
         true,
         &["acme-rehab"],
+    ),
+    account(
+        "emr",
+        "mia",
+        "mia-waters-the-plants",
+        &MIA,
+        true,
+        &["northside"],
     ),
     account(
         "emr",

@@ -571,7 +571,7 @@ fn the_seed_is_complete_and_agrees_with_the_sign_ins() {
             .collect::<Vec<_>>()
     };
     assert_eq!(ids("company"), ["acme-rehab", "northside"]);
-    assert_eq!(ids("person"), ["kim", "sam", "lee", "ada", "noa"]);
+    assert_eq!(ids("person"), ["kim", "sam", "lee", "ada", "mia", "noa"]);
     for person in of("person") {
         assert!(ids("company").contains(&person["company"].as_str().unwrap().to_owned()));
     }

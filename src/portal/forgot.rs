@@ -225,6 +225,7 @@ fn letter(state: &State, account: &Account, secret: &Secret) -> String {
 
 /// Sends the link for somebody else: for a user manager, whose right to do so the caller has
 /// judged. False when there is no address, or nobody who carries mail.
+#[allow(dead_code, reason = "for the user manager's page")]
 pub async fn send_for(
     state: &Arc<State>,
     visit: &Visit,

@@ -21,9 +21,10 @@ use tokio::sync::broadcast;
 
 use crate::gate::facts::{Presented, Site};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
-use crate::gate::policy::Policies;
+use crate::gate::policy::{FactorMethod, Policies};
 use crate::gate::product::{Product, Products};
 use crate::gate::session::{Entries, Entry, Known, Method, Profile, Session, Tenancy, Token};
+use crate::gate::throttle::factor_key;
 use crate::gate::time::Moment;
 
 use activity::{Batch, WriteBehind};
@@ -528,6 +529,11 @@ impl Sessions {
         self.end_all(&ids, cause).await
     }
 
+    /// Wrong codes of a person's factors count no more: part of resetting the factors.
+    pub async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        forget_wrong_codes(self.store.as_ref(), person, (self.parts.clock)()).await
+    }
+
     /// Ends the sessions that work for this company, anywhere; returns how many ended.
     pub async fn end_company(
         &self,
@@ -611,4 +617,15 @@ impl Sessions {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.take().unwrap_or_else(|| self.store.events())
     }
+}
+/// [`Sessions::forget_wrong_codes`] for who has a store alone.
+pub async fn forget_wrong_codes(
+    store: &dyn Store,
+    person: &PersonId,
+    now: Moment,
+) -> Result<(), StoreError> {
+    for method in FactorMethod::ALL {
+        store.take_state(&factor_key(person, method), now).await?;
+    }
+    Ok(())
 }

@@ -12,13 +12,19 @@ use vestibule::sessions::store::StoreError;
 use super::*;
 
 #[derive(Default)]
-struct Ended(Mutex<Vec<(String, EndCause)>>);
+struct Ended(Mutex<Vec<(String, EndCause)>>, Mutex<Vec<String>>);
 
 #[async_trait]
 impl EndSessions for Ended {
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
         self.0.lock().unwrap().push((person.to_string(), cause));
         Ok(2)
+    }
+
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        let mut told = self.1.lock().unwrap();
+        told.push(person.to_string());
+        Ok(())
     }
 }
 
@@ -124,6 +130,7 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
     let reset: serde_json::Value = serde_json::from_str(&reset).unwrap();
     let expected = serde_json::json!({"person": "kim", "factors_removed": 1, "sessions_ended": 2});
     assert_eq!(reset, expected);
+    assert_eq!(*ended.1.lock().unwrap(), ["kim"], "no lock outlives it");
 
     run(
         PeopleCommand::Disable {

@@ -25,6 +25,7 @@ use vestibule::gate::product::{
     Access, Accounts, ActivityRules, Product, Products, Unauthenticated,
 };
 use vestibule::gate::time::Moment;
+use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
@@ -79,8 +80,32 @@ impl Observer for Heard {
     }
 }
 
+impl messages::Observer for Heard {
+    fn message(&self, channel: &'static str, result: &'static str) {
+        let line = format!("message {channel} {result}");
+        self.lines.lock().unwrap().push(line);
+    }
+}
+
+/// Text messages and mails are kept, not sent.
+pub fn outbox_settings() -> messages::Settings {
+    fn route<P>(first: P) -> Option<messages::Route<P>> {
+        Some(messages::Route {
+            first,
+            second: None,
+            deadline: Duration::from_secs(5),
+        })
+    }
+    messages::Settings {
+        sms: route(messages::SmsProvider::Outbox),
+        email: route(messages::EmailProvider::Outbox),
+        email_from: None,
+    }
+}
+
 pub struct Clinic {
     millis: Arc<AtomicI64>,
+    pub messages: Arc<Messages>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
     pub policies: Arc<ArcSwap<Policies>>,
@@ -247,9 +272,12 @@ impl Clinic {
             observer: Arc::new(Unobserved),
         });
         let heard = Arc::new(Heard::default());
+        let observer = Arc::clone(&heard) as Arc<dyn messages::Observer>;
+        let messages = Arc::new(Messages::new(outbox_settings(), observer).unwrap());
         let state = Arc::new(portal::State {
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
+            messages: Arc::clone(&messages),
             hasher,
             policies: Arc::clone(&policies),
             products: products.clone(),
@@ -263,6 +291,7 @@ impl Clinic {
         });
         Clinic {
             millis,
+            messages,
             sessions,
             directory,
             policies,

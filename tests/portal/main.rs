@@ -11,6 +11,7 @@ mod browser;
 mod clinic;
 mod companies;
 mod factor;
+mod forgot;
 mod gallery;
 mod handover;
 mod new_password;

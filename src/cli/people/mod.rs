@@ -91,12 +91,19 @@ pub enum PeopleCommand {
 pub trait EndSessions: Send + Sync {
     /// Returns how many ended.
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError>;
+
+    /// Wrong codes of the person's factors count no more.
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError>;
 }
 
 #[async_trait]
 impl EndSessions for Sessions {
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
         Sessions::end_person(self, person, cause).await
+    }
+
+    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
+        Sessions::forget_wrong_codes(self, person).await
     }
 }
 
@@ -246,6 +253,10 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
     let removed = means.directory.remove_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
+    // A factor that was locked would be locked again as soon as it is set up.
+    if let Err(error) = means.sessions.forget_wrong_codes(id).await {
+        return Err(PeopleError::Sessions { done, error });
+    }
     Ok(if json {
         line(&json!({"person": id, "factors_removed": removed, "sessions_ended": ended}))
     } else {
