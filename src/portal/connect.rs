@@ -38,7 +38,14 @@ const WRONG: &str = "That username and password don't match.";
 struct Begun {
     /// The second account, when its password was right but has expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    expired: Option<Login>,
+    expired: Option<Expired>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Expired {
+    login: Login,
+    /// Of the password that was proved: who knew an old one can't replace the one after it.
+    password_set_at: Moment,
 }
 
 /// One person's pairing with one product.
@@ -105,8 +112,8 @@ pub async fn opened(
         None => desk.first(None).await,
         Some(Begun { expired: None }) => desk.second("", None),
         Some(Begun {
-            expired: Some(login),
-        }) => desk.renew(&login, None),
+            expired: Some(expired),
+        }) => desk.renew(&expired.login, None),
     }
 }
 
@@ -134,9 +141,9 @@ pub async fn submitted(
         (
             Some("renew"),
             Some(Begun {
-                expired: Some(login),
+                expired: Some(expired),
             }),
-        ) => desk.renewal_given(&login, &fields).await,
+        ) => desk.renewal_given(&expired, &fields).await,
         (Some("first"), _) => desk.first_given(&fields).await,
         // What was proved first is too old by now.
         _ => see_other(&desk.address()),
@@ -247,7 +254,10 @@ impl Desk<'_> {
         if age(self.state, &account, &self.session.company, self.now) == Age::Expired {
             self.heard(self.person(), "pairing", "second password expired");
             self.keep(&Begun {
-                expired: Some(account.login.clone()),
+                expired: Some(Expired {
+                    login: account.login.clone(),
+                    password_set_at: account.password_set_at,
+                }),
             })
             .await?;
             return see_other(&self.address());
@@ -255,15 +265,14 @@ impl Desk<'_> {
         self.pair(&account).await
     }
 
-    async fn renewal_given(&self, login: &Login, fields: &Fields) -> Answer {
+    async fn renewal_given(&self, expired: &Expired, fields: &Fields) -> Answer {
+        let login = &expired.login;
         let directory = &self.state.directory;
         let Some(account) = directory.account(&self.product.id, login).await? else {
             return self.begin_again().await;
         };
         // Somebody changed or paired it since it was proved.
-        if account.person.is_some()
-            || age(self.state, &account, &self.session.company, self.now) != Age::Expired
-        {
+        if account.person.is_some() || account.password_set_at != expired.password_set_at {
             return self.begin_again().await;
         }
         let owner = Owner::of_session(self.session);

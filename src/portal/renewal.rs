@@ -36,6 +36,8 @@ const PATH: &str = "/login/expired";
 struct Waiting {
     proof: Proof,
     login: Login,
+    /// Of the password that was proved: who knew an old one can't replace the one after it.
+    password_set_at: Moment,
 }
 
 /// One that was found.
@@ -70,9 +72,12 @@ pub async fn ask(
         detail: "password expired",
     });
     let secret = fresh_secret(state);
-    let login = account.login.clone();
-    let written =
-        serde_json::to_vec(&Waiting { proof, login }).map_err(|_| Trouble::internal("renewal"))?;
+    let waiting = Waiting {
+        proof,
+        login: account.login.clone(),
+        password_set_at: account.password_set_at,
+    };
+    let written = serde_json::to_vec(&waiting).map_err(|_| Trouble::internal("renewal"))?;
     state
         .sessions
         .store()
@@ -97,6 +102,9 @@ async fn waiting(state: &State, visit: &Visit, now: Moment) -> Result<Option<Fou
     let Some(account) = state.directory.account(primary, &waiting.login).await? else {
         return Ok(None);
     };
+    if account.password_set_at != waiting.password_set_at {
+        return Ok(None);
+    }
     let person = enabled(state, &account).await?;
     Ok(person
         .filter(|person| person.id == *waiting.proof.person())
@@ -155,7 +163,7 @@ pub async fn submitted(
         return see_other(&errand.because("ended").on("/login"));
     }
     changed(&state, &visit, &found.person, &found.account, now).await?;
-    let Waiting { proof, login } = found.waiting;
+    let Waiting { proof, login, .. } = found.waiting;
     finish(&state, &visit, &errand, proof, &login, now).await
 }
 

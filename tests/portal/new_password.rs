@@ -366,3 +366,33 @@ async fn a_company_that_switches_its_factor_on_asks_for_less_of_a_password() {
     let page = browser.open(&format!("{PORTAL}/account/password")).await;
     assert!(page.body.contains("At least 8 characters"), "{}", page.body);
 }
+
+#[tokio::test]
+async fn who_knew_an_old_password_can_not_replace_the_one_after_it() {
+    let clinic = clinic().await;
+    clinic.import(MORE).await;
+    clinic.wait(91 * DAY);
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/"), "kim").await;
+    assert!(page.body.contains("Your password has expired"));
+    // Meanwhile somebody who may do so sets another one.
+    let emr = ProductId::parse("emr").unwrap();
+    let login = Login::parse("kim").unwrap();
+    let account = clinic.directory.account(&emr, &login).await.unwrap();
+    let hash = account.unwrap().password_hash;
+    clinic
+        .directory
+        .set_password(&emr, &login, &hash, clinic.now())
+        .await
+        .unwrap();
+    let answer = give(&browser, &page, NEW, NEW).await;
+    assert!(
+        answer.location().starts_with("/login?"),
+        "{}",
+        answer.location()
+    );
+    let page = log_in_with(&clinic.browser(), &format!("{EMR}/"), "kim", NEW).await;
+    assert_eq!(page.status, 403);
+    let page = log_in_with(&clinic.browser(), &format!("{EMR}/"), "kim", PASSWORD).await;
+    assert_eq!(page.status, 200);
+}
