@@ -103,6 +103,7 @@ fn what_the_samples_comments_show_is_right_too() {
     assert_eq!(settings.tls.certificates.len(), 1);
     assert_eq!(settings.backends[0].body_limit, Some(20 << 20));
     assert!(settings.messages.email.is_some() && settings.telemetry.is_some());
+    assert!(settings.messages.sms.unwrap().second.is_some());
 }
 
 #[test]
@@ -439,4 +440,82 @@ fn relative_paths_are_relative_to_the_file() {
         settings.store.when_unavailable,
         WhenUnavailable::Grace(Duration::from_secs(30))
     );
+}
+
+#[test]
+fn providers_of_messages_are_read_with_their_second_ones() {
+    let text = format!(
+        r#"{SMALL}
+[messages.sms]
+kind = "twilio"
+account = "AC1"
+token = "secret"
+from = "+15550100000"
+deadline = "3s"
+second = {{ kind = "http", url = "https://sms.example.org/send?key=secret" }}
+[messages.email]
+url = "smtp://user:secret@mail.example.org"
+from = "Clinic <no-reply@example.org>"
+second = {{ url = "smtps://mail.example.net" }}
+"#
+    );
+    let messages = read_text(&text).unwrap().messages;
+    let debug = format!("{messages:?}");
+    assert!(!debug.contains("secret"), "{debug}");
+    let sms = messages.sms.unwrap();
+    assert_eq!(sms.deadline, Duration::from_secs(3));
+    match sms.first {
+        super::settings::Sms::Twilio { url, from, .. } => {
+            assert_eq!(
+                (url.as_str(), from.as_str()),
+                ("https://api.twilio.com", "+15550100000")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(
+        sms.second,
+        Some(super::settings::Sms::Http { .. })
+    ));
+    let email = messages.email.unwrap();
+    assert_eq!(email.deadline, Duration::from_secs(5));
+    assert!(email.second.is_some());
+    let kept =
+        format!("{SMALL}[messages.sms]\nkind = \"outbox\"\n[messages.email]\nkind = \"outbox\"\n");
+    assert!(read_text(&kept).is_ok());
+}
+
+#[test]
+fn a_wrong_provider_is_told_without_its_password() {
+    for (text, wanted) in [
+        ("[messages.sms]\nkind = \"twilio\"\n", "messages.sms.token"),
+        (
+            "[messages.sms]\nkind = \"http\"\nurl = \"ftp://user:hunter2@a.example\"\n",
+            "a URL that begins with http:// or https:// is wanted here",
+        ),
+        (
+            "[messages.email]\nurl = \"imap://user:hunter2@a.example\"\nfrom = \"a@b.example\"\n",
+            "a URL that begins with smtp:// or smtps:// is wanted here",
+        ),
+        (
+            "[messages.email]\nurl = \"smtp://a.example\"\nfrom = \"nobody\"\n",
+            "\"nobody\" is not an address",
+        ),
+        (
+            "[messages.email]\nurl = \"smtp://a.example\"\n",
+            "messages.email.from",
+        ),
+        (
+            "[messages.sms]\nkind = \"outbox\"\ndeadline = \"5m\"\n",
+            "at most 60s",
+        ),
+        (
+            "[messages.sms]\nkind = \"outbox\"\nsecond = { kind = \"http\" }\n",
+            "messages.sms.second.url",
+        ),
+    ] {
+        let said = complaints(&format!("{SMALL}{text}"));
+        assert!(said.contains(wanted), "{wanted} in {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }

@@ -595,3 +595,36 @@ fn the_seed_is_complete_and_agrees_with_the_sign_ins() {
     }
     assert_eq!(policies().len(), 3);
 }
+
+#[tokio::test]
+async fn the_outbox_shows_messages_and_escapes_what_is_in_them() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let posts: super::Posts = std::sync::Arc::new(|| {
+        vec![super::Posted {
+            number: 2,
+            channel: "sms",
+            to: String::from("+15550100005"),
+            subject: String::new(),
+            text: String::from("your code is 493817 <b>"),
+        }]
+    });
+    let task = tokio::spawn(super::outbox(listener, posts));
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let client = Client::builder().no_proxy().build().unwrap();
+    let page = client.get(format!("{base}/")).send().await.unwrap();
+    assert_eq!(page.headers()["cache-control"], "no-store");
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains("Text message") && page.contains("493817 &#60;b&#62;"),
+        "{page}"
+    );
+    let list = client
+        .get(format!("{base}/messages.json"))
+        .send()
+        .await
+        .unwrap();
+    let list: serde_json::Value = list.json().await.unwrap();
+    assert_eq!(list[0]["to"], "+15550100005");
+    task.abort();
+}

@@ -191,6 +191,7 @@ fn client(deadline: Duration) -> Result<Client, MessagesError> {
         .timeout(deadline)
         .pool_max_idle_per_host(8)
         .pool_idle_timeout(Duration::from_secs(30))
+        .no_proxy()
         .user_agent("vestibule")
         .build()
         .map_err(|_| MessagesError::Tls)

@@ -94,6 +94,8 @@ timezone = "America/New_York"
 mode = "required"
 methods = ["sms", "totp", "email", "passkey", "recovery"]
 remember_device = "30d"
+sms_prefixes = ["+1212", "+44"]
+messages_per_day = 50
 [password]
 maximum_age = "90d"
 [session]
@@ -125,6 +127,10 @@ action = "allow"
     assert_eq!(policy.mfa.methods[0], FactorMethod::Sms);
     assert_eq!(policy.mfa.methods.len(), 5);
     assert_eq!(policy.mfa.remember_device, Duration::from_secs(30 * 86_400));
+    let prefixes = policy.mfa.messages.sms_prefixes.iter();
+    let prefixes: Vec<&str> = prefixes.map(|prefix| prefix.as_str()).collect();
+    assert_eq!(prefixes, ["+1212", "+44"]);
+    assert_eq!(policy.mfa.messages.per_day, 50);
     assert_eq!(
         policy.password.maximum_age,
         Some(Duration::from_secs(90 * 86_400))

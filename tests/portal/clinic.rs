@@ -29,6 +29,8 @@ use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
+use vestibule::sessions::redis::RedisStore;
+use vestibule::sessions::store::Store;
 use vestibule::sessions::tokens::{Random, TokenKey};
 use vestibule::sessions::{Parts, Sessions, Settings, Unobserved};
 
@@ -45,6 +47,11 @@ const NOON: i64 = 1_790_000_000_000;
 
 const PEOPLE: &str = r#"{"kind":"company","id":"acme","name":"Acme Rehab"}
 {"kind":"company","id":"strict","name":"Strict Care"}
+{"kind":"company","id":"texting","name":"Texting Clinic"}
+{"kind":"person","id":"pat","company":"texting","name":"Pat Low","email":"pat@texting.test","phone":"+15550100007","roles":[],"grants":[]}
+{"kind":"person","id":"quin","company":"texting","name":"Quin Day","email":"quin@texting.test","roles":[],"grants":[]}
+{"kind":"account","product":"emr","login":"pat","person":"pat","password_hash":"HASH"}
+{"kind":"account","product":"emr","login":"quin","person":"quin","password_hash":"HASH"}
 {"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@acme.test","roles":["company_admin"],"grants":["analytics"]}
 {"kind":"person","id":"lee","company":"acme","name":"Lee <b>Roe</b>","email":"lee@acme.test","roles":[],"grants":[]}
 {"kind":"person","id":"max","company":"strict","name":"Max Poe","email":"max@strict.test","roles":[],"grants":[]}
@@ -87,6 +94,31 @@ impl messages::Observer for Heard {
     }
 }
 
+impl Heard {
+    pub fn count(&self, line: &str) -> usize {
+        let lines = self.lines.lock().unwrap();
+        lines.iter().filter(|heard| *heard == line).count()
+    }
+}
+
+/// What a clinic is opened with.
+pub struct Opening {
+    pub hasher: Hasher,
+    pub messages: messages::Settings,
+    /// Of a Redis; without, the embedded store.
+    pub redis: Option<String>,
+}
+
+impl Default for Opening {
+    fn default() -> Opening {
+        Opening {
+            hasher: Hasher::new(),
+            messages: outbox_settings(),
+            redis: None,
+        }
+    }
+}
+
 /// Text messages and mails are kept, not sent.
 pub fn outbox_settings() -> messages::Settings {
     fn route<P>(first: P) -> Option<messages::Route<P>> {
@@ -105,6 +137,8 @@ pub fn outbox_settings() -> messages::Settings {
 
 pub struct Clinic {
     millis: Arc<AtomicI64>,
+    hasher: Arc<Hasher>,
+    redis: Option<String>,
     pub messages: Arc<Messages>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
@@ -113,8 +147,21 @@ pub struct Clinic {
     pub heard: Arc<Heard>,
     pub portal: Router,
     pub own: Router,
-    browsers: AtomicU64,
-    _folder: tempfile::TempDir,
+    browsers: Arc<AtomicU64>,
+    _folder: Arc<tempfile::TempDir>,
+}
+
+/// What all nodes of one clinic share.
+struct Ground {
+    millis: Arc<AtomicI64>,
+    messages: Arc<Messages>,
+    directory: Directory,
+    hasher: Arc<Hasher>,
+    redis: Option<String>,
+    policies: Arc<ArcSwap<Policies>>,
+    heard: Arc<Heard>,
+    browsers: Arc<AtomicU64>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 fn product(id: &str, name: &str, origin: &str, index: usize) -> Product {
@@ -187,8 +234,14 @@ fn policy(name: &str, mode: MfaMode) -> Arc<CompanyPolicy> {
 
 fn policies() -> Policies {
     let strict = CompanyId::parse("strict").unwrap();
+    let texting = CompanyId::parse("texting").unwrap();
+    let mut texts = CompanyPolicy::clone(&policy("Texting", MfaMode::Required));
+    texts.mfa.methods = vec![FactorMethod::Totp, FactorMethod::Sms, FactorMethod::Email];
     Policies {
-        companies: HashMap::from([(strict, policy("Strict", MfaMode::Required))]),
+        companies: HashMap::from([
+            (strict, policy("Strict", MfaMode::Required)),
+            (texting, Arc::new(texts)),
+        ]),
         default: policy("Default", MfaMode::Company),
         session: SessionLimits {
             maximum: 12 * HOUR,
@@ -223,6 +276,15 @@ impl Clinic {
     }
 
     pub async fn open_with(hasher: Hasher) -> Clinic {
+        Clinic::open_as(Opening {
+            hasher,
+            ..Opening::default()
+        })
+        .await
+    }
+
+    pub async fn open_as(opening: Opening) -> Clinic {
+        let hasher = opening.hasher;
         let folder = tempfile::tempdir().unwrap();
         let millis = Arc::new(AtomicI64::new(NOON));
         let clock: vestibule::sessions::Clock = {
@@ -247,8 +309,60 @@ impl Clinic {
         let dee = vestibule::gate::name::PersonId::parse("dee").unwrap();
         directory.set_disabled(&dee, true).await.unwrap();
 
-        let policies = Arc::new(ArcSwap::from_pointee(policies()));
-        let store = Arc::new(EmbeddedStore::open(folder.path()).await.unwrap());
+        let heard = Arc::new(Heard::default());
+        let observer = Arc::clone(&heard) as Arc<dyn messages::Observer>;
+        let ground = Ground {
+            millis,
+            messages: Arc::new(Messages::new(opening.messages, observer).unwrap()),
+            directory,
+            hasher,
+            redis: opening.redis,
+            policies: Arc::new(ArcSwap::from_pointee(policies())),
+            heard,
+            browsers: Arc::new(AtomicU64::new(1)),
+            folder: Arc::new(folder),
+        };
+        Clinic::on(ground).await
+    }
+
+    /// Another node of the same clinic, with a connection of its own to its Redis.
+    pub async fn twin(&self) -> Clinic {
+        assert!(self.redis.is_some(), "the embedded store is one node's");
+        let ground = Ground {
+            millis: Arc::clone(&self.millis),
+            messages: Arc::clone(&self.messages),
+            directory: self.directory.clone(),
+            hasher: Arc::clone(&self.hasher),
+            redis: self.redis.clone(),
+            policies: Arc::clone(&self.policies),
+            heard: Arc::clone(&self.heard),
+            browsers: Arc::clone(&self.browsers),
+            folder: Arc::clone(&self._folder),
+        };
+        Clinic::on(ground).await
+    }
+
+    async fn on(ground: Ground) -> Clinic {
+        let Ground {
+            millis,
+            messages,
+            directory,
+            hasher,
+            redis,
+            policies,
+            heard,
+            browsers,
+            folder,
+        } = ground;
+        let clock: vestibule::sessions::Clock = {
+            let millis = Arc::clone(&millis);
+            Arc::new(move || Moment::from_millis(millis.load(Ordering::SeqCst)))
+        };
+        let products = products();
+        let store: Arc<dyn Store> = match &redis {
+            Some(url) => Arc::new(RedisStore::connect(url, "clinic:").await.unwrap()),
+            None => Arc::new(EmbeddedStore::open(folder.path()).await.unwrap()),
+        };
         let key = SigningKey {
             id: String::from("k1"),
             pkcs8: generate_key().unwrap(),
@@ -271,14 +385,11 @@ impl Clinic {
             random: random(),
             observer: Arc::new(Unobserved),
         });
-        let heard = Arc::new(Heard::default());
-        let observer = Arc::clone(&heard) as Arc<dyn messages::Observer>;
-        let messages = Arc::new(Messages::new(outbox_settings(), observer).unwrap());
         let state = Arc::new(portal::State {
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
             messages: Arc::clone(&messages),
-            hasher,
+            hasher: Arc::clone(&hasher),
             policies: Arc::clone(&policies),
             products: products.clone(),
             portal_origin: PORTAL.to_owned(),
@@ -291,6 +402,8 @@ impl Clinic {
         });
         Clinic {
             millis,
+            hasher,
+            redis,
             messages,
             sessions,
             directory,
@@ -299,7 +412,7 @@ impl Clinic {
             heard,
             portal: portal::router(Arc::clone(&state)),
             own: portal::own_router(state),
-            browsers: AtomicU64::new(1),
+            browsers,
             _folder: folder,
         }
     }

@@ -19,3 +19,6 @@ mod own;
 mod pairing;
 mod password;
 mod portal;
+#[path = "../support/redis.rs"]
+mod redis_server;
+mod sent;

@@ -217,9 +217,10 @@ pub async fn each_product_has_its_own_company_and_can_be_left_alone(home: Home) 
     let emr_leash = there.look_up(&emr, "emr").await.leash.unwrap();
     let choose = async |to: &str, all: &[&str]| {
         let place = Some(&product.id);
+        let (to, tenancy) = (company(to), tenancy(all));
         let changed = here
             .sessions
-            .work_for(id, place, &company(to), &tenancy(all), clock.now());
+            .work_for(id, place, &to, &tenancy, clock.now());
         changed.await.unwrap().is_some()
     };
     assert!(choose("south", &["north", "south"]).await);

@@ -14,7 +14,7 @@ use vestibule::gate::facts::{Presented, Site};
 use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, Login, PersonId, ProductId};
 use vestibule::gate::policy::{
-    CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
+    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
@@ -316,6 +316,7 @@ pub fn policies() -> Policies {
         mode: MfaMode::Off,
         methods: vec![],
         remember_device: Duration::ZERO,
+        messages: MessagePolicy::sound(),
     };
     Policies {
         companies: HashMap::new(),
