@@ -4,7 +4,6 @@ use crate::clinic::*;
 
 use vestibule::gate::name::{Login, PersonId, ProductId};
 use vestibule::gate::policy::Reach;
-use vestibule::sessions::store::Store as _;
 
 /// Lee's and Sam's Billing accounts wait to be paired; Pam is Max's colleague.
 const MORE: &str = r#"{"kind":"person","id":"sam","company":"acme","name":"Sam Ray","email":"sam@acme.test","roles":["user_manager"]}
