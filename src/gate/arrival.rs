@@ -152,7 +152,7 @@ mod tests {
 
     use crate::gate::name::{PersonId, SessionId};
     use crate::gate::policy::{
-        CompanyPolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
+        CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
     };
     use crate::gate::session::{Entries, Method, Profile, Secret};
 
@@ -168,6 +168,7 @@ mod tests {
                 mode,
                 methods: Vec::new(),
                 remember_device: Duration::ZERO,
+                messages: MessagePolicy::sound(),
             },
             password: PasswordPolicy::default(),
             session_maximum: None,
