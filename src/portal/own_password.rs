@@ -178,7 +178,7 @@ impl Desk<'_> {
         }
         let person = directory.person(&self.session.person.id).await?;
         let person = person.ok_or_else(|| Trouble::internal("person"))?;
-        changed(self.state, visit, &person, &self.account, self.now).await?;
+        changed(self.state, visit, &person, &self.account).await?;
         if self.errand.has_rd() {
             return see_other(&self.errand.on("/login"));
         }

@@ -162,7 +162,7 @@ pub async fn submitted(
     {
         return see_other(&errand.because("ended").on("/login"));
     }
-    changed(&state, &visit, &found.person, &found.account, now).await?;
+    changed(&state, &visit, &found.person, &found.account).await?;
     let Waiting { proof, login, .. } = found.waiting;
     finish(&state, &visit, &errand, proof, &login, now).await
 }
@@ -173,7 +173,6 @@ pub async fn changed(
     visit: &Visit,
     person: &Person,
     account: &Account,
-    _now: Moment,
 ) -> Result<(), Trouble> {
     let kept = found(&visit.known)
         .filter(|found| found.session.person.id == person.id)
