@@ -10,6 +10,8 @@
 
 #[path = "browser/administration.rs"]
 mod administration;
+#[path = "browser/single_sign_on.rs"]
+mod single_sign_on;
 mod support;
 
 use std::io::{BufRead as _, BufReader};

@@ -55,6 +55,7 @@ over_both_stores! {
     story::ten_tabs_get_the_same_cookie,
     story::entering_again_makes_the_old_cookie_worthless,
     story::entering_another_product_cuts_nobody,
+    story::each_product_has_its_own_company_and_can_be_left_alone,
     story::renewing_moves_what_was_proved,
     story::idle_is_exact_on_one_node,
     story::idle_is_exact_across_nodes,

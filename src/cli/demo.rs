@@ -273,6 +273,14 @@ fn welcome(arguments: &DemoArgs, portal: &str, outbox: SocketAddr) -> String {
             person.login, person.password, person.about
         );
     }
+    let _ = writeln!(text, "\nAccounts that wait to be paired:\n");
+    for account in demo::people().iter().filter(|account| !account.linked) {
+        let _ = writeln!(
+            text,
+            "  {:<8} {:<28} {}'s, in {}",
+            account.login, account.password, account.name, account.product
+        );
+    }
     if arguments.speed > 1 {
         let _ = writeln!(
             text,

@@ -222,6 +222,7 @@ fn session(
         login: Login::parse(person.id.as_str())?,
         entered_at: at,
         generation: 0,
+        tenancy: None,
     };
     Ok(Session {
         id: SessionId::from_bytes([0; 16]),

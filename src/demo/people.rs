@@ -114,9 +114,23 @@ static MIA: Person = Person {
 /// Who gets codes by SMS from the start: person and number.
 pub const TEXTED: (&str, &str) = ("mia", "+15550100005");
 
-static PEOPLE: [&Person; 5] = [&KIM, &SAM, &LEE, &ADA, &MIA];
+static NOA: Person = Person {
+    id: "noa",
+    name: "Noa Berg",
+    email: "noa.berg@acme-rehab.example",
+    phone: "+15550100006",
+    company: "acme-rehab",
+    roles: &["therapist"],
+    grants: &[],
+    about: "back after a long leave: the password has expired, a Billing account waits to be paired",
+};
 
-static ACCOUNTS: [Account; 11] = [
+static PEOPLE: [&Person; 6] = [&KIM, &SAM, &LEE, &ADA, &MIA, &NOA];
+
+/// Set so long ago that every policy lets it expire: product, login, moment.
+const OLD_PASSWORD: (&str, &str, &str) = ("emr", "noa", "2020-01-01T00:00:00Z");
+
+static ACCOUNTS: [Account; 13] = [
     account(
         "emr",
         "kim",
@@ -158,6 +172,14 @@ static ACCOUNTS: [Account; 11] = [
         &["northside"],
     ),
     account(
+        "emr",
+        "noa",
+        "noa-sails-on-sundays",
+        &NOA,
+        true,
+        &["acme-rehab"],
+    ),
+    account(
         "billing",
         "kdoe",
         "kim-pays-her-bills",
@@ -188,6 +210,14 @@ static ACCOUNTS: [Account; 11] = [
         &ADA,
         true,
         &["acme-rehab", "northside"],
+    ),
+    account(
+        "billing",
+        "nberg",
+        "noa-forgot-the-invoices",
+        &NOA,
+        false,
+        &["acme-rehab"],
     ),
     account(
         "analytics",
@@ -303,8 +333,13 @@ pub fn seed() -> String {
             "password": account.password, "companies": account.companies,
             "default_company": account.companies.first(),
         });
-        if let (true, Some(fields)) = (account.linked, line.as_object_mut()) {
-            fields.insert(String::from("person"), json!(account.person.id));
+        if let Some(fields) = line.as_object_mut() {
+            if account.linked {
+                fields.insert(String::from("person"), json!(account.person.id));
+            }
+            if (account.product, account.login) == (OLD_PASSWORD.0, OLD_PASSWORD.1) {
+                fields.insert(String::from("password_set_at"), json!(OLD_PASSWORD.2));
+            }
         }
         line
     });

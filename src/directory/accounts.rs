@@ -39,28 +39,6 @@ impl Directory {
         ];
         Ok(self.pool().write(sql::ACCOUNT_UPGRADE, &values).await? == 1)
     }
-
-    /// A new password, set at `now`; false when there is no such account. The caller ends the
-    /// person's sessions.
-    pub async fn set_password(
-        &self,
-        product: &ProductId,
-        login: &Login,
-        hash: &PasswordHash,
-        now: Moment,
-    ) -> Result<bool, DirectoryError> {
-        let values = [
-            Value::Text(product.as_str()),
-            Value::Text(login.as_str()),
-            Value::Text(&hash.0),
-            Value::Number(now.millis()),
-        ];
-        Ok(self
-            .pool()
-            .write(sql::ACCOUNT_SET_PASSWORD, &values)
-            .await?
-            == 1)
-    }
 }
 
 impl Account {

@@ -7,7 +7,9 @@ pub mod seal;
 mod accounts;
 mod devices;
 mod factors;
+mod history;
 mod keys;
+mod links;
 mod own_factors;
 mod passkeys;
 mod people;
@@ -29,6 +31,7 @@ use seal::{MasterKey, Seal, SealError};
 
 pub use devices::Device;
 pub use keys::SigningKey;
+pub use links::Pairing;
 pub use passkeys::StoredPasskey;
 pub use trail::{Line, LinesOf};
 

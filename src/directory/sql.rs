@@ -62,8 +62,27 @@ pub(super) const ACCOUNT_UNLINK: &str =
     "UPDATE accounts SET person_id = NULL WHERE product = $1 AND login = $2";
 pub(super) const ACCOUNT_UPGRADE: &str = "UPDATE accounts SET password_hash = $4 \
      WHERE product = $1 AND login = $2 AND password_hash = $3";
-pub(super) const ACCOUNT_SET_PASSWORD: &str = "UPDATE accounts \
-     SET password_hash = $3, password_set_at = $4 WHERE product = $1 AND login = $2";
+pub(super) const ACCOUNT_CHANGE_PASSWORD: &str = "UPDATE accounts \
+     SET password_hash = $3, password_set_at = $4 \
+     WHERE product = $1 AND login = $2 AND password_hash = $5";
+/// One statement, so that of any number of racers the database lets one through. The unique index
+/// on person and product stops those that name different accounts.
+pub(super) const ACCOUNT_PAIR: &str = "UPDATE accounts SET person_id = $3 \
+     WHERE product = $1 AND login = $2 AND person_id IS NULL AND password_hash = $4 \
+     AND NOT EXISTS (SELECT 1 FROM accounts AS held \
+     WHERE held.person_id = $3 AND held.product = $1)";
+pub(super) const ACCOUNTS_UNPAIR: &str = "UPDATE accounts SET person_id = NULL \
+     WHERE person_id = $1 AND product <> $2 RETURNING product";
+
+pub(super) const PASSWORDS_BEFORE: &str = "SELECT password_hash FROM password_history \
+     WHERE product = $1 AND login = $2 ORDER BY place DESC";
+pub(super) const PASSWORD_KEEP: &str = "INSERT INTO password_history \
+     (product, login, place, password_hash) \
+     SELECT $1, $2, COALESCE(MAX(place), 0) + 1, $3 FROM password_history \
+     WHERE product = $1 AND login = $2";
+pub(super) const PASSWORDS_FORGET: &str = "DELETE FROM password_history \
+     WHERE product = $1 AND login = $2 AND place <= \
+     (SELECT MAX(place) FROM password_history WHERE product = $1 AND login = $2) - $3";
 
 pub(super) const FACTORS: &str = "SELECT id, person_id, kind, created_at, last_used_at \
      FROM factors WHERE person_id = $1 ORDER BY created_at, id";

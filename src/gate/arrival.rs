@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::decide::SignInReason;
+use super::name::CompanyId;
 use super::policy::Policies;
 use super::product::Product;
 use super::session::{Found, Known, Seen, Session, Standing, Stranger, standing};
@@ -67,9 +68,12 @@ pub fn arrive<'a>(
         Known::Found(found) => found,
     };
     let session = &found.session;
-    let limits = match place {
-        Place::Portal => policies.session_limits(&session.company),
-        Place::Product { product, .. } => policies.limits(&session.company, product),
+    let (company, limits) = match place {
+        Place::Portal => (&session.company, policies.session_limits(&session.company)),
+        Place::Product { product, .. } => {
+            let company = session.company_in(&product.id);
+            (company, policies.limits(company, product))
+        }
     };
     let here = match place {
         Place::Portal | Place::Product { here: None, .. } => now,
@@ -89,7 +93,7 @@ pub fn arrive<'a>(
         }
         (Standing::Live, _) => {}
     }
-    if factor_suffices(session, policies, wants, now) {
+    if factor_suffices(session, company, policies, wants, now) {
         Arrival::Enter(found)
     } else {
         Arrival::Factor(found)
@@ -121,7 +125,7 @@ pub fn at_product<'a>(
         Known::Nobody(Stranger::Malformed) => return Err(SignInReason::MalformedCookie),
         Known::Nobody(Stranger::Ended) => return Err(SignInReason::Ended),
     };
-    let limits = policies.limits(&found.session.company, product);
+    let limits = policies.limits(found.session.company_in(&product.id), product);
     match standing(&found.session, found.seen, limits, now) {
         Standing::Live => Ok(found),
         Standing::OverMaximum => Err(SignInReason::Maximum),
@@ -132,6 +136,7 @@ pub fn at_product<'a>(
 
 fn factor_suffices(
     session: &Session,
+    company: &CompanyId,
     policies: &Policies,
     wants: FreshFactor,
     now: Moment,
@@ -139,7 +144,9 @@ fn factor_suffices(
     match (wants, session.factor_at) {
         (Some(within), Some(at)) => now.since(at) <= within,
         (Some(_), None) => false,
-        (None, _) => policies.factor_held(session) || !policies.wants_factor_of(session),
+        (None, _) => {
+            policies.factor_held(company, session) || !policies.wants_factor_of(company, session)
+        }
     }
 }
 
@@ -148,7 +155,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
     use std::sync::Arc;
 
-    use crate::gate::name::{CompanyId, PersonId, SessionId};
+    use crate::gate::name::{PersonId, SessionId};
     use crate::gate::policy::{
         CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
     };

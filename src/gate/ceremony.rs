@@ -92,7 +92,8 @@ pub enum Next {
 }
 
 /// That somebody has proved who they are. Made by [`advance`] alone.
-#[derive(Debug, PartialEq, Eq)]
+/// It is written down only while an expired password is being replaced, in the session store.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     person: PersonId,
     ground: Ground,

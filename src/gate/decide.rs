@@ -163,6 +163,9 @@ pub enum DenialReason {
     Rule,
     /// The product needs a grant and this person has none.
     NotGranted,
+    /// Single Sign-On for the product is being released step by step and has not reached the
+    /// company.
+    NotReleased,
     /// A websocket for a product that has none, or from another site.
     Upgrade,
 }
@@ -172,6 +175,7 @@ impl DenialReason {
         match self {
             DenialReason::Rule => "rule",
             DenialReason::NotGranted => "not_granted",
+            DenialReason::NotReleased => "not_released",
             DenialReason::Upgrade => "upgrade",
         }
     }
@@ -306,8 +310,9 @@ fn judge(
         return sign_in(SignInReason::Ended, facts, product);
     };
     let session = &found.session;
-    let policy = policies.of(&session.company);
-    let limits = policies.limits(&session.company, product);
+    let company = session.company_in(&product.id);
+    let policy = policies.of(company);
+    let limits = policies.limits(company, product);
 
     let worth = standing(session, found.seen, limits, now);
     witness.saw(Step::Standing(worth));
@@ -318,8 +323,8 @@ fn judge(
         Standing::OverProductIdle => return sign_in(SignInReason::ProductIdle, facts, product),
     }
 
-    let held = policies.factor_held(session);
-    let wanted = policies.wants_factor_of(session);
+    let held = policies.factor_held(company, session);
+    let wanted = policies.wants_factor_of(company, session);
     witness.saw(Step::Factor { wanted, held });
     if wanted && !held {
         return sign_in(SignInReason::FactorMissing, facts, product);
@@ -337,6 +342,13 @@ fn judge(
                 rule: None,
             });
         }
+    }
+
+    if !policies.single_sign_on_reaches(company, product) {
+        return Decision::Deny(Denial {
+            reason: DenialReason::NotReleased,
+            rule: None,
+        });
     }
 
     let circumstances = Circumstances {

@@ -148,7 +148,7 @@ impl Field {
             Field::PersonName => Cow::Borrowed(&session.person.name),
             Field::PersonEmail => Cow::Borrowed(&session.person.email),
             Field::PersonRoles => Cow::Owned(session.person.roles.join(",")),
-            Field::CompanyId => Cow::Borrowed(session.company.as_str()),
+            Field::CompanyId => Cow::Borrowed(session.company_of(entry).as_str()),
             Field::SessionId => Cow::Owned(session.id.to_string()),
             Field::Amr => Cow::Owned(session.amr().join(",")),
         }
@@ -234,7 +234,7 @@ pub struct HeaderPlan<'a> {
 }
 
 impl<'a> HeaderPlan<'a> {
-    pub(super) fn of(product: &'a Product, presence: &'a Presence) -> HeaderPlan<'a> {
+    pub fn of(product: &'a Product, presence: &'a Presence) -> HeaderPlan<'a> {
         HeaderPlan {
             told: Some((product, &presence.values)),
         }
@@ -284,7 +284,7 @@ pub fn claims<'a>(
         aud: &product.origin,
         sub: session.person.id.as_str(),
         account: entry.login.as_str(),
-        company: session.company.as_str(),
+        company: session.company_of(entry).as_str(),
         amr: session.amr(),
         auth_time: proved_at.secs(),
         iat: now.secs(),
@@ -318,7 +318,7 @@ pub fn presence(
     };
     values.extend([
         Cow::Borrowed(person.id.as_str()),
-        Cow::Borrowed(session.company.as_str()),
+        Cow::Borrowed(session.company_of(entry).as_str()),
         Cow::Owned(session.id.to_string()),
         Cow::Owned(session.amr().join(",")),
         Cow::Borrowed(assertion),

@@ -20,6 +20,7 @@ pub mod host;
 pub mod identity;
 pub mod kept;
 pub mod name;
+pub mod password;
 pub mod pattern;
 pub mod policy;
 pub mod product;

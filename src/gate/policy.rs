@@ -10,6 +10,7 @@ use http::Method;
 use ipnet::IpNet;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use super::contact::Prefix;
 use super::decide::{Step, Witness};
@@ -106,7 +107,8 @@ pub enum MfaMode {
     Required,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FactorMethod {
     Totp,
     Sms,
@@ -251,9 +253,9 @@ impl Policies {
         self.wants_factor_since(company, None)
     }
 
-    /// Whether this sign-in, which has begun, needs one.
-    pub fn wants_factor_of(&self, session: &Session) -> bool {
-        self.wants_factor_since(&session.company, Some(session.started_at))
+    /// Whether this sign-in, which has begun, needs one in this company.
+    pub fn wants_factor_of(&self, company: &CompanyId, session: &Session) -> bool {
+        self.wants_factor_since(company, Some(session.started_at))
     }
 
     fn wants_factor_since(&self, company: &CompanyId, started_at: Option<Moment>) -> bool {
@@ -275,14 +277,22 @@ impl Policies {
 }
 
 impl Policies {
-    /// Whether this session has what [`wants_factor`](Policies::wants_factor) asks for: a factor,
-    /// or a device that stood in for it where its company lets devices do that.
-    pub fn factor_held(&self, session: &Session) -> bool {
-        let remembers = || !self.of(&session.company).mfa.remember_device.is_zero();
+    /// Whether this session has what [`wants_factor`](Policies::wants_factor) asks for in this
+    /// company: a factor, or a device that stood in for it where the company lets devices do that.
+    pub fn factor_held(&self, company: &CompanyId, session: &Session) -> bool {
+        let remembers = || !self.of(company).mfa.remember_device.is_zero();
         session.factor_at.is_some()
             || (session.methods.contains(&session::Method::Device) && remembers())
     }
+
+    /// Whether Single Sign-On for this product has been released to this company.
+    pub fn single_sign_on_reaches(&self, company: &CompanyId, product: &Product) -> bool {
+        product.id.as_str() != STEPWISE_PRODUCT || self.rollout.analytics_sso_reaches(company)
+    }
 }
+
+/// The product that `[rollout] analytics_sso` is about.
+const STEPWISE_PRODUCT: &str = "analytics";
 
 impl Rollout {
     pub fn mfa_reaches(&self, company: &CompanyId) -> bool {

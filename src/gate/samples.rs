@@ -145,6 +145,7 @@ pub fn entry() -> Entry {
         login: Login::parse("kim").unwrap(),
         entered_at: noon().minus(HOUR),
         generation: 0,
+        tenancy: None,
     }
 }
 

@@ -185,6 +185,40 @@ pub struct Entry {
     /// Rises when the cookie is renewed: the token is derived from it (see `sessions::tokens`).
     #[serde(default)]
     pub generation: u32,
+    /// For an account of the product's own: the companies that this account has. Without it the
+    /// primary account serves here, and the session's own company holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenancy: Option<Tenancy>,
+}
+
+/// The companies that an account has, and the one that is worked for at the moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenancy {
+    pub current: CompanyId,
+    /// `current` is among them.
+    pub all: Vec<CompanyId>,
+}
+
+impl Tenancy {
+    /// What an account has by the directory. An account that names no company has its person's.
+    /// A default that is not among the account's own is not believed.
+    pub fn of(all: &[CompanyId], default: Option<&CompanyId>, home: &CompanyId) -> Tenancy {
+        let mut all = all.to_vec();
+        if all.is_empty() {
+            all.push(default.unwrap_or(home).clone());
+        }
+        let default = default.filter(|default| all.contains(default));
+        let current = default.or(all.first()).unwrap_or(home).clone();
+        Tenancy { current, all }
+    }
+
+    /// The same companies with another current one; `None` when it is not among them.
+    pub fn at(self, company: &CompanyId) -> Option<Tenancy> {
+        self.all.contains(company).then(|| Tenancy {
+            current: company.clone(),
+            all: self.all,
+        })
+    }
 }
 
 /// A session's presence in each product it entered, in the order of their ids. A map of trees
@@ -201,6 +235,11 @@ impl Entries {
     pub fn insert(&mut self, product: ProductId, entry: Entry) {
         let others = self.0.iter().filter(|(id, _)| *id != product).cloned();
         *self = others.chain([(product.clone(), entry)]).collect();
+    }
+
+    pub fn remove(&mut self, product: &ProductId) {
+        let others = self.0.iter().filter(|(id, _)| id != product).cloned();
+        *self = others.collect();
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&ProductId, &Entry)> {
@@ -245,7 +284,8 @@ pub struct Session {
     /// Rises by one with each change: a writer names the version it read.
     pub version: u64,
     pub person: Profile,
-    /// The current company; policy is decided for it.
+    /// The current company of the primary account: it holds on the portal and wherever that account
+    /// serves. Elsewhere see [`company_in`](Session::company_in).
     pub company: CompanyId,
     /// Companies of the primary account that this person can switch to.
     pub companies: Vec<CompanyId>,
@@ -278,6 +318,35 @@ impl Session {
             amr.push("mfa");
         }
         amr
+    }
+
+    /// The company that is worked for in this product: policy is decided for it, and its backend
+    /// is told of it and of no other.
+    pub fn company_in(&self, product: &ProductId) -> &CompanyId {
+        let entry = self.entries.get(product);
+        entry.map_or(&self.company, |entry| self.company_of(entry))
+    }
+
+    pub fn company_of<'a>(&'a self, entry: &'a Entry) -> &'a CompanyId {
+        let tenancy = entry.tenancy.as_ref();
+        tenancy.map_or(&self.company, |tenancy| &tenancy.current)
+    }
+
+    /// The companies that the account in this product has.
+    pub fn companies_in(&self, product: &ProductId) -> &[CompanyId] {
+        let tenancy = self
+            .entries
+            .get(product)
+            .and_then(|entry| entry.tenancy.as_ref());
+        tenancy.map_or(&self.companies, |tenancy| &tenancy.all)
+    }
+
+    /// Every company that this session works for somewhere.
+    pub fn companies_at_work(&self) -> impl Iterator<Item = &CompanyId> {
+        let entries = self.entries.values();
+        std::iter::once(&self.company).chain(
+            entries.filter_map(|entry| entry.tenancy.as_ref().map(|tenancy| &tenancy.current)),
+        )
     }
 
     pub fn has_role(&self, role: &str) -> bool {

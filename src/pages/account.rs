@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, Hidden, Notice, When};
+use super::{Frame, Hidden, Notice, Passwords, SingleSignOn, When};
 
 /// One of somebody's second factors.
 pub struct FactorRow {
@@ -42,6 +42,9 @@ pub struct Account {
     /// Sessions that are not listed.
     pub more_sessions: usize,
     pub hidden: Hidden,
+    /// Parts of the page, each with its own forms.
+    pub sso: SingleSignOn,
+    pub passwords: Passwords,
 }
 
 impl Account {

@@ -6,6 +6,7 @@ mod company;
 mod keys;
 mod problem;
 mod script;
+mod single_sign_on;
 mod style;
 
 pub use account::{Account, FactorRow, Replace, SessionRow};
@@ -13,6 +14,10 @@ pub use company::{AuditRow, AuditTrail, SignInRow, User, UserRow, Users};
 pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
 pub use script::{passkey_script, passkey_script_name};
+pub use single_sign_on::{
+    ChangePassword, CompanyChoice, Connect, ConnectStep, DefaultChoice, Expired, Expiring, Forgot,
+    Paired, PasswordLine, Passwords, Reset, SingleSignOn,
+};
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 
 use askama::Template;
@@ -237,6 +242,9 @@ pub struct Tile {
     pub about: String,
     pub href: String,
     pub open: bool,
+    pub product: String,
+    /// The drop-down; empty where there is nothing to choose.
+    pub companies: Vec<CompanyChoice>,
 }
 
 impl Tile {
@@ -250,7 +258,9 @@ impl Tile {
 pub struct Apps {
     pub frame: Frame,
     pub company: String,
+    pub notice: Option<Notice>,
     pub tiles: Vec<Tile>,
+    pub hidden: Hidden,
 }
 
 #[derive(Template)]

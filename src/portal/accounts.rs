@@ -2,9 +2,39 @@
 
 use super::State;
 use super::trouble::Trouble;
-use crate::gate::name::{Login, PersonId};
+use crate::directory::{Account, Person};
+use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
 use crate::gate::product::{Accounts, Product};
-use crate::gate::session::Profile;
+use crate::gate::session::{Profile, Tenancy};
+use crate::sessions::Footing;
+
+/// The role whose holders grant products, reset links and factors.
+const USER_MANAGER: &str = "user_manager";
+
+/// So many people of a company are looked at for its user managers, and so many of those are named.
+const LOOKED_AT: u32 = 500;
+const NAMED: usize = 3;
+
+/// The product whose accounts serve in this one.
+pub fn source<'a>(state: &'a State, product: &'a Product) -> &'a ProductId {
+    match product.accounts {
+        Accounts::Own => &product.id,
+        Accounts::Primary => &state.products.primary().id,
+    }
+}
+
+/// The person's account in this product; `None` when none is linked.
+pub async fn account_in(
+    state: &State,
+    person: &PersonId,
+    product: &Product,
+) -> Result<Option<Account>, Trouble> {
+    let source = source(state, product);
+    let accounts = state.directory.accounts_of(person).await?;
+    Ok(accounts
+        .into_iter()
+        .find(|account| account.product == *source))
+}
 
 /// The person's login in this product; `None` when none is linked.
 pub async fn login_in(
@@ -12,15 +42,23 @@ pub async fn login_in(
     person: &PersonId,
     product: &Product,
 ) -> Result<Option<Login>, Trouble> {
-    let source = match product.accounts {
-        Accounts::Own => &product.id,
-        Accounts::Primary => &state.products.primary().id,
-    };
-    let accounts = state.directory.accounts_of(person).await?;
-    Ok(accounts
-        .into_iter()
-        .find(|account| account.product == *source)
-        .map(|account| account.login))
+    let account = account_in(state, person, product).await?;
+    Ok(account.map(|account| account.login))
+}
+
+/// The companies that an account has, its default one first in force.
+pub fn tenancy(account: &Account, home: &CompanyId) -> Tenancy {
+    Tenancy::of(&account.companies, account.default_company.as_ref(), home)
+}
+
+/// With what a session enters a product. Where the primary account serves, the session's own
+/// companies hold, which are that account's.
+pub fn footing(state: &State, account: &Account, person: &Person) -> Footing {
+    let own = account.product != state.products.primary().id;
+    Footing {
+        login: account.login.clone(),
+        tenancy: own.then(|| tenancy(account, &person.company)),
+    }
 }
 
 /// Whether the product is granted to this person, where it has to be.
@@ -28,31 +66,57 @@ pub fn is_granted(person: &Profile, product: &Product) -> bool {
     !product.needs_grant || person.grants.contains(&product.id)
 }
 
-pub fn not_linked(state: &State, product: &Product) -> Trouble {
-    Trouble::new(403, "no_account")
+pub async fn not_granted(state: &State, product: &Product, company: &CompanyId) -> Trouble {
+    let managers = user_managers(state, company).await;
+    let remedy = if managers.is_empty() {
+        format!(
+            "A user manager of your company can grant you {}.",
+            product.name
+        )
+    } else {
+        format!(
+            "A user manager of your company can grant you {}: {}.",
+            product.name,
+            managers.join(", ")
+        )
+    };
+    let what = format!(
+        "{} is given to people one by one, and you don't have it yet.",
+        product.name
+    );
+    Trouble::new(403, "not_granted")
         .saying(
-            "No linked account",
-            format!("You have no linked account for {} yet.", product.name),
-            format!(
-                "Ask your user manager to link your {} account.",
-                product.name
-            ),
+            &format!("{} is not open to you", product.name),
+            what,
+            remedy,
         )
         .with_link(format!("{}/apps", state.portal_origin), "Your applications")
 }
 
-pub fn not_granted(state: &State, product: &Product) -> Trouble {
-    Trouble::new(403, "not_granted")
+/// Names of people who can help; none when the directory can't say.
+pub async fn user_managers(state: &State, company: &CompanyId) -> Vec<String> {
+    let people = state
+        .directory
+        .people(Some(company), None, LOOKED_AT, 0)
+        .await
+        .unwrap_or_default();
+    people
+        .into_iter()
+        .filter(|person| !person.disabled && person.roles.iter().any(|role| role == USER_MANAGER))
+        .map(|person| person.name)
+        .take(NAMED)
+        .collect()
+}
+
+pub fn not_released(state: &State, product: &Product) -> Trouble {
+    Trouble::new(403, "not_released")
         .saying(
-            &format!("{} is not open to you", product.name),
+            &format!("Single Sign-On for {} is not here yet", product.name),
             format!(
-                "{} is given to people one by one, and you don't have it yet.",
+                "Single Sign-On for {} is being released step by step.",
                 product.name
             ),
-            format!(
-                "A user manager of your company can grant you {}.",
-                product.name
-            ),
+            "It has not reached your company yet: until then, sign in to it as before.",
         )
         .with_link(format!("{}/apps", state.portal_origin), "Your applications")
 }

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
 
-use super::answer::{nothing_here, page, see_other};
+use super::answer::{page, see_other};
 use super::errand::Errand;
+use super::fields::Fields;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, accounts};
+use super::{State, accounts, companies};
+use crate::directory::Account;
 use crate::gate::arrival::inside;
-use crate::gate::product::Accounts;
+use crate::gate::name::CompanyId;
+use crate::gate::product::{Accounts, Product};
 use crate::gate::session::{Found, Known, Session};
 use crate::gate::time::Moment;
-use crate::pages::{self, Frame, Link, Message, Tile};
+use crate::pages::{self, Frame, Notice, Tile};
 use crate::sessions::store::Stamp;
 
 /// The role whose holders see Company Settings.
@@ -73,97 +76,88 @@ pub async fn root(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     see_other(if inside { "/apps" } else { "/login" })
 }
 
-pub async fn apps(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
-    let found = match signed_in(&state, &visit, "/apps", (state.clock)()).await? {
+pub async fn apps(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    let found = match signed_in(&state, &visit, "/apps", now).await? {
         Ok(found) => found,
         Err(elsewhere) => return Ok(elsewhere),
     };
     let session = &found.session;
+    let notice = match fields.of("company") {
+        Some("changed") => Some(Notice::news("The company is changed.")),
+        _ => None,
+    };
+    page(&pages::Apps {
+        frame: frame(&state, Some(session), "/apps"),
+        company: company_name(&state, session).await?,
+        notice,
+        tiles: tiles(&state, session).await?,
+        hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
+    })
+}
+
+async fn tiles(state: &State, session: &Session) -> Result<Vec<Tile>, Trouble> {
     let linked = state.directory.accounts_of(&session.person.id).await?;
+    let home = state.directory.person(&session.person.id).await?;
+    let home = home.map_or_else(|| session.company.clone(), |person| person.company);
+    let policies = state.policies.load_full();
     let mut tiles = Vec::new();
     for product in state.products.iter() {
-        if !accounts::is_granted(&session.person, product) {
+        let company = session.company_in(&product.id);
+        if !accounts::is_granted(&session.person, product)
+            || !policies.single_sign_on_reaches(company, product)
+        {
             continue;
         }
-        let account = linked.iter().find(|account| match product.accounts {
-            Accounts::Own => account.product == product.id,
-            Accounts::Primary => account.product == state.products.primary().id,
-        });
+        let source = accounts::source(state, product);
+        let account = linked.iter().find(|account| account.product == *source);
         tiles.push(match account {
             Some(account) => Tile {
+                companies: company_choices(state, session, product, account, &home).await?,
+                product: product.id.to_string(),
                 name: product.name.clone(),
                 about: format!("Signed in as {}", account.login),
                 href: format!("{}/", product.origin),
                 open: true,
             },
             None => Tile {
+                companies: Vec::new(),
+                product: product.id.to_string(),
                 name: product.name.clone(),
-                about: String::from("No linked account yet"),
+                about: String::from("No linked account yet: pair yours"),
                 href: format!("/connect/{}", product.id),
                 open: false,
             },
         });
     }
-    let company = company_name(&state, session).await?;
-    page(&pages::Apps {
-        frame: frame(&state, Some(session), "/apps"),
-        company,
-        tiles,
-    })
+    Ok(tiles)
+}
+
+/// The drop-down of one tile. Products that the primary account serves follow its company: there
+/// is one drop-down for it, at the primary product.
+async fn company_choices(
+    state: &State,
+    session: &Session,
+    product: &Product,
+    account: &Account,
+    home: &CompanyId,
+) -> Result<Vec<pages::CompanyChoice>, Trouble> {
+    if !product.primary && product.accounts == Accounts::Primary {
+        return Ok(Vec::new());
+    }
+    let tenancy = accounts::tenancy(account, home);
+    let entered = product.primary || session.entries.get(&product.id).is_some();
+    let current = if entered {
+        session.company_in(&product.id)
+    } else {
+        &tenancy.current
+    };
+    companies::choices(state, current, &tenancy.all).await
 }
 
 pub async fn company_name(state: &State, session: &Session) -> Result<String, Trouble> {
     let company = state.directory.company(&session.company).await?;
     Ok(company.map_or_else(|| session.company.to_string(), |company| company.name))
-}
-
-/// Pairing by oneself is not there yet: the page says who can do it.
-pub async fn connect(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Path(product): Path<String>,
-) -> Answer {
-    let Some(product) = state.products.by_id(&product) else {
-        return Err(nothing_here().await);
-    };
-    let path = format!("/connect/{}", product.id);
-    let session = match signed_in(&state, &visit, &path, (state.clock)()).await? {
-        Ok(found) => &found.session,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let text = match accounts::login_in(&state, &session.person.id, product).await? {
-        Some(login) => format!(
-            "Your {} account is linked: you are {login} there.",
-            product.name
-        ),
-        None => format!(
-            "You have no linked account for {} yet. Ask your user manager to link your account.",
-            product.name
-        ),
-    };
-    page(&Message {
-        frame: frame(&state, Some(session), ""),
-        title: format!("Connect {}", product.name),
-        paragraphs: vec![text],
-        link: Some(Link {
-            href: String::from("/apps"),
-            text: String::from("Your applications"),
-        }),
-    })
-}
-
-pub async fn forgot(Shared(state): Shared<Arc<State>>) -> Answer {
-    page(&Message {
-        frame: frame(&state, None, ""),
-        title: String::from("Forgot your password?"),
-        paragraphs: vec![String::from(
-            "Ask your user manager: they can set a new password for you.",
-        )],
-        link: Some(Link {
-            href: String::from("/login"),
-            text: String::from("Back to log in"),
-        }),
-    })
 }
 
 /// Public, and fetched by backends: it may be kept for a few minutes.

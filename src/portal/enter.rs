@@ -19,6 +19,7 @@ use crate::gate::product::Product;
 use crate::gate::return_to::ReturnTo;
 use crate::gate::session::{Known, Token};
 use crate::gate::time::Moment;
+use crate::sessions::EndCause;
 
 /// So often the hand-over begins anew before the cookies are blamed.
 const MOST_ROUNDS: u8 = 3;
@@ -65,23 +66,60 @@ async fn admit(
     let Some((session, _)) = state.sessions.store().load(ticket.session, now).await? else {
         return again(state, visit, url, fields);
     };
+    let id = &session.person.id;
+    let Some(person) = state.directory.person(id).await?.filter(|p| !p.disabled) else {
+        return again(state, visit, url, fields);
+    };
     if !accounts::is_granted(&session.person, product) {
-        return Err(accounts::not_granted(state, product));
+        return Err(accounts::not_granted(state, product, &session.company).await);
     }
-    let login = accounts::login_in(state, &session.person.id, product).await?;
-    let login = login.ok_or_else(|| accounts::not_linked(state, product))?;
+    let Some(account) = accounts::account_in(state, id, product).await? else {
+        return connect(state, product, url);
+    };
+    let footing = accounts::footing(state, &account, &person);
+    let company = footing.tenancy.as_ref().map(|tenancy| &tenancy.current);
+    if !state
+        .policies
+        .load()
+        .single_sign_on_reaches(company.unwrap_or(&session.company), product)
+    {
+        return Err(accounts::not_released(state, product));
+    }
     match state
         .sessions
-        .enter(session.id, product, login, false, now)
+        .enter(session.id, product, footing, false, now)
         .await?
     {
         Some(token) => {
+            // Whoever unlinks ends the presences that there are: one that was made meanwhile is
+            // ended here.
+            let still = accounts::login_in(state, id, product).await?;
+            if still.as_ref() != Some(&account.login) {
+                let product = std::slice::from_ref(&product.id);
+                state
+                    .sessions
+                    .leave(id, product, EndCause::Unlinked)
+                    .await?;
+                return again(state, visit, url, fields);
+            }
             let mut response = see_other(url)?;
             cookies::set_session(&mut response, &token);
             Ok(response)
         }
         None => again(state, visit, url, fields),
     }
+}
+
+/// Without a link: the page that makes one, and back.
+fn connect(state: &State, product: &Product, url: &str) -> Answer {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("rd", url);
+    see_other(&format!(
+        "{}/connect/{}?{}",
+        state.portal_origin,
+        product.id,
+        query.finish()
+    ))
 }
 
 fn is_inside(state: &State, visit: &Visit, product: &Product, now: Moment) -> bool {

@@ -189,6 +189,15 @@ impl Errand {
         self.read(state).is_some_and(|to| to.is_kept_form())
     }
 
+    /// Whether nothing but the primary product's first page is wanted: that is where people come to
+    /// sign in, wherever they want to work.
+    pub fn is_front_door(&self, state: &State) -> bool {
+        self.read(state).is_none_or(|to| {
+            let primary = to.product().is_some_and(|product| product.primary);
+            primary && to.path_and_query() == "/"
+        })
+    }
+
     pub fn has_rd(&self) -> bool {
         self.rd.is_some()
     }

@@ -1,5 +1,6 @@
 //! The end of a sign-in: a proof becomes a session.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -7,17 +8,19 @@ use axum::response::Response;
 use super::answer::see_other;
 use super::errand::{Errand, Landing};
 use super::login::last_here;
+use super::new_password::age;
 use super::password::enabled;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, cookies};
+use super::{Audit, State, accounts, cookies, renewal, single_sign_on};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::{Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Ground, Proof};
 use crate::gate::name::Login;
+use crate::gate::password::Age;
 use crate::gate::session::{Profile, Session, Token};
 use crate::gate::time::Moment;
-use crate::sessions::{EndCause, NewSession};
+use crate::sessions::{EndCause, Footing, NewSession};
 
 /// What this browser's session is to somebody who has just proved themselves.
 enum Before {
@@ -51,6 +54,15 @@ pub async fn finish(
     let (Some(account), Some(person)) = (account, person) else {
         return over(errand);
     };
+    let age = match proof.ground() {
+        Ground::Password => age(state, &account, &person.company, now),
+        Ground::Session(_) => Age::Good,
+    };
+    if age == Age::Expired {
+        return renewal::ask(state, visit, errand, proof, &account, now).await;
+    }
+    let mut errand = Cow::Borrowed(errand);
+    let mut warn = false;
     let session = match (before(state, visit, &person, now), proof.ground()) {
         (Before::Theirs(session), ground) if fits(&session, ground) => {
             match state
@@ -59,26 +71,56 @@ pub async fn finish(
                 .await?
             {
                 Some(renewed) => {
-                    reopen(state, visit, errand, &proof, now).await?;
+                    reopen(state, visit, &errand, &proof, now).await?;
                     renewed
                 }
-                None => return over(errand),
+                None => return over(&errand),
             }
         }
         // Only a password begins a session: a factor alone was added to one that is gone.
-        (_, Ground::Session(_)) => return over(errand),
+        (_, Ground::Session(_)) => return over(&errand),
         (before, Ground::Password) => {
             if let Before::Done(old, cause) = before {
                 state.sessions.end(old.id, cause).await?;
             }
-            state
-                .sessions
-                .begin(new_session(visit, &account, &person, &proof), now)
-                .await?
+            let new = new_session(visit, &account, &person, &proof);
+            let begun = state.sessions.begin(new, now).await?;
+            if !is_so_still(state, &account, &person).await? {
+                state.sessions.end(begun.0.id, EndCause::Revoked).await?;
+                return over(&errand);
+            }
+            warn = matches!(age, Age::Ending(_));
+            if errand.is_front_door(state) && opens_elsewhere(state, &begun.0).await? {
+                errand = Cow::Owned(Errand::default());
+            }
+            begun
         }
     };
     tell(state, visit, &session.0);
-    signed_in(errand, &session.1)
+    signed_in(&errand, warn, &session.1)
+}
+
+/// Whether the directory still says what a session was begun with. Whoever changes it ends the
+/// sessions that there are: one that was begun meanwhile is ended by this.
+async fn is_so_still(state: &State, account: &Account, person: &Person) -> Result<bool, Trouble> {
+    let now = state
+        .directory
+        .account(&account.product, &account.login)
+        .await?;
+    let Some(now) = now else {
+        return Ok(false);
+    };
+    let same = now.person == account.person
+        && now.companies == account.companies
+        && now.default_company == account.default_company
+        && now.password_set_at == account.password_set_at;
+    Ok(same && state.directory.person(&person.id).await?.as_ref() == Some(person))
+}
+
+/// Whether this person chose another application to be opened by signing in.
+async fn opens_elsewhere(state: &State, session: &Session) -> Result<bool, Trouble> {
+    let default = single_sign_on::default_product(state, session).await?;
+    Ok(default.is_some_and(|default| default != state.products.primary().id))
 }
 
 fn fits(session: &Session, ground: Ground) -> bool {
@@ -141,14 +183,19 @@ async fn reopen(
     else {
         return Ok(());
     };
+    let footing = Footing {
+        login: entry.login.clone(),
+        tenancy: entry.tenancy.clone(),
+    };
     state
         .sessions
-        .enter(session.id, &product, entry.login.clone(), true, now)
+        .enter(session.id, &product, footing, true, now)
         .await?;
     Ok(())
 }
 
 fn new_session(visit: &Visit, account: &Account, person: &Person, proof: &Proof) -> NewSession {
+    let tenancy = accounts::tenancy(account, &person.company);
     NewSession {
         person: Profile {
             id: person.id.clone(),
@@ -157,11 +204,8 @@ fn new_session(visit: &Visit, account: &Account, person: &Person, proof: &Proof)
             roles: person.roles.clone(),
             grants: person.grants.clone(),
         },
-        company: account
-            .default_company
-            .clone()
-            .unwrap_or_else(|| person.company.clone()),
-        companies: account.companies.clone(),
+        company: tenancy.current,
+        companies: tenancy.all,
         methods: proof.methods(),
         factor_at: proof.factor_at(),
         address: visit.facts.address.to_string(),
@@ -182,8 +226,9 @@ fn tell(state: &State, visit: &Visit, session: &Session) {
     });
 }
 
-fn signed_in(errand: &Errand, token: &Token) -> Answer {
-    let mut response: Response = see_other(&errand.satisfied().on("/login"))?;
+fn signed_in(errand: &Errand, warn: bool, token: &Token) -> Answer {
+    let page = if warn { "/password/expiring" } else { "/login" };
+    let mut response: Response = see_other(&errand.satisfied().on(page))?;
     cookies::set_session(&mut response, token);
     cookies::clear_login(&mut response);
     Ok(response)

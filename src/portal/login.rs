@@ -81,8 +81,7 @@ async fn landing_of(
 ) -> Result<Landing, Trouble> {
     let default = match known_session(&visit.known) {
         Some(found) if !errand.has_rd() => {
-            let person = state.directory.person(&found.session.person.id).await?;
-            person.and_then(|person| person.default_product)
+            super::single_sign_on::default_product(state, &found.session).await?
         }
         _ => None,
     };
@@ -288,6 +287,7 @@ fn reason_notice(errand: &Errand) -> Option<Notice> {
                 "That code was wrong too often. Please start again with your password.",
             ));
         }
+        "changed" => "Your password is changed. Please log in with it.",
         "late" => "The code was not entered in time. Please log in again.",
         "enrolled" => "You have an authenticator already. Please log in with it.",
         _ => return None,

@@ -13,7 +13,9 @@ mod answer;
 mod apps;
 mod attempt;
 mod bar;
+mod companies;
 mod company;
+mod connect;
 mod cookies;
 mod device;
 mod devices;
@@ -22,16 +24,21 @@ mod errand;
 mod factor;
 mod fields;
 mod finish;
+mod forgot;
 mod kept;
 mod keys;
 mod letters;
 mod login;
 mod message_caps;
+mod new_password;
 mod own;
+mod own_password;
 mod passkeys;
 mod password;
 mod recovery;
+mod renewal;
 mod sign_out;
+mod single_sign_on;
 mod throttles;
 mod tickets;
 mod trouble;
@@ -87,7 +94,7 @@ pub struct State {
 
 /// Hears what happened; asked nothing.
 pub trait Observer: Send + Sync {
-    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`.
+    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`, `expired`.
     fn sign_in(&self, result: &'static str);
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
@@ -164,8 +171,27 @@ pub fn router(state: Arc<State>) -> Router {
         )
         .route("/company/audit", get(company::audit::page))
         .route("/company/audit/export", get(company::audit::export))
-        .route("/connect/{product}", get(apps::connect))
-        .route("/password/forgot", get(apps::forgot))
+        .route("/apps/company", post(companies::submit))
+        .route(
+            "/login/expired",
+            get(renewal::opened).post(renewal::submitted),
+        )
+        .route(
+            "/connect/{product}",
+            get(connect::opened).post(connect::submitted),
+        )
+        .route("/account/default", post(single_sign_on::save))
+        .route("/account/reset-sso", post(single_sign_on::reset_own))
+        .route(
+            own_password::PATH,
+            get(own_password::opened).post(own_password::submitted),
+        )
+        .route("/password/expiring", get(own_password::expiring))
+        .route("/password/forgot", get(forgot::asked).post(forgot::ask))
+        .route(
+            "/password/reset",
+            get(forgot::opened).post(forgot::submitted),
+        )
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))
         .route("/assets/{name}", get(answer::asset));

@@ -12,7 +12,7 @@ use super::answer::{found, see_other};
 use super::fields::{Fields, Form};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State};
+use super::{State, companies};
 use crate::gate::arrival::at_product;
 use crate::gate::decide::SignInReason;
 use crate::gate::facts::Asks;
@@ -88,33 +88,16 @@ pub async fn company(
     let now = (state.clock)();
     let (product, current) = signed_in(&state, &visit, now)?;
     visit.sender(&product.origin)?;
-    let wanted = CompanyId::parse(fields.text("company")).ok();
-    let wanted = wanted.filter(|wanted| current.session.companies.contains(wanted));
-    let wanted = wanted.ok_or_else(|| {
-        Trouble::new(403, "company").saying(
-            "Not your company",
-            "You can't switch to this company.",
-            "Choose one of your own.",
-        )
-    })?;
-    let switched = if wanted == current.session.company {
-        Arc::clone(&current.session)
-    } else {
-        let switched = state
-            .sessions
-            .switch_company(current.session.id, &wanted, now)
-            .await?;
-        switched.ok_or_else(|| signed_out(&state, product, SignInReason::Ended))?
-    };
-    state.observer.audit(Audit {
-        event: "company_switched",
-        person: Some(&switched.person.id),
-        company: Some(&switched.company),
-        session: Some(switched.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: "",
-    });
+    let session = &current.session;
+    let switched = companies::change(
+        &state,
+        &visit,
+        session,
+        product,
+        fields.text("company"),
+        now,
+    )
+    .await?;
     if visit.facts.asks == Asks::Navigation {
         return see_other(&format!("{}/", product.origin));
     }
@@ -148,7 +131,8 @@ fn signed_out(state: &State, product: &Product, reason: SignInReason) -> Trouble
 }
 
 fn view(state: &State, product: &Product, session: &Session, seen: Seen, now: Moment) -> Answer {
-    let limits = state.policies.load().limits(&session.company, product);
+    let company = session.company_in(&product.id);
+    let limits = state.policies.load().limits(company, product);
     let account = session
         .entries
         .get(&product.id)
@@ -160,12 +144,12 @@ fn view(state: &State, product: &Product, session: &Session, seen: Seen, now: Mo
             name: &session.person.name,
             email: &session.person.email,
         },
-        company: &session.company,
+        company,
         product: product.id.as_str(),
         account: account.unwrap_or_default(),
         idle_remaining_s: idle.as_secs(),
         maximum_remaining_s: maximum.as_secs(),
-        companies: session.companies.iter().collect(),
+        companies: session.companies_in(&product.id).iter().collect(),
     };
     Ok(Json(view).into_response())
 }

@@ -19,7 +19,7 @@ use super::login::{Shown, begin_step, form, has_factor};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::{Sender, Visit};
-use super::{Audit, State};
+use super::{Audit, State, accounts};
 use crate::directory::passwords::Verdict;
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
@@ -228,12 +228,15 @@ pub async fn enabled(state: &State, account: &Account) -> Result<Option<Person>,
 
 fn wants_factor(state: &State, visit: &Visit, account: &Account, person: &Person) -> bool {
     let policies = state.policies.load();
-    let company = account.default_company.as_ref().unwrap_or(&person.company);
+    let company = accounts::tenancy(account, &person.company).current;
     let current = known_session(&visit.known)
         .filter(|found| found.session.person.id == person.id)
-        .map(|found| found.session.company.clone());
-    policies.wants_factor(company, &person.id)
-        || current.is_some_and(|company| policies.wants_factor(&company, &person.id))
+        .map(|found| Arc::clone(&found.session));
+    policies.wants_factor(&company, &person.id)
+        || current.is_some_and(|session| {
+            let mut companies = session.companies_at_work();
+            companies.any(|company| policies.wants_factor(company, &person.id))
+        })
 }
 
 fn heard(

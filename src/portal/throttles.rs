@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::State;
 use super::trouble::Trouble;
-use crate::gate::name::PersonId;
+use crate::gate::name::{PersonId, ProductId};
 use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, Cap, FACTOR_CODES, Rule,
@@ -40,6 +40,18 @@ impl PasswordAttempt {
             address: key("address", &[network]),
             account: key("account", &[account]),
             familiar: key("familiar", &[account, network]),
+        }
+    }
+
+    /// At an account of another product than the one that people sign in with: counted apart, so
+    /// that guesses there shut nobody out of the sign-in, nor the other way round.
+    pub fn at(product: &ProductId, account: &str, network: &str) -> PasswordAttempt {
+        let product = product.as_str();
+        PasswordAttempt {
+            pair: key("pair", &[product, account, network]),
+            address: key("address", &[product, network]),
+            account: key("account", &[product, account, ""]),
+            familiar: key("familiar", &[product, account, network]),
         }
     }
 
@@ -86,6 +98,55 @@ impl PasswordAttempt {
             )
             .await?;
         Ok(())
+    }
+}
+
+/// Counts what anybody may ask for under a name, whether somebody has it or not: by name, and by
+/// address.
+///
+/// # Errors
+/// 429 when it has to wait.
+pub async fn count_name(
+    state: &State,
+    deed: &'static str,
+    name: &str,
+    network: &str,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let store = state.sessions.store().as_ref();
+    let all = [
+        (key(deed, &["name", name]), &ACCOUNT_AND_ADDRESS),
+        (key(deed, &["address", network]), &ADDRESS),
+    ];
+    for (key, rule) in all {
+        match count(store, &key, &Limit::Rule(rule), now).await?.0 {
+            Verdict::Go => {}
+            Verdict::Wait(wait) => return Err(too_many(wait)),
+            Verdict::Stopped => return Err(too_many(rule.longest_wait)),
+        }
+    }
+    Ok(())
+}
+
+/// Counts something costly that a person does while signed in, whatever address they come from.
+///
+/// # Errors
+/// 429 when it has to wait.
+pub async fn count_deed(
+    state: &State,
+    deed: &'static str,
+    person: &PersonId,
+    now: Moment,
+) -> Result<(), Trouble> {
+    let store = state.sessions.store().as_ref();
+    let key = key(deed, &[person.as_str()]);
+    match count(store, &key, &Limit::Rule(&ACCOUNT_FROM_STRANGERS), now)
+        .await?
+        .0
+    {
+        Verdict::Go => Ok(()),
+        Verdict::Wait(wait) => Err(too_many(wait)),
+        Verdict::Stopped => Err(too_many(ACCOUNT_FROM_STRANGERS.longest_wait)),
     }
 }
 

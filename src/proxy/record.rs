@@ -222,7 +222,10 @@ impl Record {
             rule: self.rule.as_deref(),
             person: session.map(|session| session.person.id.as_str()),
             session: session.map(|session| session.id),
-            company: session.map(|session| session.company.as_str()),
+            company: session.map(|session| {
+                let company = product.map(|product| session.company_in(&product.id));
+                company.unwrap_or(&session.company).as_str()
+            }),
             protocol: if connection.http2 {
                 "HTTP/2"
             } else {

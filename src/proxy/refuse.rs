@@ -153,6 +153,10 @@ impl Teller<'_> {
                 format!("You do not have access to {product}."),
                 "A user manager of your company can grant it to you.",
             ),
+            (DenialReason::NotReleased, _) => (
+                format!("Single Sign-On for {product} is being released step by step."),
+                "It has not reached your company yet: until then, sign in to it as before.",
+            ),
             (DenialReason::Upgrade, _) => (
                 format!("{product} does not accept live connections from here."),
                 "Open the page again from its own address.",

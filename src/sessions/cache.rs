@@ -83,6 +83,11 @@ pub struct Record {
     pub awake_at: Moment,
 }
 
+/// Whether the same company is worked for in this product as before.
+fn stayed(before: Option<&Arc<Record>>, session: &Session, product: &ProductId) -> bool {
+    before.is_some_and(|before| before.session.company_in(product) == session.company_in(product))
+}
+
 impl Record {
     /// Takes over from the record before what still holds, and ends what does not.
     fn read(session: Session, last_seen: &LastSeen, before: Option<&Arc<Record>>) -> Arc<Record> {
@@ -106,7 +111,7 @@ impl Record {
                 entered_at: entry.entered_at,
                 place: before
                     .and_then(|before| before.entry(product))
-                    .filter(|before| before.token == entry.token)
+                    .filter(|place| place.token == entry.token && stayed(before, &session, product))
                     .map_or_else(Arc::default, |before| Arc::clone(&before.place)),
                 mark: activity.place(product),
                 signed: ArcSwapOption::empty(),
@@ -131,7 +136,9 @@ impl Record {
             let same = session
                 .entries
                 .get(&entry.product)
-                .is_some_and(|now| now.token == entry.token);
+                .is_some_and(|now| now.token == entry.token)
+                // What is open was opened for the company before.
+                && session.company_in(&entry.product) == self.session.company_in(&entry.product);
             if !same {
                 entry.place.close();
             }
@@ -440,6 +447,7 @@ mod tests {
                     login: Login::parse("kim").unwrap(),
                     entered_at: Moment::from_secs(0),
                     generation: 0,
+                    tenancy: None,
                 };
                 (ProductId::parse(product).unwrap(), entry)
             })

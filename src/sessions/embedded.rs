@@ -130,7 +130,13 @@ impl EmbeddedStore {
     ) -> Result<Vec<SessionId>, StoreError> {
         let query = match column {
             "person" => "SELECT id FROM sessions WHERE person = ? AND expires_at > ? ORDER BY id",
-            _ => "SELECT id FROM sessions WHERE company = ? AND expires_at > ? ORDER BY id",
+            // The second: companies that are worked for in one product alone.
+            _ => {
+                "SELECT id FROM sessions WHERE (company = ?1 OR EXISTS (
+                     SELECT 1 FROM json_each(record, '$.entries') AS entry
+                     WHERE json_extract(entry.value, '$.tenancy.current') = ?1
+                 )) AND expires_at > ?2 ORDER BY id"
+            }
         };
         let rows = sqlx::query(query)
             .bind(name)

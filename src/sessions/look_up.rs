@@ -36,7 +36,9 @@ impl Question<'_> {
     fn limits(&self, record: &Record) -> Limits {
         match self.site {
             Site::Portal => self.policies.session_limits(&record.session.company),
-            Site::Product(product) => self.policies.limits(&record.session.company, product),
+            Site::Product(product) => self
+                .policies
+                .limits(record.session.company_in(&product.id), product),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::gate::facts::{Presented, Site};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use crate::gate::policy::{FactorMethod, Policies};
 use crate::gate::product::{Product, Products};
-use crate::gate::session::{Entries, Entry, Known, Method, Profile, Session, Token};
+use crate::gate::session::{Entries, Entry, Known, Method, Profile, Session, Tenancy, Token};
 use crate::gate::throttle::factor_key;
 use crate::gate::time::Moment;
 
@@ -114,6 +114,8 @@ pub enum EndCause {
     PersonDisabled,
     FactorReset,
     PasswordChanged,
+    /// Single Sign-On was reset: the link to the product's account is gone.
+    Unlinked,
 }
 
 impl EndCause {
@@ -127,6 +129,7 @@ impl EndCause {
             EndCause::PersonDisabled => "person_disabled",
             EndCause::FactorReset => "factor_reset",
             EndCause::PasswordChanged => "password_changed",
+            EndCause::Unlinked => "unlinked",
         }
     }
 }
@@ -148,6 +151,65 @@ pub struct NewSession {
     pub factor_at: Option<Moment>,
     pub address: String,
     pub user_agent: String,
+}
+
+/// The account that a session enters a product with.
+#[derive(Debug, Clone)]
+pub struct Footing {
+    pub login: Login,
+    /// For an account of the product's own.
+    pub tenancy: Option<Tenancy>,
+}
+
+impl From<Login> for Footing {
+    fn from(login: Login) -> Footing {
+        Footing {
+            login,
+            tenancy: None,
+        }
+    }
+}
+
+/// What an entry made anew works for: the company chosen before, while the account still has it.
+fn held(before: Option<&Entry>, login: &Login, now: Option<&Tenancy>) -> Option<Tenancy> {
+    let now = now?.clone();
+    let chosen = before
+        .filter(|before| before.login == *login)
+        .and_then(|before| before.tenancy.as_ref())
+        .and_then(|tenancy| now.clone().at(&tenancy.current));
+    Some(chosen.unwrap_or(now))
+}
+
+/// Brings an entry's companies up to date; false when they are.
+fn settle(session: &mut Session, product: &ProductId, now: Option<&Tenancy>) -> bool {
+    let Some(entry) = session.entries.get(product) else {
+        return false;
+    };
+    let tenancy = held(Some(entry), &entry.login, now);
+    if entry.tenancy == tenancy {
+        return false;
+    }
+    let entry = Entry {
+        tenancy,
+        ..entry.clone()
+    };
+    session.entries.insert(product.clone(), entry);
+    true
+}
+
+fn settle_at(session: &mut Session, product: &ProductId, tenancy: &Tenancy) -> bool {
+    let Some(entry) = session.entries.get(product) else {
+        return false;
+    };
+    if entry.tenancy.as_ref() == Some(tenancy) {
+        return false;
+    }
+    let entry = Entry {
+        tenancy: Some(tenancy.clone()),
+        ..entry.clone()
+    };
+    session.entries.insert(product.clone(), entry);
+    true
 }
 
 impl Sessions {
@@ -196,7 +258,8 @@ impl Sessions {
             return;
         };
         record.activity.see(&entry.mark, now);
-        let limits = self.parts.policies.load().limits(&session.company, product);
+        let company = session.company_in(&product.id);
+        let limits = self.parts.policies.load().limits(company, product);
         self.behind.list(&record.activity, limits, now);
         if record
             .activity
@@ -277,10 +340,11 @@ impl Sessions {
         &self,
         id: SessionId,
         product: &Product,
-        login: Login,
+        account: impl Into<Footing>,
         again: bool,
         now: Moment,
     ) -> Result<Option<Token>, StoreError> {
+        let Footing { login, tenancy } = account.into();
         let mut first_seen = None;
         let entered = self
             .change(id, now, |session| {
@@ -294,7 +358,7 @@ impl Sessions {
                 if let Some(entry) = entry {
                     let token = self.product_token(session, &product.id, entry.generation);
                     if !again && entry.login == login && entry.token.matches(&token) {
-                        return false;
+                        return settle(session, &product.id, tenancy.as_ref());
                     }
                 }
                 let token = self.product_token(session, &product.id, next).hash();
@@ -303,6 +367,7 @@ impl Sessions {
                     login: login.clone(),
                     entered_at: now,
                     generation: next,
+                    tenancy: held(entry, &login, tenancy.as_ref()),
                 };
                 session.entries.insert(product.id.clone(), entry);
                 true
@@ -347,6 +412,81 @@ impl Sessions {
             self.leave_trace(session, now).await;
         }
         Ok(session.filter(|session| session.company == *company))
+    }
+
+    /// Makes another company the current one in `product`, or of the primary account (`None`).
+    /// `tenancy` is what the account has by the directory, now. `None` when the session has ended,
+    /// was never there, or the company is not one of the account's.
+    pub async fn work_for(
+        &self,
+        id: SessionId,
+        product: Option<&ProductId>,
+        company: &CompanyId,
+        tenancy: &Tenancy,
+        now: Moment,
+    ) -> Result<Option<Arc<Session>>, StoreError> {
+        let Some(wanted) = tenancy.clone().at(company) else {
+            return Ok(None);
+        };
+        let mut done = false;
+        let session = self
+            .change(id, now, |session| {
+                let Some(product) = product else {
+                    done = true;
+                    let same = session.company == wanted.current && session.companies == wanted.all;
+                    session.company = wanted.current.clone();
+                    session.companies = wanted.all.clone();
+                    return !same;
+                };
+                done = session.entries.get(product).is_some();
+                done && settle_at(session, product, &wanted)
+            })
+            .await?;
+        Ok(session.filter(|_| done))
+    }
+
+    /// Ends a person's presence in these products, in every session, with what is open there; the
+    /// sign-ins go on. Returns how many presences ended.
+    pub async fn leave(
+        &self,
+        person: &PersonId,
+        products: &[ProductId],
+        cause: EndCause,
+    ) -> Result<usize, StoreError> {
+        let now = (self.parts.clock)();
+        let mut ended = 0;
+        for id in self.store.of_person(person, now).await? {
+            let mut left = Vec::new();
+            self.change(id, now, |session| {
+                left.clear();
+                for product in products {
+                    if session.entries.get(product).is_some() {
+                        session.entries.remove(product);
+                        left.push(product);
+                    }
+                }
+                !left.is_empty()
+            })
+            .await?;
+            ended += left.len();
+            for product in left {
+                self.parts.observer.ended(Some(product), cause);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends every session of a person but this one; returns how many ended.
+    pub async fn end_others(
+        &self,
+        person: &PersonId,
+        kept: Option<SessionId>,
+        cause: EndCause,
+    ) -> Result<usize, StoreError> {
+        let now = (self.parts.clock)();
+        let mut ids = self.store.of_person(person, now).await?;
+        ids.retain(|id| Some(*id) != kept);
+        self.end_all(&ids, cause).await
     }
 
     /// Reads, edits and writes until nobody else was in between. `edit` says whether there is
@@ -403,7 +543,7 @@ impl Sessions {
         forget_wrong_codes(self.store.as_ref(), person, (self.parts.clock)()).await
     }
 
-    /// Ends the sessions whose current company this is; returns how many ended.
+    /// Ends the sessions that work for this company, anywhere; returns how many ended.
     pub async fn end_company(
         &self,
         company: &CompanyId,
@@ -437,7 +577,7 @@ impl Sessions {
         let now = (self.parts.clock)();
         let ids = self.store.of_company(company, now).await?;
         let mut sessions = self.load_all(&ids, now).await?;
-        sessions.retain(|session| session.company == *company);
+        sessions.retain(|session| session.companies_at_work().any(|at| at == company));
         Ok(sessions)
     }
 

@@ -319,16 +319,23 @@ impl Store for RedisStore {
             return Ok(false);
         };
         if company != session.company.as_str() {
-            let ends_at = moment(&ends_at)?;
             self.index(
                 self.keys.company(session.company.as_str()),
                 session.id,
-                ends_at,
+                moment(&ends_at)?,
                 now,
             )
             .await?;
             self.unindex(self.keys.company(&company), session.id)
                 .await?;
+        }
+        // Companies that are worked for in one product alone. They leave the index with the
+        // session's time: who reads it looks at the records.
+        for company in session.companies_at_work() {
+            if *company != session.company {
+                let key = self.keys.company(company.as_str());
+                self.index(key, session.id, moment(&ends_at)?, now).await?;
+            }
         }
         Ok(true)
     }

@@ -211,7 +211,7 @@ impl Sessions {
         let session = &cached.record.session;
         let policies = self.parts.policies.load();
         let limits = match self.parts.products.by_id(entry.product.as_str()) {
-            Some(product) => policies.limits(&session.company, product),
+            Some(product) => policies.limits(session.company_in(&product.id), product),
             None => policies.session_limits(&session.company),
         };
         standing(session, cached.record.seen(Some(entry)), limits, now)

@@ -13,6 +13,7 @@ mod factors;
 mod failures;
 mod imports;
 mod keys;
+mod links;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -91,6 +92,12 @@ suite!(
     administration::a_reset_takes_every_factor_and_voids_what_was_begun,
     administration::an_authenticator_is_replaced_in_one_step,
     administration::a_company_reads_its_own_lines_newest_first,
+    links::of_twenty_who_pair_one_account_one_wins,
+    links::a_person_pairs_one_account_of_a_product,
+    links::a_password_that_changed_since_it_was_proved_pairs_nothing,
+    links::a_reset_takes_every_link_but_the_sign_ins,
+    links::the_last_passwords_are_remembered_and_no_more,
+    links::of_twenty_changes_of_one_password_one_wins,
     command::the_people_command_does_what_a_user_manager_can,
 );
 

@@ -18,7 +18,7 @@ use crate::gateway::{Gateway, Setup};
 use crate::visitor::Visitor;
 use crate::wire::{A_SECOND, Line, PATIENCE, Streams, cookie, request};
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 async fn clinic() -> (Backend, Gateway) {
     let backend = Backend::start().await;
@@ -40,7 +40,7 @@ async fn only_session(gateway: &Gateway, person: &str) -> std::sync::Arc<Session
     sessions.remove(0)
 }
 
-async fn socket(gateway: &Gateway, product: &str, cookie: &str) -> Result<Socket, Error> {
+pub async fn socket(gateway: &Gateway, product: &str, cookie: &str) -> Result<Socket, Error> {
     let stream = Line::open(gateway, product).await.into_stream();
     let url = format!("{}/ws", gateway.url(product)).replace("https", "wss");
     let mut request = url.into_client_request().unwrap();
@@ -56,14 +56,14 @@ async fn socket(gateway: &Gateway, product: &str, cookie: &str) -> Result<Socket
         .map(|(socket, _)| socket)
 }
 
-async fn say(socket: &mut Socket, words: &str) {
+pub async fn say(socket: &mut Socket, words: &str) {
     socket.send(Message::text(words)).await.unwrap();
     let heard = timeout(PATIENCE, socket.next()).await.unwrap();
     assert_eq!(heard.unwrap().unwrap(), Message::text(words));
 }
 
 /// Ends when the other side is gone, whatever it says before.
-async fn is_cut(socket: &mut Socket) {
+pub async fn is_cut(socket: &mut Socket) {
     while let Some(Ok(_)) = socket.next().await {}
 }
 

@@ -30,6 +30,7 @@ mod restart;
 mod rules;
 mod sign_in;
 mod sign_out;
+mod single_sign_on;
 mod tabs;
 
 // What goes through.

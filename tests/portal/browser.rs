@@ -360,7 +360,7 @@ impl<'a> Browser<'a> {
                     format!(
                         "{} for {login} by {amr} in {}",
                         permit.product().name,
-                        session.company
+                        session.company_in(&permit.product().id)
                     ),
                 )
             }

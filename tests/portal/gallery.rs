@@ -96,11 +96,15 @@ async fn pages_are_kept_where_asked() {
         keep(folder, name, &manager.get(&format!("{PORTAL}{path}")).await);
     }
     let lee = clinic.signed_in("lee").await;
-    keep(
-        folder,
-        "connect",
-        &lee.get(&format!("{PORTAL}/connect/billing")).await,
-    );
+    let first = lee.get(&format!("{PORTAL}/connect/billing")).await;
+    keep(folder, "connect", &first);
+    let answer = lee.submit_login(&first, "lee", PASSWORD).await;
+    let second = lee.follow(answer).await;
+    keep(folder, "connect-second", &second);
+    let refused = lee.submit_login(&second, "lee", "no").await;
+    keep(folder, "connect-refused", &refused);
+    let page = kim.get(&format!("{PORTAL}/account/password")).await;
+    keep(folder, "change-password", &page);
     clinic.wait(2 * HOUR + std::time::Duration::from_secs(1));
     keep(
         folder,

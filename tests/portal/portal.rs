@@ -135,7 +135,7 @@ async fn the_launch_page_shows_what_can_be_entered() {
     assert!(page.body.contains("/connect/billing") && page.body.contains("No linked account yet"));
     assert!(!page.body.contains("<b>Roe"), "names are text");
     let page = lee.get(&format!("{PORTAL}/connect/billing")).await;
-    assert!(page.body.contains("Ask your user manager"));
+    assert!(page.body.contains("enter your EMR credentials"));
     assert_eq!(
         lee.get(&format!("{PORTAL}/connect/nothing")).await.status,
         404

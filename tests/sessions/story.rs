@@ -7,11 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 use vestibule::gate::facts::{Presented, Site};
-use vestibule::gate::name::{CompanyId, PersonId, SessionId};
-use vestibule::gate::session::{Known, LastSeen, Method, Secret, SecretHash, Session, Token};
+use vestibule::gate::identity::HeaderPlan;
+use vestibule::gate::name::{CompanyId, Login, PersonId, SessionId};
+use vestibule::gate::session::{
+    Known, LastSeen, Method, Secret, SecretHash, Session, Tenancy, Token,
+};
 use vestibule::gate::time::Moment;
-use vestibule::sessions::EndCause;
 use vestibule::sessions::store::{Event, Stamp, Store, StoreError};
+use vestibule::sessions::{EndCause, Footing};
 
 use crate::nodes::{
     HOUR, Home, MILLI, Node, SECOND, START, TestClock, id_of, new_session, within_a_second,
@@ -159,6 +162,104 @@ pub async fn entering_another_product_cuts_nobody(home: Home) {
     })
     .await;
     assert!(!leash.is_pulled());
+}
+
+/// What this session works for there, and what its leash is.
+async fn company_there(node: &Node, token: &Token, product: &str) -> String {
+    match node.look_up(token, product).await.known {
+        Known::Found(found) => {
+            let presence = found.presence.unwrap();
+            let products = node.sessions.products();
+            let told = HeaderPlan::of(products.by_id(product).unwrap(), &presence)
+                .iter()
+                .find(|(name, _)| *name == "x-vestibule-company");
+            told.unwrap().1.to_str().unwrap().to_owned()
+        }
+        _ => String::from("nobody"),
+    }
+}
+
+pub async fn each_product_has_its_own_company_and_can_be_left_alone(home: Home) {
+    let clock = TestClock::new();
+    let (here, there) = (home.node(&clock).await, home.node(&clock).await);
+    let portal = here.sign_in().await;
+    let (id, kim) = (id_of(&portal), PersonId::parse("kim").unwrap());
+    let company = |id: &str| CompanyId::parse(id).unwrap();
+    let tenancy = |all: &[&str]| {
+        let all: Vec<CompanyId> = all.iter().map(|id| company(id)).collect();
+        Tenancy::of(&all, None, &company("acme"))
+    };
+    let footing = |all: &[&str]| Footing {
+        login: Login::parse("kim.billing").unwrap(),
+        tenancy: Some(tenancy(all)),
+    };
+    let emr = here.enter(&portal, "emr").await;
+    let product = here.product("billing");
+    let enter = async |all: &[&str]| {
+        let entered = here
+            .sessions
+            .enter(id, &product, footing(all), false, clock.now());
+        entered.await.unwrap().unwrap()
+    };
+    let billing = enter(&["north", "south"]).await;
+    assert_eq!(company_there(&there, &billing, "billing").await, "north");
+    assert_eq!(company_there(&there, &emr, "emr").await, "acme");
+    let found = async |id: &str| there.sessions.of_company(&company(id)).await.unwrap().len();
+    assert_eq!(
+        (
+            found("acme").await,
+            found("north").await,
+            found("south").await
+        ),
+        (1, 1, 0)
+    );
+
+    let open = there.look_up(&billing, "billing").await.leash.unwrap();
+    let emr_leash = there.look_up(&emr, "emr").await.leash.unwrap();
+    let choose = async |to: &str, all: &[&str]| {
+        let place = Some(&product.id);
+        let (to, tenancy) = (company(to), tenancy(all));
+        let changed = here
+            .sessions
+            .work_for(id, place, &to, &tenancy, clock.now());
+        changed.await.unwrap().is_some()
+    };
+    assert!(choose("south", &["north", "south"]).await);
+    assert!(
+        !choose("acme", &["north", "south"]).await,
+        "the account has it not"
+    );
+    within_a_second("what was open for the other company ends", async || {
+        open.is_pulled()
+    })
+    .await;
+    assert_eq!(company_there(&there, &billing, "billing").await, "south");
+    assert_eq!((found("north").await, found("south").await), (0, 1));
+    // Entering again keeps the choice while the account has it, and not longer.
+    enter(&["north", "south"]).await;
+    assert_eq!(company_there(&here, &billing, "billing").await, "south");
+    enter(&["north"]).await;
+    assert_eq!(company_there(&here, &billing, "billing").await, "north");
+
+    let open = there.look_up(&billing, "billing").await.leash.unwrap();
+    let left = here
+        .sessions
+        .leave(&kim, std::slice::from_ref(&product.id), EndCause::Unlinked);
+    assert_eq!(left.await.unwrap(), 1);
+    within_a_second("what was open there ends", async || open.is_pulled()).await;
+    assert_eq!(there.worth(&billing, "billing").await, "ended");
+    assert_eq!(there.worth(&emr, "emr").await, "live");
+    assert!(!emr_leash.is_pulled());
+    assert!(!choose("north", &["north"]).await, "nobody is there");
+
+    // The others end, this one goes on.
+    let other = here.sign_in().await;
+    let ended = there
+        .sessions
+        .end_others(&kim, Some(id), EndCause::PasswordChanged);
+    assert_eq!(ended.await.unwrap(), 1);
+    assert_eq!(here.worth(&other, "portal").await, "ended");
+    assert_eq!(here.worth(&portal, "portal").await, "live");
 }
 
 pub async fn renewing_moves_what_was_proved(home: Home) {

@@ -278,7 +278,7 @@ impl Visitor {
             form.append_pair(name, value);
         }
         for name in [
-            "rd", "bind", "reason", "need", "within", "again", "key", "csrf",
+            "rd", "bind", "reason", "need", "within", "again", "key", "step", "csrf",
         ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use super::*;
 use crate::gate::name::ProductId;
 use crate::gate::pattern::Pattern;
-use crate::gate::policy::{CompanyPolicy, Conditions, Mfa, MfaMode, Rule};
+use crate::gate::policy::{CompanyPolicy, Conditions, Mfa, MfaMode, Reach, Rule};
 use crate::gate::product::Unauthenticated;
 use crate::gate::samples::{
-    HOUR, MINUTE, company, facts, found, known, noon, patterns, plain_product, policies, policy,
-    session,
+    HOUR, MINUTE, company, entry, facts, found, known, noon, patterns, plain_product, policies,
+    policy, session,
 };
-use crate::gate::session::Seen;
+use crate::gate::session::{Entry, Seen, Tenancy};
 
 /// A product and a request to it, and everything that can be the matter with either.
 struct Case {
@@ -600,6 +600,87 @@ fn one_product_is_never_told_what_is_anothers() {
     });
     let decision = decide(&facts(&emr, "GET /"), &portals, &policies(policy()), noon());
     assert_eq!(decision.words(), ("sign_in", "ended"));
+}
+
+#[test]
+fn the_policy_is_that_of_the_company_worked_for_in_the_product() {
+    let billing = Arc::new(plain_product("billing"));
+    let emr = Arc::new(plain_product("emr"));
+    let deny = |path: &str| {
+        let mut policy = policy();
+        policy.rules.push(Rule {
+            name: String::from("closed"),
+            when: Conditions {
+                paths: Some(patterns(&[path])),
+                ..Conditions::default()
+            },
+            except: None,
+            action: Action::Deny,
+        });
+        policy
+    };
+    let mut policies = policies(deny("/acme/**"));
+    let mut north = deny("/north/**");
+    north.product_idle.insert(billing.id.clone(), MINUTE / 2);
+    let mut strict = policy();
+    strict.mfa.mode = MfaMode::Required;
+    for (id, policy) in [("north", north), ("strict", strict)] {
+        policies.companies.insert(company(id), Arc::new(policy));
+    }
+    let words = |current: &str, product: &Arc<Product>, line: &str, ago: Duration| {
+        let mut session = session();
+        let tenancy = Tenancy {
+            current: company(current),
+            all: vec![company(current)],
+        };
+        let entry = Entry {
+            tenancy: Some(tenancy),
+            ..entry()
+        };
+        session.entries.insert(billing.id.clone(), entry);
+        let mut known = known(session, product);
+        known.seen.here = noon().minus(ago);
+        let (decision, reason) =
+            decide(&facts(product, line), &found(known), &policies, noon()).words();
+        format!("{decision} {reason}")
+    };
+    let now = Duration::ZERO;
+    for (current, product, line, ago, expected) in [
+        ("acme", &billing, "GET /acme/1", now, "deny rule"),
+        ("acme", &billing, "GET /north/1", MINUTE, "allow session"),
+        ("north", &billing, "GET /acme/1", now, "allow session"),
+        ("north", &billing, "GET /north/1", now, "deny rule"),
+        ("north", &billing, "GET /", MINUTE, "sign_in product_idle"),
+        ("strict", &billing, "GET /", now, "sign_in factor_missing"),
+        // Elsewhere the session's own company holds, whatever Billing works for.
+        ("north", &emr, "GET /acme/1", now, "deny rule"),
+        ("strict", &emr, "GET /", MINUTE, "allow session"),
+    ] {
+        let found = words(current, product, line, ago);
+        assert_eq!(found, expected, "{current} {} {line}", product.id);
+    }
+}
+
+#[test]
+fn analytics_is_released_company_by_company() {
+    let analytics = Arc::new(plain_product("analytics"));
+    let mut session = session();
+    session.person.grants.push(analytics.id.clone());
+    let reason = |companies: &[&str], product: &Arc<Product>| {
+        let mut policies = policies(policy());
+        policies.rollout.analytics_sso = Some(Reach {
+            companies: companies.iter().map(|id| company(id)).collect(),
+            percent: 0,
+        });
+        let known = found(known(session.clone(), product));
+        decide(&facts(product, "GET /"), &known, &policies, noon())
+            .words()
+            .1
+    };
+    assert_eq!(reason(&["north"], &analytics), "not_released");
+    assert_eq!(reason(&["north", "acme"], &analytics), "session");
+    let billing = Arc::new(plain_product("billing"));
+    assert_eq!(reason(&[], &billing), "session");
 }
 
 #[test]

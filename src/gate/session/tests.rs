@@ -111,3 +111,25 @@ fn two_kinds_of_proof_are_mfa() {
     session.methods.push(Method::Otp);
     assert_eq!(session.amr(), ["pwd", "otp", "mfa"]);
 }
+
+#[test]
+fn an_account_lands_in_a_company_that_it_has() {
+    let ids = |ids: &[&str]| -> Vec<CompanyId> {
+        ids.iter().map(|id| CompanyId::parse(id).unwrap()).collect()
+    };
+    let home = CompanyId::parse("home").unwrap();
+    for (all, default, current, has) in [
+        (&["a", "b"][..], Some("b"), "b", &["a", "b"][..]),
+        (&["a", "b"], None, "a", &["a", "b"]),
+        (&["a", "b"], Some("c"), "a", &["a", "b"]),
+        (&[], None, "home", &["home"]),
+        (&[], Some("c"), "c", &["c"]),
+    ] {
+        let default = default.map(|id| CompanyId::parse(id).unwrap());
+        let tenancy = Tenancy::of(&ids(all), default.as_ref(), &home);
+        assert_eq!(tenancy.current.as_str(), current);
+        assert_eq!(tenancy.all, ids(has));
+        assert!(tenancy.all.contains(&tenancy.current));
+        assert_eq!(tenancy.clone().at(&CompanyId::parse("z").unwrap()), None);
+    }
+}

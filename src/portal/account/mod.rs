@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use axum::extract::State as Shared;
 
-use super::State;
 use super::answer::page as answered;
 use super::apps::{company_name, frame, signed_in};
 use super::errand::Errand;
 use super::fields::Fields;
 use super::trouble::Answer;
 use super::visit::Visit;
+use super::{State, own_password, single_sign_on};
 use crate::gate::arrival::FRESH_FOR_ADMINISTRATION;
 use crate::gate::session::{Method, Session};
 use crate::pages::{self, Notice};
@@ -57,6 +57,8 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         more_sessions: all.len().saturating_sub(rows.len()),
         sessions: rows,
         hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
+        sso: single_sign_on::section(&state, session, fields.of("sso"), now).await?,
+        passwords: own_password::section(&state, session, fields.of("password"), now).await?,
     })
 }
 

@@ -1,0 +1,375 @@
+//! "Forgot your password?": a link by mail that sets a new one. It opens nothing else: whoever used
+//! it signs in afterwards, with the factor where one is asked for.
+//!
+//! What this prevents: links made of the request's own `Host` (they would lead elsewhere), links that
+//! work twice or for ever, and an answer, or the time it takes, that tells which names exist.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{page, see_other};
+use super::apps::frame;
+use super::attempt::fresh_secret;
+use super::errand::Errand;
+use super::fields::{Fields, Form};
+use super::keys::FormToken;
+use super::new_password::{Owner, Wish};
+use super::password::enabled;
+use super::throttles::{count_name, key};
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{Audit, State, accounts, cookies};
+use crate::directory::{Account, Person};
+use crate::gate::contact::Address;
+use crate::gate::name::{Login, PersonId};
+use crate::gate::session::{Secret, SecretHash, Session};
+use crate::gate::time::Moment;
+use crate::messages::Channel;
+use crate::pages::{self, Link, Message};
+use crate::sessions::EndCause;
+
+/// How long a link works.
+const LIFE: Duration = Duration::from_secs(60 * 60);
+
+const ASK: &str = "/password/forgot";
+const RESET: &str = "/password/reset";
+
+/// What a link leads to, kept under the hash of its secret.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    /// `None`: there is nobody of the name, and no link was sent.
+    login: Option<Login>,
+    /// A link does not outlive the password it was made for.
+    password_set_at: Moment,
+}
+
+fn link_key(secret: &SecretHash) -> String {
+    format!("reset:{}", secret.to_text())
+}
+
+/// Where the hash of a name's newest link stands: older ones die with it.
+fn newest_key(name: &str) -> String {
+    key("reset-of", &[name])
+}
+
+pub async fn asked(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    if !state.messages.can(Channel::Email) {
+        return page(&Message {
+            frame: frame(&state, None, ""),
+            title: String::from("Forgot your password?"),
+            paragraphs: vec![String::from(
+                "Ask your user manager: they can set a new password for you.",
+            )],
+            link: Some(back()),
+        });
+    }
+    form(&state, &visit, None, (state.clock)())
+}
+
+fn back() -> Link {
+    Link {
+        href: String::from("/login"),
+        text: String::from("Back to log in"),
+    }
+}
+
+fn form(state: &State, visit: &Visit, error: Option<&str>, now: Moment) -> Answer {
+    let (token, fresh) = form_token(state, visit, now);
+    let mut response = page(&pages::Forgot {
+        frame: frame(state, None, ""),
+        error: error.map(str::to_owned),
+        hidden: vec![("csrf", token)],
+    })?;
+    keep_cookie(&mut response, fresh);
+    Ok(response)
+}
+
+/// The form's token, and the cookie that it is bound to when the browser has none yet.
+fn form_token(state: &State, visit: &Visit, now: Moment) -> (String, Option<Secret>) {
+    match visit.login_cookie() {
+        Some(secret) => (state.keys.form_token(&secret.hash(), now), None),
+        None => {
+            let secret = fresh_secret(state);
+            (state.keys.form_token(&secret.hash(), now), Some(secret))
+        }
+    }
+}
+
+fn keep_cookie(response: &mut Response, fresh: Option<Secret>) {
+    if let Some(secret) = fresh {
+        cookies::set_login(response, &secret);
+    }
+}
+
+fn is_ours(state: &State, visit: &Visit, fields: &Fields, now: Moment) -> bool {
+    let cookie = visit.login_cookie().map(|secret| secret.hash());
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie.as_ref(), now);
+    token == FormToken::Bound
+}
+
+pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    if !state.messages.can(Channel::Email) {
+        return see_other(ASK);
+    }
+    if !is_ours(&state, &visit, &fields, now) {
+        return form(&state, &visit, None, now);
+    }
+    let typed = fields.text("username");
+    if typed.trim().is_empty() || typed.len() > Login::LONGEST {
+        let shown = form(&state, &visit, Some("Type your username."), now)?;
+        return Ok((StatusCode::BAD_REQUEST, shown).into_response());
+    }
+    let login = Login::parse(typed).ok();
+    let name = login.as_ref().map_or(typed, Login::as_str);
+    count_name(&state, "forgot", name, &visit.network(), now).await?;
+    let known = known(&state, login.as_ref()).await?;
+    make_link(&state, &visit, name, known.as_ref(), None, now).await?;
+    page(&Message {
+        frame: frame(&state, None, ""),
+        title: String::from("Look into your mail"),
+        paragraphs: vec![
+            String::from(
+                "If there is an account of this name with an address for mail, a link was sent to it. It works once, for 60 minutes.",
+            ),
+            String::from("No mail? Ask your user manager: they can help you."),
+        ],
+        link: Some(back()),
+    })
+}
+
+/// The account and its person. As many questions are asked for a name that nobody has.
+async fn known(state: &State, login: Option<&Login>) -> Result<Option<(Account, Person)>, Trouble> {
+    let primary = &state.products.primary().id;
+    let account = match login {
+        Some(login) => state.directory.account(primary, login).await?,
+        None => None,
+    };
+    let Some(account) = account.filter(|account| account.person.is_some()) else {
+        if let Ok(nobody) = PersonId::parse("nobody") {
+            state.directory.person(&nobody).await?;
+        }
+        return Ok(None);
+    };
+    let person = enabled(state, &account).await?;
+    Ok(person.map(|person| (account, person)))
+}
+
+/// Keeps a new link, which ends the ones before, and sends it when there is somebody to send it to.
+async fn make_link(
+    state: &Arc<State>,
+    visit: &Visit,
+    name: &str,
+    known: Option<&(Account, Person)>,
+    by: Option<&Session>,
+    now: Moment,
+) -> Result<bool, Trouble> {
+    let secret = fresh_secret(state);
+    let kept = Kept {
+        login: known.map(|(account, _)| account.login.clone()),
+        password_set_at: known.map_or(Moment::EPOCH, |(account, _)| account.password_set_at),
+    };
+    let written = serde_json::to_vec(&kept).map_err(|_| Trouble::internal("reset"))?;
+    let store = state.sessions.store();
+    let newest = newest_key(name);
+    let before = store.state(&newest, now).await?;
+    let hash = secret.hash().to_text();
+    let first = store
+        .swap_state(&newest, before.as_deref(), Some(hash.as_bytes()), LIFE, now)
+        .await?;
+    store
+        .swap_state(&link_key(&secret.hash()), None, Some(&written), LIFE, now)
+        .await?;
+    let Some((account, person)) = known else {
+        heard(state, visit, None, None, "nobody of this name");
+        return Ok(false);
+    };
+    // Of two who ask at the same moment one is answered: the other's link would be dead.
+    let address = Address::parse(&person.email).filter(|_| first);
+    let detail = match (&address, by) {
+        (None, _) => String::from("no address"),
+        (Some(_), None) => String::from("sent"),
+        (Some(_), Some(by)) => format!("sent by {}", by.person.id),
+    };
+    heard(state, visit, Some(person), by, &detail);
+    let Some(address) = address else {
+        return Ok(false);
+    };
+    let subject = format!("{}: set a new password", state.title);
+    let text = letter(state, account, &secret);
+    state.messages.mail_soon(&address, &subject, text);
+    Ok(true)
+}
+
+/// The address is the configured one, whatever the request called us.
+fn letter(state: &State, account: &Account, secret: &Secret) -> String {
+    format!(
+        "Somebody, we hope you, wants to set a new password for the account {} at {}.\n\n\
+         Open this address to do so. It works once, for 60 minutes:\n\n\
+         {}{RESET}?token={}\n\n\
+         If it was not you, there is nothing to do: your password stays as it is.\n",
+        account.login,
+        state.title,
+        state.portal_origin,
+        secret.expose()
+    )
+}
+
+/// Sends the link for somebody else: for a user manager, whose right to do so the caller has
+/// judged. False when there is no address, or nobody who carries mail.
+#[allow(dead_code, reason = "for the user manager's page")]
+pub async fn send_for(
+    state: &Arc<State>,
+    visit: &Visit,
+    by: &Session,
+    person: &Person,
+    now: Moment,
+) -> Result<bool, Trouble> {
+    let primary = state.products.primary();
+    let account = accounts::account_in(state, &person.id, primary).await?;
+    let Some(account) = account.filter(|_| state.messages.can(Channel::Email)) else {
+        return Ok(false);
+    };
+    let name = account.login.as_str().to_owned();
+    let known = (account, person.clone());
+    make_link(state, visit, &name, Some(&known), Some(by), now).await
+}
+
+/// What a link leads to, while it works.
+struct Led {
+    secret: Secret,
+    account: Account,
+    person: Person,
+}
+
+async fn led(state: &State, written: &str, now: Moment) -> Result<Option<Led>, Trouble> {
+    let Some(secret) = Secret::parse(written.as_bytes()) else {
+        return Ok(None);
+    };
+    let store = state.sessions.store();
+    let kept = store.state(&link_key(&secret.hash()), now).await?;
+    let kept = kept.and_then(|kept| serde_json::from_slice::<Kept>(&kept).ok());
+    let Some((login, set_at)) = kept.and_then(|kept| Some((kept.login?, kept.password_set_at)))
+    else {
+        return Ok(None);
+    };
+    let newest = store.state(&newest_key(login.as_str()), now).await?;
+    if newest.as_deref() != Some(secret.hash().to_text().as_bytes()) {
+        return Ok(None);
+    }
+    let known = known(state, Some(&login)).await?;
+    Ok(known
+        .filter(|(account, _)| account.password_set_at == set_at)
+        .map(|(account, person)| Led {
+            secret,
+            account,
+            person,
+        }))
+}
+
+pub async fn opened(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    match led(&state, fields.text("token"), now).await? {
+        Some(led) => show(&state, &visit, &led, None, now),
+        None => Err(dead()),
+    }
+}
+
+pub async fn submitted(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let Some(led) = led(&state, fields.text("token"), now).await? else {
+        return Err(dead());
+    };
+    if !is_ours(&state, &visit, &fields, now) {
+        return show(&state, &visit, &led, None, now);
+    }
+    let tenancy = accounts::tenancy(&led.account, &led.person.company);
+    let owner = Owner::of_person(&led.person, &tenancy.current);
+    let wish = Wish::of(&fields);
+    let hash = match wish.judged(&state, &led.account, &owner, now).await? {
+        Ok(hash) => hash,
+        Err(reason) => {
+            let shown = show(&state, &visit, &led, Some(reason), now)?;
+            return Ok((StatusCode::FORBIDDEN, shown).into_response());
+        }
+    };
+    // Exactly one of many who use it at once goes on.
+    let store = state.sessions.store();
+    let taken = store.take_state(&link_key(&led.secret.hash()), now).await?;
+    let directory = &state.directory;
+    if taken.is_none() || !directory.change_password(&led.account, &hash, now).await? {
+        return Err(dead());
+    }
+    state
+        .sessions
+        .end_person(&led.person.id, EndCause::PasswordChanged)
+        .await?;
+    let told = format!("{} {} by mail", led.account.product, led.account.login);
+    state.observer.audit(Audit {
+        event: "password_changed",
+        person: Some(&led.person.id),
+        company: Some(&led.person.company),
+        session: None,
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: &told,
+    });
+    see_other(&Errand::default().because("changed").on("/login"))
+}
+
+fn dead() -> Trouble {
+    Trouble::new(410, "link")
+        .saying(
+            "This link is no longer good",
+            "It was used, it is older than 60 minutes, or a newer one was sent.",
+            "Ask for another one.",
+        )
+        .with_link(ASK, "Forgot your password?")
+}
+
+fn show(state: &State, visit: &Visit, led: &Led, error: Option<String>, now: Moment) -> Answer {
+    let tenancy = accounts::tenancy(&led.account, &led.person.company);
+    let owner = Owner::of_person(&led.person, &tenancy.current);
+    let (token, fresh) = form_token(state, visit, now);
+    let mut response = page(&pages::Reset {
+        frame: frame(state, None, ""),
+        product: state.products.primary().name.clone(),
+        login: led.account.login.to_string(),
+        shortest: owner.shortest(state),
+        error,
+        hidden: vec![("token", led.secret.expose()), ("csrf", token)],
+    })?;
+    keep_cookie(&mut response, fresh);
+    Ok(response)
+}
+
+fn heard(
+    state: &State,
+    visit: &Visit,
+    person: Option<&Person>,
+    by: Option<&Session>,
+    detail: &str,
+) {
+    state.observer.audit(Audit {
+        event: "password_link",
+        person: person.map(|person| &person.id),
+        company: person.map(|person| &person.company),
+        session: by.map(|by| by.id),
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail,
+    });
+}

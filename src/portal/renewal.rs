@@ -1,0 +1,213 @@
+//! `/login/expired`: whoever proved an expired password, and the factor where one is asked for,
+//! chooses a new one and goes on to where they wanted to go.
+
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::IntoResponse;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{page, see_other};
+use super::apps::frame;
+use super::attempt::fresh_secret;
+use super::errand::Errand;
+use super::fields::{Fields, Form};
+use super::finish::finish;
+use super::keys::FormToken;
+use super::new_password::{Owner, Wish};
+use super::password::enabled;
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use super::{Audit, State, accounts, cookies};
+use crate::directory::{Account, Person};
+use crate::gate::ceremony::{LIFE, Proof};
+use crate::gate::decide::found;
+use crate::gate::name::Login;
+use crate::gate::session::SecretHash;
+use crate::gate::time::Moment;
+use crate::pages;
+use crate::sessions::EndCause;
+
+const PATH: &str = "/login/expired";
+
+/// A sign-in that waits for the new password, kept under the hash of the browser's login cookie.
+#[derive(Debug, Serialize, Deserialize)]
+struct Waiting {
+    proof: Proof,
+    login: Login,
+    /// Of the password that was proved: who knew an old one can't replace the one after it.
+    password_set_at: Moment,
+}
+
+/// One that was found.
+struct Found {
+    waiting: Waiting,
+    cookie: SecretHash,
+    account: Account,
+    person: Person,
+}
+
+fn key(cookie: &SecretHash) -> String {
+    format!("renewal:{}", cookie.to_text())
+}
+
+/// Keeps what was proved and shows the page.
+pub async fn ask(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    proof: Proof,
+    account: &Account,
+    now: Moment,
+) -> Answer {
+    state.observer.sign_in("expired");
+    state.observer.audit(Audit {
+        event: "sign_in",
+        person: Some(proof.person()),
+        company: None,
+        session: None,
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: "password expired",
+    });
+    let secret = fresh_secret(state);
+    let waiting = Waiting {
+        proof,
+        login: account.login.clone(),
+        password_set_at: account.password_set_at,
+    };
+    let written = serde_json::to_vec(&waiting).map_err(|_| Trouble::internal("renewal"))?;
+    state
+        .sessions
+        .store()
+        .swap_state(&key(&secret.hash()), None, Some(&written), LIFE, now)
+        .await?;
+    let mut response = see_other(&errand.on(PATH))?;
+    cookies::set_login(&mut response, &secret);
+    Ok(response)
+}
+
+async fn waiting(state: &State, visit: &Visit, now: Moment) -> Result<Option<Found>, Trouble> {
+    let Some(secret) = visit.login_cookie() else {
+        return Ok(None);
+    };
+    let cookie = secret.hash();
+    let written = state.sessions.store().state(&key(&cookie), now).await?;
+    let Some(waiting) = written.and_then(|bytes| serde_json::from_slice::<Waiting>(&bytes).ok())
+    else {
+        return Ok(None);
+    };
+    let primary = &state.products.primary().id;
+    let Some(account) = state.directory.account(primary, &waiting.login).await? else {
+        return Ok(None);
+    };
+    if account.password_set_at != waiting.password_set_at {
+        return Ok(None);
+    }
+    let person = enabled(state, &account).await?;
+    Ok(person
+        .filter(|person| person.id == *waiting.proof.person())
+        .map(|person| Found {
+            waiting,
+            cookie,
+            account,
+            person,
+        }))
+}
+
+pub async fn opened(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    let errand = Errand::of(&fields);
+    match waiting(&state, &visit, now).await? {
+        Some(found) => show(&state, &errand, &found, None, now),
+        None => see_other(&errand.on("/login")),
+    }
+}
+
+pub async fn submitted(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let errand = Errand::of(&fields);
+    let Some(found) = waiting(&state, &visit, now).await? else {
+        return see_other(&errand.because("late").on("/login"));
+    };
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), Some(&found.cookie), now);
+    if token != FormToken::Bound {
+        return see_other(&errand.on(PATH));
+    }
+    let tenancy = accounts::tenancy(&found.account, &found.person.company);
+    let owner = Owner::of_person(&found.person, &tenancy.current);
+    let wish = Wish::of(&fields);
+    let hash = match wish.judged(&state, &found.account, &owner, now).await? {
+        Ok(hash) => hash,
+        Err(reason) => {
+            let shown = show(&state, &errand, &found, Some(reason), now)?;
+            return Ok((StatusCode::FORBIDDEN, shown).into_response());
+        }
+    };
+    // Exactly one of many who send this page goes on.
+    let store = state.sessions.store();
+    if store.take_state(&key(&found.cookie), now).await?.is_none()
+        || !state
+            .directory
+            .change_password(&found.account, &hash, now)
+            .await?
+    {
+        return see_other(&errand.because("ended").on("/login"));
+    }
+    changed(&state, &visit, &found.person, &found.account).await?;
+    let Waiting { proof, login, .. } = found.waiting;
+    finish(&state, &visit, &errand, proof, &login, now).await
+}
+
+/// Who knew the old password is out: every session ends but this browser's own.
+pub async fn changed(
+    state: &State,
+    visit: &Visit,
+    person: &Person,
+    account: &Account,
+) -> Result<(), Trouble> {
+    let kept = found(&visit.known)
+        .filter(|found| found.session.person.id == person.id)
+        .map(|found| found.session.id);
+    state
+        .sessions
+        .end_others(&person.id, kept, EndCause::PasswordChanged)
+        .await?;
+    state.observer.audit(Audit {
+        event: "password_changed",
+        person: Some(&person.id),
+        company: Some(&person.company),
+        session: kept,
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: &format!("{} {}", account.product, account.login),
+    });
+    Ok(())
+}
+
+fn show(
+    state: &State,
+    errand: &Errand,
+    found: &Found,
+    error: Option<String>,
+    now: Moment,
+) -> Answer {
+    let tenancy = accounts::tenancy(&found.account, &found.person.company);
+    let owner = Owner::of_person(&found.person, &tenancy.current);
+    page(&pages::Expired {
+        frame: frame(state, None, "/login"),
+        product: state.products.primary().name.clone(),
+        login: found.account.login.to_string(),
+        shortest: owner.shortest(state),
+        error,
+        hidden: errand.hidden(state.keys.form_token(&found.cookie, now)),
+    })
+}
