@@ -251,6 +251,67 @@ async fn kim_goes_through_all_three_applications_without_typing_again() {
         .await;
 }
 
+/// Signs out in another window.
+async fn sign_out_elsewhere(browser: &Browser, demo: &Demo) {
+    let here = browser.client.window().await.unwrap();
+    let there = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(there).await.unwrap();
+    browser.open(&demo.url("login", "/logout")).await;
+    let button = browser
+        .wait_for("//main//button[normalize-space()='Sign out']")
+        .await;
+    button.click().await.unwrap();
+    browser.wait_for_words("You are signed out").await;
+    browser.client.close_window().await.unwrap();
+    browser.client.switch_to_window(here).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_and_an_upload_survive_the_end_of_the_sign_in() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start().await;
+    browser.open(&demo.url("emr", "/patients?q=a")).await;
+    log_in(&browser, "kim").await;
+    browser.press("Aoife O'Connell").await;
+    browser
+        .fill("New note", "Walked <b>120 m</b> & rested")
+        .await;
+    sign_out_elsewhere(&browser, &demo).await;
+    browser.press("Save note").await;
+    browser
+        .wait_for_address(&demo.url("login", "/login?"))
+        .await;
+    browser.wait_for_words("Your form is safe").await;
+    browser.screenshot("kept-sign-in").await;
+    log_in(&browser, "kim").await;
+    browser
+        .wait_for_words("Your form is safe. Send it now?")
+        .await;
+    browser.screenshot("kept-form").await;
+    browser.press("Send it now").await;
+    browser
+        .wait_for_words("Kim Doe: Walked <b>120 m</b> & rested")
+        .await;
+    browser
+        .wait_for_address(&demo.url("emr", "/patients/"))
+        .await;
+
+    let scan = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(scan.path(), b"abc").unwrap();
+    browser.press("Documents").await;
+    browser
+        .fill("Scanned document", scan.path().to_str().unwrap())
+        .await;
+    sign_out_elsewhere(&browser, &demo).await;
+    browser.press("Upload").await;
+    browser.wait_for_words("Your form is safe").await;
+    log_in(&browser, "kim").await;
+    browser.press("Send it now").await;
+    browser
+        .wait_for_words("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_fit_a_phone() {
     let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();

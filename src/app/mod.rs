@@ -39,12 +39,14 @@ use crate::portal;
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::gateway::{Gateway, Random};
+use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
 use crate::proxy::record::Books;
 use crate::proxy::redirect;
 use crate::proxy::upstream::{MOST_TRIES, Upstream, UpstreamError};
 use crate::sessions::assertions::{AssertionError, Assertions};
 use crate::sessions::embedded::EmbeddedStore;
+use crate::sessions::kept::KeptForms;
 use crate::sessions::redis::{PREFIX, RedisStore};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
@@ -211,7 +213,13 @@ pub async fn start(
         settings.limits.password_workers,
         settings.limits.password_queue,
     ));
+    let kept = Arc::new(KeptForms::new(
+        Arc::clone(&sessions),
+        &master.derive("kept forms"),
+        Arc::clone(&world.random),
+    ));
     let portal = Arc::new(portal::State {
+        kept: Arc::clone(&kept),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),
@@ -241,7 +249,7 @@ pub async fn start(
         &sessions,
         policies.published(),
         &upstreams,
-        portal,
+        (portal, kept),
         Books {
             metrics: Arc::clone(&metrics),
             access: access.clone(),
@@ -421,7 +429,7 @@ fn gateway(
     sessions: &Arc<Sessions>,
     policies: Arc<ArcSwap<Policies>>,
     upstreams: &Arc<Vec<Upstream>>,
-    portal: Arc<portal::State>,
+    (portal, kept): (Arc<portal::State>, Arc<KeptForms>),
     books: Books,
 ) -> Result<Gateway, StartError> {
     // A Location is built of these for every sign-in: better to know now that it can be.
@@ -450,6 +458,12 @@ fn gateway(
             .collect(),
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
+        keeper: Keeper::new(
+            kept,
+            Arc::clone(sessions),
+            settings.keep_form,
+            settings.limits.kept_forms,
+        ),
         title: settings.portal.title.clone(),
         books,
         clock: Arc::clone(&world.clock),

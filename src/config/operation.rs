@@ -38,6 +38,7 @@ pub fn limits(field: &Field<'_>) -> Option<Limits> {
             target_bytes: fields.or("target_bytes", sound.target_bytes, bytes),
             password_workers: fields.or("password_workers", sound.password_workers, at_least(1)),
             password_queue: fields.or("password_queue", sound.password_queue, at_least(1)),
+            kept_forms: fields.or("kept_forms", sound.kept_forms, |field| field.size()),
         })
     })
 }

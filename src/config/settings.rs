@@ -239,6 +239,8 @@ pub struct Limits {
     pub password_workers: usize,
     /// Sign-ins that wait for one of them; more are told to come again.
     pub password_queue: usize,
+    /// Bodies of kept forms in this process, on their way into the store and out of it, in bytes.
+    pub kept_forms: u64,
 }
 
 impl Limits {
@@ -256,6 +258,7 @@ impl Limits {
         target_bytes: 8 << 10,
         password_workers: 2,
         password_queue: 256,
+        kept_forms: 64 << 20,
     };
 }
 

@@ -15,6 +15,7 @@ pub mod handover;
 pub mod headers;
 pub mod host;
 pub mod identity;
+pub mod kept;
 pub mod name;
 pub mod pattern;
 pub mod policy;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::host::Host;
+use super::kept;
 use super::product::{Product, Products};
 use super::target::Target;
 
@@ -69,6 +70,11 @@ impl ReturnTo {
         &self.url
     }
 
+    /// The page that offers a kept form.
+    pub fn is_kept_form(&self) -> bool {
+        self.target.is_own()
+    }
+
     pub fn path_and_query(&self) -> &str {
         self.target.forwarded()
     }
@@ -82,7 +88,9 @@ impl ReturnTo {
             None => url.path().to_owned(),
         };
         let target = Target::parse(written.as_bytes()).ok()?;
-        if target.is_own() {
+        // Of the gateway's own paths one is a page that somebody comes back to.
+        let is_page = product.is_some() && target.path() == kept::PAGE;
+        if target.is_own() && !is_page {
             return None;
         }
         let url = format!("{}{}", origin.trim_end_matches('/'), target.forwarded());
@@ -139,6 +147,25 @@ mod tests {
 
     fn parse(rd: &str) -> Option<ReturnTo> {
         ReturnTo::parse(rd, &products(), PORTAL)
+    }
+
+    #[test]
+    fn of_our_own_pages_only_the_kept_form_is_a_place() {
+        for rd in [
+            "/.vestibule/kept?form=X",
+            "https://billing.localhost:8443/.vestibule/kept?form=X",
+        ] {
+            assert!(parse(rd).unwrap().is_kept_form(), "{rd}");
+        }
+        for rd in [
+            "https://login.localhost:8443/.vestibule/kept?form=X",
+            "/.vestibule/kept/../sign_out",
+            "/.vestibule/kept/x",
+            "/.vestibule/Kept",
+            "/.vestibule/kept;/x",
+        ] {
+            assert!(parse(rd).is_none(), "{rd}");
+        }
     }
 
     #[test]

@@ -208,6 +208,36 @@ pub struct Settings {
     pub hidden: Hidden,
 }
 
+/// A form that waited for its sender to sign in.
+#[derive(Template)]
+#[template(path = "kept.html")]
+pub struct Kept {
+    pub frame: Frame,
+    pub product: String,
+    /// The form's own address.
+    pub action: String,
+    pub field: &'static str,
+    pub secret: String,
+    pub path: String,
+    pub size: String,
+    pub age: String,
+    pub left: String,
+    pub by_script: bool,
+    pub hidden: Hidden,
+}
+
+/// The same, filled in for another company than the current one.
+#[derive(Template)]
+#[template(path = "kept_elsewhere.html")]
+pub struct KeptElsewhere {
+    pub frame: Frame,
+    pub product: String,
+    pub company: String,
+    pub current: String,
+    pub can_switch: bool,
+    pub hidden: Hidden,
+}
+
 /// `X-Request-Id`, for pages, logs and the audit trail.
 #[derive(Debug, Clone, Default)]
 pub struct RequestId(pub String);

@@ -89,7 +89,7 @@ fn is_inside(state: &State, visit: &Visit, product: &Product, now: Moment) -> bo
 }
 
 /// Back to the portal for another ticket, bound to what this browser shows.
-fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answer {
+pub fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> Answer {
     let round = Errand::of(fields).again.saturating_add(1);
     if round > MOST_ROUNDS {
         return Err(Trouble::new(403, "no_cookies")

@@ -170,6 +170,11 @@ impl Errand {
         }
     }
 
+    /// Whether it leads back to a form that is kept.
+    pub fn has_form(&self, state: &State) -> bool {
+        self.read(state).is_some_and(|to| to.is_kept_form())
+    }
+
     pub fn has_rd(&self) -> bool {
         self.rd.is_some()
     }

@@ -215,7 +215,7 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
     let mut response = answered(&pages::Login {
         frame: frame(state, None, "/login"),
         destination: errand.wanted(state).map(|product| product.name.clone()),
-        notice: shown.notice,
+        notice: with_form(state, errand, shown.notice),
         error: shown.error.map(str::to_owned),
         username: shown.username,
         fixed: shown.fixed,
@@ -225,6 +225,21 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
         cookies::set_login(&mut response, &secret);
     }
     Ok(response)
+}
+
+/// Who was in the middle of a form is told at once that it is not lost.
+fn with_form(state: &State, errand: &Errand, notice: Option<Notice>) -> Option<Notice> {
+    const SAFE: &str = "Your form is safe: you can send it after you have logged in.";
+    if !errand.has_form(state) {
+        return notice;
+    }
+    Some(match notice {
+        Some(notice) => Notice {
+            text: format!("{} {SAFE}", notice.text),
+            ..notice
+        },
+        None => Notice::news(SAFE),
+    })
 }
 
 fn over_notice(over: Over) -> Notice {

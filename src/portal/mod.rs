@@ -18,6 +18,7 @@ mod errand;
 mod factor;
 mod fields;
 mod finish;
+mod kept;
 mod keys;
 mod login;
 mod own;
@@ -42,6 +43,7 @@ use crate::directory::passwords::Hasher;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::sessions::kept::KeptForms;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
@@ -56,6 +58,7 @@ pub type Jwks = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// Everything that the pages need, handed in.
 pub struct State {
     pub sessions: Arc<Sessions>,
+    pub kept: Arc<KeptForms>,
     pub directory: Directory,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
@@ -123,6 +126,7 @@ pub fn router(state: Arc<State>) -> Router {
 pub fn own_router(state: Arc<State>) -> Router {
     let routes = Router::new()
         .route("/.vestibule/enter", get(enter::enter))
+        .route("/.vestibule/kept", get(kept::page).post(kept::deed))
         .route("/.vestibule/session", get(own::session))
         .route("/.vestibule/session/extend", post(own::extend))
         .route(

@@ -16,16 +16,18 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
+use super::keep::{Button, Claimed, Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
 use super::{forward, service, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
-use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
+use crate::gate::decide::{Absence, Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
-use crate::gate::session::{Secret, Token};
+use crate::gate::session::{Known, Secret, Token};
+use crate::gate::time::Moment;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -42,6 +44,7 @@ pub struct Gateway {
     pub body_limits: Vec<Option<u64>>,
     pub portal: Router,
     pub own: Router,
+    pub keeper: Keeper,
     /// The portal's title, on every page.
     pub title: String,
     pub books: Books,
@@ -64,6 +67,8 @@ pub struct Passage {
     manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
     close_in_stages: bool,
+    /// A kept form that its owner sends at last.
+    sending: Option<Box<Sending>>,
 }
 
 #[async_trait]
@@ -81,6 +86,7 @@ impl ProxyHttp for Gateway {
             tried: Vec::new(),
             manner: Manner::Json,
             close_in_stages: false,
+            sending: None,
         }
     }
 
@@ -115,13 +121,21 @@ impl ProxyHttp for Gateway {
         };
         passage.record.came(&scope.connection, session.req_header());
         let facts = match self.reader.read(session.req_header_mut(), &scope) {
-            Ok(facts) => Arc::new(facts),
+            Ok(facts) => facts,
             Err(why) => return self.refuse_malformed(session, passage, why).await,
         };
         passage.manner = manner(&facts);
         passage.facts_address = facts.address;
 
         let now = (self.clock)();
+        let facts = if Keeper::may_be_button(&facts, session.req_header()) {
+            match self.look_for_form(session, passage, facts, now).await? {
+                Some(facts) => Arc::new(facts),
+                None => return Ok(true),
+            }
+        } else {
+            Arc::new(facts)
+        };
         let policies = self.policies.load();
         let looked_up = self
             .sessions
@@ -134,6 +148,9 @@ impl ProxyHttp for Gateway {
             Decision::Forward(permit) => {
                 if let Some(leash) = looked_up.leash {
                     scope.tie(leash);
+                }
+                if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
+                    return Ok(true);
                 }
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
                     self.sessions.stamp(person, permit.product(), now).await;
@@ -149,7 +166,10 @@ impl ProxyHttp for Gateway {
                     .await
             }
             Decision::SignIn(sign_in) => {
-                self.ask_to_sign_in(session, passage, &facts, sign_in).await
+                let known = &looked_up.known;
+                let kept = self.keep(session, passage, (&facts, known), now).await?;
+                self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))
+                    .await
             }
             Decision::Deny(denial) => {
                 let name = product(&facts.site).map_or("this application", |product| &product.name);
@@ -172,6 +192,9 @@ impl ProxyHttp for Gateway {
         end: bool,
         passage: &mut Passage,
     ) -> Result<()> {
+        if let Some(sending) = &passage.sending {
+            *body = sending.body();
+        }
         if let Some(chunk) = body {
             passage.record.bytes_in += chunk.len() as u64;
         }
@@ -301,6 +324,7 @@ impl ProxyHttp for Gateway {
                 can_reuse_downstream: false,
             };
         }
+        let safe = status == 503 && self.put_back(passage).await;
         let product = passage.permit.as_ref().map(Permit::product);
         tracing::warn!(
             request_id = passage.record.request_id.as_str(),
@@ -315,6 +339,11 @@ impl ProxyHttp for Gateway {
             400 => teller.malformed(Malformed::Framing),
             413 => teller.malformed(Malformed::BodyTooLarge),
             _ => teller.backend_failed(status, name),
+        };
+        let problem = if safe {
+            teller.form_is_safe(problem)
+        } else {
+            problem
         };
         // The body may be half read: the connection can't be used again.
         session.set_keepalive(None);
@@ -341,6 +370,89 @@ impl ProxyHttp for Gateway {
     /// [`Self::fail_to_proxy`] has said it, with the request's id.
     fn suppress_error_log(&self, _session: &Session, _passage: &Passage, _error: &Error) -> bool {
         true
+    }
+}
+
+/// Kept forms, at the moments when a request meets them.
+impl Gateway {
+    /// The facts of the form that the button asks for, or of the request itself when it was none;
+    /// `None`: it is answered.
+    async fn look_for_form(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        facts: Facts,
+        now: Moment,
+    ) -> Result<Option<Facts>> {
+        let problem = match self.keeper.look(session, &facts, now).await? {
+            Button::Ordinary => return Ok(Some(facts)),
+            Button::Form(sending, resumed) => {
+                passage.sending = Some(sending);
+                return Ok(Some(resumed));
+            }
+            Button::Gone => self.teller(&passage.record).form_gone(),
+            Button::Unavailable => self.teller(&passage.record).unavailable(Absence::Store),
+        };
+        let answer = Answer::problem(&problem, passage.manner);
+        self.answer(session, passage, answer).await?;
+        Ok(None)
+    }
+
+    /// Takes the form that is to be sent; false: it is answered.
+    async fn claim(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        permit: &Permit,
+        now: Moment,
+    ) -> Result<bool> {
+        let Some(sending) = &mut passage.sending else {
+            return Ok(true);
+        };
+        let claimed = self.keeper.claim(sending, permit, now).await;
+        let page = sending.page(permit.product());
+        let teller = self.teller(&passage.record);
+        let answer = match claimed {
+            Claimed::Sent => return Ok(true),
+            Claimed::OtherCompany => Answer::redirect(&page, None),
+            Claimed::Gone => Answer::problem(&teller.form_gone(), passage.manner),
+            Claimed::Busy | Claimed::Unavailable => {
+                Answer::problem(&teller.unavailable(Absence::Store), passage.manner)
+            }
+        };
+        self.answer(session, passage, answer).await?;
+        Ok(false)
+    }
+
+    /// The page that offers the form that has to wait for a sign-in.
+    async fn keep(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        (facts, known): (&Facts, &Known),
+        now: Moment,
+    ) -> Result<Option<String>> {
+        let Some(product) = product(&facts.site) else {
+            return Ok(None);
+        };
+        if let Some(sending) = &passage.sending {
+            return Ok(Some(sending.page(product)));
+        }
+        if facts.method.is_safe() {
+            return Ok(None);
+        }
+        let limit = self.body_limits.get(product.index).copied().flatten();
+        let record = &mut passage.record;
+        self.keeper
+            .keep(session, (facts, known), limit, record, now)
+            .await
+    }
+
+    async fn put_back(&self, passage: &mut Passage) -> bool {
+        match &mut passage.sending {
+            Some(sending) => self.keeper.put_back(sending, (self.clock)()).await,
+            None => false,
+        }
     }
 }
 
@@ -453,14 +565,20 @@ impl Gateway {
         session: &mut Session,
         passage: &mut Passage,
         facts: &Facts,
-        sign_in: SignIn,
+        (sign_in, kept): (SignIn, Option<String>),
     ) -> Result<bool> {
-        let wanted = product(&facts.site)
-            .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
-            .unwrap_or_default();
+        let plain = || {
+            product(&facts.site)
+                .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
+                .unwrap_or_default()
+        };
+        let wanted = kept.unwrap_or_else(plain);
         let (secret, cookie) = match &facts.cookie {
-            Presented::Token(Token::Visitor(secret)) => (secret.clone(), None),
-            Presented::Token(Token::Session { .. }) | Presented::Nothing | Presented::Malformed => {
+            // A session's stays, also when it is over: it says whose the next tab's form is.
+            Presented::Token(Token::Visitor(secret) | Token::Session { secret, .. }) => {
+                (secret.clone(), None)
+            }
+            Presented::Nothing | Presented::Malformed => {
                 let mut bytes = [0; 32];
                 (self.random)(&mut bytes);
                 let secret = Secret::from_bytes(bytes);

@@ -10,6 +10,7 @@ pub mod facts;
 pub mod forward;
 pub mod framing;
 pub mod gateway;
+pub mod keep;
 pub mod listen;
 pub mod record;
 pub mod redirect;

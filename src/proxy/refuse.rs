@@ -162,6 +162,23 @@ impl Teller<'_> {
             .saying("Access denied", what, remedy)
     }
 
+    /// A kept form that can't be sent any more.
+    pub fn form_gone(self) -> Problem {
+        self.problem(410, "form_gone").saying(
+            "This form is not kept any more",
+            "It was sent already, was thrown away, or waited for more than ten minutes.",
+            "Look in the application whether it arrived before you fill it in again.",
+        )
+    }
+
+    /// No backend could be reached, and the form is where it was.
+    pub fn form_is_safe(self, mut problem: Problem) -> Problem {
+        problem.remedy = String::from(
+            "Your form is safe. Load this page again in a moment to send it; it is kept for ten minutes in all.",
+        );
+        problem
+    }
+
     pub fn unavailable(self, absence: Absence) -> Problem {
         let what = match absence {
             Absence::Store => "Sign-ins can't be checked at the moment.",

@@ -5,11 +5,13 @@ mod activity;
 pub mod assertions;
 mod cache;
 pub mod embedded;
+pub mod kept;
 pub mod leash;
 mod look_up;
 pub mod redis;
 pub mod store;
 pub mod tokens;
+mod trace;
 mod upkeep;
 mod watched;
 
@@ -229,6 +231,7 @@ impl Sessions {
         };
         let life = self.parts.policies.load().session.maximum + SLACK;
         self.store.create(&session, now, life).await?;
+        self.leave_trace(&session, now).await;
         let token = Token::Session {
             id: session.id,
             secret,
@@ -336,6 +339,9 @@ impl Sessions {
                 may
             })
             .await?;
+        if let Some(session) = &session {
+            self.leave_trace(session, now).await;
+        }
         Ok(session.filter(|session| session.company == *company))
     }
 

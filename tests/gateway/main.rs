@@ -22,6 +22,7 @@ mod visitor;
 // People's stories.
 mod factor;
 mod idle;
+mod kept;
 mod nodes;
 mod outage;
 mod restart;

@@ -28,6 +28,7 @@ use vestibule::gate::time::Moment;
 use vestibule::portal::{self, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
+use vestibule::sessions::kept::KeptForms;
 use vestibule::sessions::tokens::{Random, TokenKey};
 use vestibule::sessions::{Parts, Sessions, Settings, Unobserved};
 
@@ -247,6 +248,7 @@ impl Clinic {
         });
         let heard = Arc::new(Heard::default());
         let state = Arc::new(portal::State {
+            kept: Arc::new(KeptForms::new(Arc::clone(&sessions), &[4; 32], random())),
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
             hasher,
