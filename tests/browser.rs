@@ -25,7 +25,7 @@ const STEP: u64 = 30;
 struct Demo {
     process: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Demo {
@@ -72,7 +72,7 @@ impl Demo {
         Some(Demo {
             process,
             port,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -310,6 +310,95 @@ async fn a_note_and_an_upload_survive_the_end_of_the_sign_in() {
     browser
         .wait_for_words("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
         .await;
+}
+
+/// What a script says about the bar's shadow tree, as text.
+async fn in_the_bar(browser: &Browser, script: &str) -> String {
+    let script = format!(
+        "const bar = document.querySelector('vestibule-bar'); \
+         if (!bar) {{ return ''; }} const tree = bar.shadowRoot; {script}"
+    );
+    let said = browser.client.execute(&script, vec![]).await.unwrap();
+    said.as_str().unwrap_or_default().to_owned()
+}
+
+const WARNING: &str = "const box = tree.querySelector('.warning'); \
+    return box.hidden ? 'none' : tree.querySelector('#what').textContent;";
+
+/// Waits for the warning to say this; it comes with time, so that this has more patience.
+async fn wait_for_warning(browser: &Browser, words: &str) {
+    for _ in 0..300 {
+        if in_the_bar(browser, WARNING).await.contains(words) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!(
+        "the bar says {:?}, not {words:?}",
+        in_the_bar(browser, WARNING).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bar_switches_and_warns_before_an_idle_end() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let policy = demo.folder.path().join("policies/acme-rehab.toml");
+    let text = std::fs::read_to_string(&policy).unwrap();
+    assert!(text.contains("idle = \"2h\""), "{text}");
+    let text = text.replace(
+        "idle = \"2h\"",
+        "idle = \"15s\"\n[products.emr]\nidle = \"125s\"",
+    );
+    std::fs::write(&policy, text).unwrap();
+
+    let browser = Browser::start().await;
+    browser.open(&demo.url("emr", "/")).await;
+    log_in(&browser, "kim").await;
+    browser.wait_for_address(&demo.url("emr", "/")).await;
+    browser.wait_for("//vestibule-bar").await;
+    let links = "return [...tree.querySelectorAll('nav a')].map(link => link.textContent).join();";
+    assert_eq!(
+        in_the_bar(&browser, links).await,
+        "EMR,Billing,Analytics,Kim Doe"
+    );
+    let in_body = "return String(document.body.contains(bar));";
+    assert_eq!(in_the_bar(&browser, in_body).await, "false");
+    browser.screenshot("bar").await;
+
+    // The page polls all the while, and that is no activity.
+    wait_for_warning(&browser, "EMR closes in").await;
+    let shown = "return [...tree.querySelectorAll('.warning button, .warning a')] \
+        .filter(part => part.checkVisibility()).map(part => part.textContent).join();";
+    assert_eq!(in_the_bar(&browser, shown).await, "Stay signed in");
+    browser.screenshot("bar-warning").await;
+    let stay = "tree.querySelector('.warning button').click(); return '';";
+    in_the_bar(&browser, stay).await;
+    wait_for_warning(&browser, "none").await;
+
+    // Another tab's work makes it go away in this one.
+    wait_for_warning(&browser, "EMR closes in").await;
+    let here = browser.client.window().await.unwrap();
+    let there = browser.client.new_window(true).await.unwrap().handle;
+    browser.client.switch_to_window(there).await.unwrap();
+    browser.open(&demo.url("emr", "/patients")).await;
+    browser.wait_for("//vestibule-bar").await;
+    browser.client.close_window().await.unwrap();
+    browser.client.switch_to_window(here).await.unwrap();
+    wait_for_warning(&browser, "none").await;
+
+    let billing = "[...tree.querySelectorAll('a')].find(a => a.textContent === 'Billing').click(); return '';";
+    in_the_bar(&browser, billing).await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    wait_for_warning(&browser, "Billing closes in").await;
+    wait_for_warning(&browser, "Billing is closed").await;
+    assert_eq!(in_the_bar(&browser, shown).await, "Log in again");
+    browser.screenshot("bar-closed").await;
+    let again = "tree.querySelector('a.deed').click(); return '';";
+    in_the_bar(&browser, again).await;
+    browser
+        .wait_for_words("Billing was closed after 15 seconds without activity")
+        .await;
+    browser.screenshot("idle-sign-in").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -456,6 +456,11 @@ fn gateway(
             .iter()
             .map(|backend| backend.body_limit)
             .collect(),
+        bars: settings
+            .backends
+            .iter()
+            .map(|backend| backend.bar)
+            .collect(),
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
         keeper: Keeper::new(

@@ -152,6 +152,7 @@ url = "https://emr.localhost:{port}"
 backends = ["http://{emr}"]
 primary = true
 activity = {{ ignore = ["/poll/**"] }}
+bar = true
 
 [products.billing]
 name = "Billing"
@@ -159,6 +160,7 @@ url = "https://billing.localhost:{port}"
 backends = ["http://{billing}"]
 idle = "2h"
 activity = {{ ignore = ["/poll/**"] }}
+bar = true
 
 [products.analytics]
 name = "Analytics"
@@ -166,6 +168,7 @@ url = "https://analytics.localhost:{port}"
 backends = ["http://{analytics}"]
 needs_grant = true
 accounts = "primary"
+bar = true
 "#
     );
     write(&folder.join("gateway.toml"), &text)?;

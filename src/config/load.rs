@@ -347,12 +347,6 @@ fn notices(
                 "is not acted upon by this version: the backend gets headers only",
             );
         }
-        if backend.bar {
-            note(
-                format!("products.{}.bar", product.id),
-                "is not acted upon by this version",
-            );
-        }
     }
     notices
 }

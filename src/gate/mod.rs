@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod arrival;
 pub mod ceremony;
+pub mod content_policy;
 pub mod cookies;
 pub mod decide;
 pub mod facts;

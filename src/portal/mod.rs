@@ -11,6 +11,7 @@ mod admin;
 mod answer;
 mod apps;
 mod attempt;
+mod bar;
 mod codes;
 mod cookies;
 mod enter;
@@ -126,6 +127,8 @@ pub fn router(state: Arc<State>) -> Router {
 pub fn own_router(state: Arc<State>) -> Router {
     let routes = Router::new()
         .route("/.vestibule/enter", get(enter::enter))
+        .route("/.vestibule/bar.js", get(bar::script))
+        .route("/.vestibule/bar", get(bar::view))
         .route("/.vestibule/kept", get(kept::page).post(kept::deed))
         .route("/.vestibule/session", get(own::session))
         .route("/.vestibule/session/extend", post(own::extend))

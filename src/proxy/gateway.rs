@@ -14,20 +14,20 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
-use super::keep::{Button, Claimed, Keeper, Sending};
+use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
 use super::upstream::{MOST_TRIES, Upstream};
 use super::{forward, service, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
-use crate::gate::decide::{Absence, Decision, Permit, SignIn, Visitor, decide};
+use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
-use crate::gate::session::{Known, Secret, Token};
-use crate::gate::time::Moment;
+use crate::gate::session::{Secret, Token};
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -42,6 +42,8 @@ pub struct Gateway {
     pub upstreams: Arc<Vec<Upstream>>,
     /// The largest request body of each product, in bytes.
     pub body_limits: Vec<Option<u64>>,
+    /// Whether the bar is added to the pages of each product.
+    pub bars: Vec<bool>,
     pub portal: Router,
     pub own: Router,
     pub keeper: Keeper,
@@ -58,17 +60,18 @@ pub struct Gateway {
 
 /// What is carried from hook to hook.
 pub struct Passage {
-    record: Record,
+    pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
     facts_address: std::net::IpAddr,
     permit: Option<Permit>,
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
-    manner: Manner,
+    pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
     close_in_stages: bool,
     /// A kept form that its owner sends at last.
-    sending: Option<Box<Sending>>,
+    pub(super) sending: Option<Box<Sending>>,
+    bar: Bar,
 }
 
 #[async_trait]
@@ -87,6 +90,7 @@ impl ProxyHttp for Gateway {
             manner: Manner::Json,
             close_in_stages: false,
             sending: None,
+            bar: Bar::Unwanted,
         }
     }
 
@@ -266,10 +270,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut RequestHeader,
         passage: &mut Passage,
     ) -> Result<()> {
+        passage.bar.prepare(session, upstream);
         let Some(permit) = &passage.permit else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
@@ -284,7 +289,7 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         passage: &mut Passage,
     ) -> Result<()> {
@@ -294,16 +299,24 @@ impl ProxyHttp for Gateway {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
         }
-        forward::clean(answer, &passage.record.request_id)
+        forward::clean(answer, &passage.record.request_id)?;
+        if let Some(permit) = &passage.permit {
+            let client = session.req_header().version;
+            passage
+                .bar
+                .begin(client, answer, permit.product().authority_text())?;
+        }
+        Ok(())
     }
 
     fn response_body_filter(
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         passage: &mut Passage,
     ) -> Result<Option<Duration>> {
+        passage.bar.pass(body, end);
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
     }
@@ -373,98 +386,15 @@ impl ProxyHttp for Gateway {
     }
 }
 
-/// Kept forms, at the moments when a request meets them.
 impl Gateway {
-    /// The facts of the form that the button asks for, or of the request itself when it was none;
-    /// `None`: it is answered.
-    async fn look_for_form(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        facts: Facts,
-        now: Moment,
-    ) -> Result<Option<Facts>> {
-        let problem = match self.keeper.look(session, &facts, now).await? {
-            Button::Ordinary => return Ok(Some(facts)),
-            Button::Form(sending, resumed) => {
-                passage.sending = Some(sending);
-                return Ok(Some(resumed));
-            }
-            Button::Gone => self.teller(&passage.record).form_gone(),
-            Button::Unavailable => self.teller(&passage.record).unavailable(Absence::Store),
-        };
-        let answer = Answer::problem(&problem, passage.manner);
-        self.answer(session, passage, answer).await?;
-        Ok(None)
-    }
-
-    /// Takes the form that is to be sent; false: it is answered.
-    async fn claim(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        permit: &Permit,
-        now: Moment,
-    ) -> Result<bool> {
-        let Some(sending) = &mut passage.sending else {
-            return Ok(true);
-        };
-        let claimed = self.keeper.claim(sending, permit, now).await;
-        let page = sending.page(permit.product());
-        let teller = self.teller(&passage.record);
-        let answer = match claimed {
-            Claimed::Sent => return Ok(true),
-            Claimed::OtherCompany => Answer::redirect(&page, None),
-            Claimed::Gone => Answer::problem(&teller.form_gone(), passage.manner),
-            Claimed::Busy | Claimed::Unavailable => {
-                Answer::problem(&teller.unavailable(Absence::Store), passage.manner)
-            }
-        };
-        self.answer(session, passage, answer).await?;
-        Ok(false)
-    }
-
-    /// The page that offers the form that has to wait for a sign-in.
-    async fn keep(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        (facts, known): (&Facts, &Known),
-        now: Moment,
-    ) -> Result<Option<String>> {
-        let Some(product) = product(&facts.site) else {
-            return Ok(None);
-        };
-        if let Some(sending) = &passage.sending {
-            return Ok(Some(sending.page(product)));
-        }
-        if facts.method.is_safe() {
-            return Ok(None);
-        }
-        let limit = self.body_limits.get(product.index).copied().flatten();
-        let record = &mut passage.record;
-        self.keeper
-            .keep(session, (facts, known), limit, record, now)
-            .await
-    }
-
-    async fn put_back(&self, passage: &mut Passage) -> bool {
-        match &mut passage.sending {
-            Some(sending) => self.keeper.put_back(sending, (self.clock)()).await,
-            None => false,
-        }
-    }
-}
-
-impl Gateway {
-    fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+    pub(super) fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
         Teller {
             site: &self.title,
             request_id: &record.request_id,
         }
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         session: &mut Session,
         passage: &mut Passage,
@@ -526,6 +456,9 @@ impl Gateway {
         }
         if asks == Asks::Upgrade {
             session.downstream_session.set_read_timeout(None);
+        }
+        if self.bars.get(permit.product().index) == Some(&true) {
+            passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
         passage.body_limit = limit;
         passage.permit = Some(permit);

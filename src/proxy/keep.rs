@@ -8,15 +8,14 @@
 //! has: `text/plain` of one exact length. Only such a post is looked into, and pingora's buffer
 //! for retries passes on what was not ours after all.
 
+mod head;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName,
-    ORIGIN, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
-};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
+use http::header::{CONTENT_TYPE, EXPECT};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -26,7 +25,7 @@ use super::connection::RequestScope;
 use super::record::Record;
 use crate::gate::decide::{Permit, found};
 use crate::gate::facts::{Asks, Facts, Site};
-use crate::gate::kept::{self, Claim, Owner, Sender};
+use crate::gate::kept::{self, Claim, Owner};
 use crate::gate::name::SessionId;
 use crate::gate::product::Product;
 use crate::gate::session::{Known, Secret};
@@ -34,6 +33,8 @@ use crate::gate::time::Moment;
 use crate::sessions::Sessions;
 use crate::sessions::kept::{Form, KeptForms};
 use crate::sessions::store::StoreError;
+
+use head::{announced, end_to_end, put_on, sender};
 
 /// A whole form must have come within this.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -296,25 +297,6 @@ fn unavailable(error: &StoreError) -> Button {
     Button::Unavailable
 }
 
-fn sender(headers: &HeaderMap) -> Sender<'_> {
-    // Two of one are nobody's word.
-    let one = |name: HeaderName| {
-        let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        match (values.next(), values.next()) {
-            (Some(_), Some(_)) => Some(&b"twice"[..]),
-            (value, _) => value,
-        }
-    };
-    Sender {
-        origin: one(ORIGIN),
-        site: one(HeaderName::from_static("sec-fetch-site")),
-    }
-}
-
-fn announced(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// Reads a whole body; `None` when it is too large or too slow.
 async fn read(
     session: &mut Session,
@@ -373,65 +355,4 @@ async fn read_button(session: &mut Session) -> Result<Option<Secret>> {
         .and_then(|rest| rest.strip_suffix(b"\r\n"))
         .and_then(Secret::parse);
     Ok(secret)
-}
-
-/// Headers of one connection or of one moment: the button's own go with its request.
-const NOT_KEPT: [HeaderName; 12] = [
-    ACCEPT_ENCODING,
-    CONNECTION,
-    CONTENT_LENGTH,
-    COOKIE,
-    EXPECT,
-    HOST,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    USER_AGENT,
-    HeaderName::from_static("keep-alive"),
-];
-
-fn end_to_end(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
-        .collect();
-    headers
-        .iter()
-        .filter(|(name, _)| {
-            let name = *name;
-            !NOT_KEPT.contains(name)
-                && !nominated.contains(name)
-                && !name.as_str().starts_with("sec-")
-                && !name.as_str().starts_with("proxy-")
-        })
-        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-        .collect()
-}
-
-/// Makes the button's request the kept one. Its target is set when it is forwarded.
-fn put_on(request: &mut RequestHeader, form: &Form) -> Result<()> {
-    let button: Vec<HeaderName> = end_to_end(&request.headers)
-        .into_iter()
-        .filter_map(|(name, _)| HeaderName::from_bytes(name.as_bytes()).ok())
-        .collect();
-    for name in button {
-        request.remove_header(&name);
-    }
-    for (name, value) in &form.headers {
-        let (Ok(name), Ok(value)) = (
-            HeaderName::from_bytes(name.as_bytes()),
-            HeaderValue::from_bytes(value),
-        ) else {
-            continue;
-        };
-        request.append_header(name, value)?;
-    }
-    if let Ok(method) = Method::from_bytes(form.method.as_bytes()) {
-        request.set_method(method);
-    }
-    request.insert_header(CONTENT_LENGTH, form.length)?;
-    Ok(())
 }

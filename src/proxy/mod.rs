@@ -4,6 +4,7 @@
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
 //! `refuse` or `service` act.
 
+pub mod bar;
 pub mod certificates;
 pub mod connection;
 pub mod facts;
@@ -15,6 +16,7 @@ pub mod listen;
 pub mod record;
 pub mod redirect;
 pub mod refuse;
+mod resume;
 pub mod service;
 pub mod upstream;
 pub mod websocket;

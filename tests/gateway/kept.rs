@@ -100,8 +100,20 @@ async fn send(
     headers: &[(&str, &str)],
     body: impl Into<reqwest::Body>,
 ) -> Answer {
+    let client = visitor.client().clone();
+    send_by(&client, visitor, method, url, headers, body).await
+}
+
+async fn send_by(
+    client: &reqwest::Client,
+    visitor: &mut Visitor,
+    method: Method,
+    url: Url,
+    headers: &[(&str, &str)],
+    body: impl Into<reqwest::Body>,
+) -> Answer {
     let host = url.host_str().unwrap().to_owned();
-    let mut request = visitor.client().request(method, url.clone()).body(body);
+    let mut request = client.request(method, url.clone()).body(body);
     if let Some(cookie) = visitor.cookie(&host) {
         request = request.header("cookie", format!("theme=dark; __Host-vestibule={cookie}"));
     }
@@ -792,4 +804,58 @@ async fn a_form_kept_on_one_node_is_sent_on_another_and_by_one_of_many_who_press
     assert!(office.letters()[0].body == body);
     a.stop().await;
     b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http_1_1_it_is_the_same_and_the_connection_goes_on() {
+    let office = Office::default();
+    let (_backend, gateway) = clinic(&office).await;
+    let mut kim = inside(&gateway, "kim").await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    let old = reqwest::Client::builder()
+        .http1_only()
+        .pool_max_idle_per_host(1)
+        .tls_danger_accept_invalid_certs(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .resolve("emr.test", gateway.address)
+        .build()
+        .unwrap();
+    let origin = gateway.url("emr");
+    let mut headers = Visitor::NAVIGATION.to_vec();
+    headers.extend([("origin", origin.as_str()), ("content-type", FORM)]);
+    let url = kim.url("emr", "/notes");
+    let body = "x=".to_owned() + &"y".repeat(300_000);
+    let refused = send_by(
+        &old,
+        &mut kim,
+        Method::POST,
+        url.clone(),
+        &headers,
+        body.clone(),
+    )
+    .await;
+    let page = log_in(&mut kim, &refused, "kim").await;
+
+    headers.pop();
+    headers.push(("content-type", "text/plain"));
+    let secret = page.field("vestibule-kept").unwrap();
+    for (button, status, letters) in [
+        (format!("vestibule-kept={secret}\r\n"), 200, 1),
+        (format!("vestibule-kept={secret}\r\n"), 410, 1),
+        ("z".repeat(60), 200, 2),
+        (String::from("short"), 200, 3),
+    ] {
+        let url = url.clone();
+        let done = send_by(&old, &mut kim, Method::POST, url, &headers, button.clone()).await;
+        assert_eq!(done.status, status, "{button}: {}", done.body);
+        assert_eq!(office.letters().len(), letters);
+    }
+    let got: Vec<_> = office
+        .letters()
+        .into_iter()
+        .map(|letter| letter.body)
+        .collect();
+    assert!(got[0] == body.as_bytes());
+    assert_eq!(got[1], "z".repeat(60).into_bytes());
+    gateway.stop().await;
 }

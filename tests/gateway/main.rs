@@ -33,6 +33,7 @@ mod tabs;
 
 // What goes through.
 mod backends;
+mod bar;
 mod certificates;
 mod identity;
 mod live;

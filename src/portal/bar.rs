@@ -1,0 +1,79 @@
+//! The bar's script, and what it asks for. The time that is left is asked of `/.vestibule/session`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use axum::response::IntoResponse;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Serialize;
+
+use super::State;
+use super::accounts::is_granted;
+use super::own::signed_in;
+use super::trouble::{Answer, Trouble};
+use super::visit::Visit;
+use crate::gate::name::CompanyId;
+
+#[derive(Serialize)]
+struct BarView<'a> {
+    person: &'a str,
+    portal: &'a str,
+    product: &'a str,
+    products: Vec<Place>,
+    company: Place,
+    /// To switch to.
+    companies: Vec<Place>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    id: String,
+    name: String,
+}
+
+/// For everybody: there is nothing in it.
+pub async fn script() -> Answer {
+    let headers = [
+        (CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (CACHE_CONTROL, "public, max-age=600"),
+    ];
+    Ok((headers, include_str!("../../templates/bar.js")).into_response())
+}
+
+/// Never counts as activity: nothing here stamps.
+pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    let now = (state.clock)();
+    let (product, found) = signed_in(&state, &visit, now)?;
+    let session = &found.session;
+    let products = state
+        .products
+        .iter()
+        .filter(|product| is_granted(&session.person, product))
+        .map(|product| Place {
+            id: product.id.to_string(),
+            name: product.name.clone(),
+        })
+        .collect();
+    let mut companies = Vec::new();
+    for company in &session.companies {
+        companies.push(place(&state, company).await?);
+    }
+    let view = BarView {
+        person: &session.person.name,
+        portal: &state.portal_origin,
+        product: product.id.as_str(),
+        products,
+        company: place(&state, &session.company).await?,
+        companies,
+    };
+    Ok(Json(view).into_response())
+}
+
+async fn place(state: &State, company: &CompanyId) -> Result<Place, Trouble> {
+    let known = state.directory.company(company).await?;
+    Ok(Place {
+        id: company.to_string(),
+        name: known.map_or_else(|| company.to_string(), |known| known.name),
+    })
+}

@@ -1,0 +1,96 @@
+//! Kept forms, at the moments when a request meets them: where [`gateway`](super::gateway)'s hooks
+//! and the [`Keeper`](super::keep::Keeper) touch.
+
+use pingora::Result;
+use pingora::proxy::Session;
+
+use super::facts::product;
+use super::gateway::{Gateway, Passage};
+use super::keep::{Button, Claimed};
+use super::refuse::Answer;
+use crate::gate::decide::{Absence, Permit};
+use crate::gate::facts::Facts;
+use crate::gate::session::Known;
+use crate::gate::time::Moment;
+
+impl Gateway {
+    /// The facts of the form that the button asks for, or of the request itself when it was none;
+    /// `None`: it is answered.
+    pub(super) async fn look_for_form(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        facts: Facts,
+        now: Moment,
+    ) -> Result<Option<Facts>> {
+        let problem = match self.keeper.look(session, &facts, now).await? {
+            Button::Ordinary => return Ok(Some(facts)),
+            Button::Form(sending, resumed) => {
+                passage.sending = Some(sending);
+                return Ok(Some(resumed));
+            }
+            Button::Gone => self.teller(&passage.record).form_gone(),
+            Button::Unavailable => self.teller(&passage.record).unavailable(Absence::Store),
+        };
+        let answer = Answer::problem(&problem, passage.manner);
+        self.answer(session, passage, answer).await?;
+        Ok(None)
+    }
+
+    /// Takes the form that is to be sent; false: it is answered.
+    pub(super) async fn claim(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        permit: &Permit,
+        now: Moment,
+    ) -> Result<bool> {
+        let Some(sending) = &mut passage.sending else {
+            return Ok(true);
+        };
+        let claimed = self.keeper.claim(sending, permit, now).await;
+        let page = sending.page(permit.product());
+        let teller = self.teller(&passage.record);
+        let answer = match claimed {
+            Claimed::Sent => return Ok(true),
+            Claimed::OtherCompany => Answer::redirect(&page, None),
+            Claimed::Gone => Answer::problem(&teller.form_gone(), passage.manner),
+            Claimed::Busy | Claimed::Unavailable => {
+                Answer::problem(&teller.unavailable(Absence::Store), passage.manner)
+            }
+        };
+        self.answer(session, passage, answer).await?;
+        Ok(false)
+    }
+
+    /// The page that offers the form that has to wait for a sign-in.
+    pub(super) async fn keep(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        (facts, known): (&Facts, &Known),
+        now: Moment,
+    ) -> Result<Option<String>> {
+        let Some(product) = product(&facts.site) else {
+            return Ok(None);
+        };
+        if let Some(sending) = &passage.sending {
+            return Ok(Some(sending.page(product)));
+        }
+        if facts.method.is_safe() {
+            return Ok(None);
+        }
+        let limit = self.body_limits.get(product.index).copied().flatten();
+        let record = &mut passage.record;
+        self.keeper
+            .keep(session, (facts, known), limit, record, now)
+            .await
+    }
+
+    pub(super) async fn put_back(&self, passage: &mut Passage) -> bool {
+        match &mut passage.sending {
+            Some(sending) => self.keeper.put_back(sending, (self.clock)()).await,
+            None => false,
+        }
+    }
+}
