@@ -170,7 +170,6 @@ mod tests {
         let default = CompanyPolicy {
             name: String::from("Everybody"),
             mfa: Mfa {
-                messages: crate::gate::policy::MessagePolicy::sound(),
                 mode,
                 methods: Vec::new(),
                 remember_device: Duration::ZERO,

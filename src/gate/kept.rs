@@ -11,7 +11,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Asks, Facts};
-use super::name::{CompanyId, PersonId};
+use super::name::{CompanyId, PersonId, ProductId};
 use super::product::Product;
 use super::session::Session;
 use super::target::Target;
@@ -42,17 +42,18 @@ pub enum Claim {
 }
 
 impl Owner {
-    pub fn of(session: &Session) -> Owner {
+    /// Who works in `product` by this session, and for which company.
+    pub fn of(session: &Session, product: &ProductId) -> Owner {
         Owner {
             person: session.person.id.clone(),
-            company: session.company.clone(),
+            company: session.company_in(product).clone(),
         }
     }
 
-    pub fn claim(&self, session: &Session) -> Claim {
+    pub fn claim(&self, session: &Session, product: &ProductId) -> Claim {
         if self.person != session.person.id {
             Claim::Somebodys
-        } else if self.company != session.company {
+        } else if self.company != *session.company_in(product) {
             Claim::OtherCompany
         } else {
             Claim::Theirs

@@ -56,7 +56,7 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
         })
         .collect();
     let mut companies = Vec::new();
-    for company in &session.companies {
+    for company in session.companies_in(&product.id) {
         companies.push(place(&state, company).await?);
     }
     let view = BarView {
@@ -64,7 +64,7 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
         portal: &state.portal_origin,
         product: product.id.as_str(),
         products,
-        company: place(&state, &session.company).await?,
+        company: place(&state, session.company_in(&product.id)).await?,
         companies,
     };
     Ok(Json(view).into_response())

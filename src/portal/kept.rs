@@ -16,7 +16,7 @@ use super::own::signed_in;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State};
+use super::{Audit, State, companies};
 use crate::gate::arrival::at_product;
 use crate::gate::kept::{self, Claim, LIFE};
 use crate::gate::name::CompanyId;
@@ -45,13 +45,16 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
     };
     let form = theirs(&state, &visit, product, (&secret, &found.session), now).await?;
     let hidden = vec![(kept::NAME, secret.expose())];
-    if form.owner.claim(&found.session) == Claim::OtherCompany {
+    if form.owner.claim(&found.session, &product.id) == Claim::OtherCompany {
         return answered(&KeptElsewhere {
             frame: own_frame(&state),
             product: product.name.clone(),
             company: name_of(&state, &form.owner.company).await?,
-            current: name_of(&state, &found.session.company).await?,
-            can_switch: found.session.companies.contains(&form.owner.company),
+            current: name_of(&state, found.session.company_in(&product.id)).await?,
+            can_switch: found
+                .session
+                .companies_in(&product.id)
+                .contains(&form.owner.company),
             hidden,
         });
     }
@@ -85,12 +88,9 @@ pub async fn deed(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields):
     let session = &found.session;
     let form = theirs(&state, &visit, product, (&secret, session), now).await?;
     if fields.text("deed") == "company" {
-        let company = &form.owner.company;
-        if *company != session.company {
-            let sessions = &state.sessions;
-            let switched = sessions.switch_company(session.id, company, now).await?;
-            let switched = switched.ok_or_else(|| gone(product))?;
-            audit(&state, &visit, &switched, "company_switched");
+        if form.owner.claim(session, &product.id) == Claim::OtherCompany {
+            let company = form.owner.company.as_str();
+            companies::change(&state, &visit, session, product, company, now).await?;
         }
         return see_other(&url(product, &secret));
     }
@@ -110,7 +110,7 @@ async fn theirs(
     let form = state.kept.look(secret, now).await?;
     let form = form.filter(|form| form.product == product.id);
     let form = form.ok_or_else(|| gone(product))?;
-    if form.owner.claim(session) == Claim::Somebodys {
+    if form.owner.claim(session, &product.id) == Claim::Somebodys {
         state.kept.throw_away(secret, now).await?;
         audit(state, visit, session, "form_thrown_away");
         return Err(Trouble::new(403, "form_not_yours")

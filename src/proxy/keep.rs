@@ -22,6 +22,7 @@ use pingora::proxy::Session;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::RequestScope;
+use super::facts::product;
 use super::record::Record;
 use crate::gate::decide::{Permit, found};
 use crate::gate::facts::{Asks, Facts, Site};
@@ -157,7 +158,8 @@ impl Keeper {
     /// Who sent the form: the person whose session it met, over as it may be.
     async fn owner(&self, facts: &Facts, known: &Known, now: Moment) -> Option<(SessionId, Owner)> {
         if let Some(found) = found(known) {
-            return Some((found.session.id, Owner::of(&found.session)));
+            let product = product(&facts.site)?;
+            return Some((found.session.id, Owner::of(&found.session, &product.id)));
         }
         match self.sessions.whose(&facts.cookie, &facts.site, now).await {
             Ok(owner) => owner,
@@ -229,7 +231,7 @@ impl Keeper {
     /// Takes the form that has a permit now, for its owner only.
     pub async fn claim(&self, sending: &mut Sending, permit: &Permit, now: Moment) -> Claimed {
         let claim = permit.session().map_or(Claim::Somebodys, |session| {
-            sending.form.owner.claim(session)
+            sending.form.owner.claim(session, &permit.product().id)
         });
         match claim {
             Claim::Theirs => {}

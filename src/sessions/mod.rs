@@ -373,10 +373,15 @@ impl Sessions {
                 true
             })
             .await?;
-        Ok(entered.and_then(|session| {
-            let generation = session.entries.get(&product.id)?.generation;
-            let secret = self.product_token(&session, &product.id, generation);
-            Some(Token::Session { id, secret })
+        let Some(session) = entered else {
+            return Ok(None);
+        };
+        if *session.company_in(&product.id) != session.company {
+            self.leave_trace(&session, now).await;
+        }
+        Ok(session.entries.get(&product.id).map(|entry| {
+            let secret = self.product_token(&session, &product.id, entry.generation);
+            Token::Session { id, secret }
         }))
     }
 
@@ -389,29 +394,6 @@ impl Sessions {
         self.parts
             .token_key
             .product(session.id, product, generation, &session.seed)
-    }
-
-    /// Makes another of the session's companies the current one. `None` when the session has ended
-    /// or the company is not one of its.
-    pub async fn switch_company(
-        &self,
-        id: SessionId,
-        company: &CompanyId,
-        now: Moment,
-    ) -> Result<Option<Arc<Session>>, StoreError> {
-        let session = self
-            .change(id, now, |session| {
-                let may = session.company != *company && session.companies.contains(company);
-                if may {
-                    session.company = company.clone();
-                }
-                may
-            })
-            .await?;
-        if let Some(session) = &session {
-            self.leave_trace(session, now).await;
-        }
-        Ok(session.filter(|session| session.company == *company))
     }
 
     /// Makes another company the current one in `product`, or of the primary account (`None`).
@@ -441,8 +423,12 @@ impl Sessions {
                 done = session.entries.get(product).is_some();
                 done && settle_at(session, product, &wanted)
             })
-            .await?;
-        Ok(session.filter(|_| done))
+            .await?
+            .filter(|_| done);
+        if let Some(session) = &session {
+            self.leave_trace(session, now).await;
+        }
+        Ok(session)
     }
 
     /// Ends a person's presence in these products, in every session, with what is open there; the

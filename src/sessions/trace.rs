@@ -1,13 +1,14 @@
 //! Whose a session was, for a day after it is over: what a browser sends with the cookie of an
 //! ended session can then be kept for its owner, and for nobody else. It opens nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::gate::facts::{Presented, Site};
 use crate::gate::kept::Owner;
-use crate::gate::name::SessionId;
+use crate::gate::name::{CompanyId, ProductId, SessionId};
 use crate::gate::session::{SecretHash, Session, Token};
 use crate::gate::time::Moment;
 
@@ -23,6 +24,9 @@ const GENERATIONS: u32 = 256;
 #[derive(Serialize, Deserialize)]
 struct Trace {
     owner: Owner,
+    /// Of products whose account works for another company than the owner's.
+    #[serde(default)]
+    companies: BTreeMap<ProductId, CompanyId>,
     seed: SecretHash,
 }
 
@@ -40,7 +44,16 @@ impl Sessions {
 
     async fn try_leave_trace(&self, session: &Session, now: Moment) -> Result<(), StoreError> {
         let trace = Trace {
-            owner: Owner::of(session),
+            owner: Owner {
+                person: session.person.id.clone(),
+                company: session.company.clone(),
+            },
+            companies: session
+                .entries
+                .iter()
+                .map(|(product, entry)| (product.clone(), session.company_of(entry).clone()))
+                .filter(|(_, company)| *company != session.company)
+                .collect(),
             seed: session.seed,
         };
         let written =
@@ -76,7 +89,7 @@ impl Sessions {
         let Some(written) = self.store.state(&key(*id), now).await? else {
             return Ok(None);
         };
-        let trace: Trace = serde_json::from_slice(&written)
+        let mut trace: Trace = serde_json::from_slice(&written)
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         let theirs = (0..GENERATIONS).any(|generation| {
             self.parts
@@ -85,6 +98,9 @@ impl Sessions {
                 .hash()
                 .matches(secret)
         });
+        if let Some(company) = trace.companies.remove(&product.id) {
+            trace.owner.company = company;
+        }
         Ok(theirs.then_some((*id, trace.owner)))
     }
 }

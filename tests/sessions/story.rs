@@ -288,16 +288,17 @@ pub async fn renewing_moves_what_was_proved(home: Home) {
     assert_eq!(node.worth(&new, "portal").await, "live");
 
     let other = CompanyId::parse("other").unwrap();
+    let has = Tenancy::of(&session.companies, None, &session.company);
     let moved = node
         .sessions
-        .switch_company(id, &other, clock.now())
+        .work_for(id, None, &other, &has, clock.now())
         .await
         .unwrap();
     assert_eq!(moved.unwrap().company, other);
     let foreign = CompanyId::parse("foreign").unwrap();
     assert!(
         node.sessions
-            .switch_company(id, &foreign, clock.now())
+            .work_for(id, None, &foreign, &has, clock.now())
             .await
             .unwrap()
             .is_none()

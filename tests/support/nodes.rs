@@ -313,7 +313,6 @@ pub fn products() -> Products {
 
 pub fn policies() -> Policies {
     let mfa = Mfa {
-        messages: vestibule::gate::policy::MessagePolicy::sound(),
         mode: MfaMode::Off,
         methods: vec![],
         remember_device: Duration::ZERO,
