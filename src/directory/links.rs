@@ -34,7 +34,14 @@ impl Directory {
             Value::Text(&account.password_hash.0),
         ];
         match self.pool().write(sql::ACCOUNT_PAIR, &values).await {
-            Ok(1..) => return Ok(Pairing::Paired),
+            Ok(1..) => {
+                // What user managers find them by: a pairing stands without it too.
+                let person = [Value::Text(person.as_str())];
+                if let Err(error) = self.pool().write(sql::PERSON_FOUND_BY, &person).await {
+                    tracing::warn!(%error, "a paired login is not found by search yet");
+                }
+                return Ok(Pairing::Paired);
+            }
             // The unique index: another account of this product was paired at the same moment.
             Ok(0) | Err(DirectoryError::Conflict(_)) => {}
             Err(error) => return Err(error),
@@ -72,6 +79,9 @@ impl Directory {
         let values = [Value::Text(person.as_str()), Value::TextOrNull(None)];
         transaction
             .write(sql::PERSON_DEFAULT_PRODUCT, &values)
+            .await?;
+        transaction
+            .write(sql::PERSON_FOUND_BY, &[Value::Text(person.as_str())])
             .await?;
         transaction.commit().await?;
         products.sort();

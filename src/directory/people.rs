@@ -85,13 +85,6 @@ impl Directory {
         rows.iter().map(Person::read).collect()
     }
 
-    /// Brings what is searched up to date with the accounts. For whoever links one or takes one
-    /// away; an import does so itself.
-    pub async fn refresh_search(&self) -> Result<(), DirectoryError> {
-        self.pool().write(sql::PEOPLE_FOUND_BY, &[]).await?;
-        Ok(())
-    }
-
     /// False when there is no such person. The caller ends the person's sessions; a sign-in that
     /// is not finished is void.
     pub async fn set_disabled(

@@ -40,6 +40,9 @@ pub(super) const PEOPLE_FOUND_BY: &str = "UPDATE people SET found_by = substr(se
      WHERE person_id = people.id), ''), 1, 500) WHERE found_by <> substr(search || \
      COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
      WHERE person_id = people.id), ''), 1, 500)";
+pub(super) const PERSON_FOUND_BY: &str = "UPDATE people SET found_by = substr(search || \
+     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
+     WHERE person_id = people.id), ''), 1, 500) WHERE id = $1";
 pub(super) const PERSON_EPOCH: &str = "SELECT epoch FROM people WHERE id = $1";
 pub(super) const PERSON_EPOCH_RAISE: &str = "UPDATE people SET epoch = epoch + 1 WHERE id = $1";
 pub(super) const PERSON_DEFAULT_PRODUCT: &str =

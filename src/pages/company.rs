@@ -58,6 +58,10 @@ pub struct User {
     /// "Reset MFA" was pressed.
     pub resetting: bool,
     pub ending: bool,
+    pub unlinking: bool,
+    /// Whether mail can be sent.
+    pub can_link: bool,
+    pub linking: bool,
     pub reason: String,
     pub longest_reason: usize,
     pub hidden: Hidden,

@@ -27,13 +27,17 @@ use super::{Audit, State, accounts, cookies};
 use crate::directory::{Account, Person};
 use crate::gate::contact::Address;
 use crate::gate::name::{Login, PersonId};
-use crate::gate::session::{Secret, SecretHash, Session};
+use crate::gate::session::{Secret, SecretHash};
 use crate::gate::time::Moment;
 use crate::messages::Channel;
 use crate::pages::{self, Link, Message};
 use crate::sessions::EndCause;
 
 /// How long a link works.
+/// The audit trail's word for a link that was asked for.
+pub const EVENT: &str = "password_link";
+const SENT: &str = "sent";
+
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 const ASK: &str = "/password/forgot";
@@ -132,7 +136,13 @@ pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
     let name = login.as_ref().map_or(typed, Login::as_str);
     count_name(&state, "forgot", name, &visit.network(), now).await?;
     let known = known(&state, login.as_ref()).await?;
-    make_link(&state, &visit, name, known.as_ref(), None, now).await?;
+    let made = make_link(&state, name, known.as_ref(), now).await?;
+    heard(
+        &state,
+        &visit,
+        known.as_ref().map(|(_, person)| person),
+        made,
+    );
     page(&Message {
         frame: frame(&state, None, ""),
         title: String::from("Look into your mail"),
@@ -164,14 +174,13 @@ async fn known(state: &State, login: Option<&Login>) -> Result<Option<(Account, 
 }
 
 /// Keeps a new link, which ends the ones before, and sends it when there is somebody to send it to.
+/// Returns what became of it, in the trail's words.
 async fn make_link(
     state: &Arc<State>,
-    visit: &Visit,
     name: &str,
     known: Option<&(Account, Person)>,
-    by: Option<&Session>,
     now: Moment,
-) -> Result<bool, Trouble> {
+) -> Result<&'static str, Trouble> {
     let secret = fresh_secret(state);
     let kept = Kept {
         login: known.map(|(account, _)| account.login.clone()),
@@ -189,24 +198,16 @@ async fn make_link(
         .swap_state(&link_key(&secret.hash()), None, Some(&written), LIFE, now)
         .await?;
     let Some((account, person)) = known else {
-        heard(state, visit, None, None, "nobody of this name");
-        return Ok(false);
+        return Ok("nobody of this name");
     };
     // Of two who ask at the same moment one is answered: the other's link would be dead.
-    let address = Address::parse(&person.email).filter(|_| first);
-    let detail = match (&address, by) {
-        (None, _) => String::from("no address"),
-        (Some(_), None) => String::from("sent"),
-        (Some(_), Some(by)) => format!("sent by {}", by.person.id),
-    };
-    heard(state, visit, Some(person), by, &detail);
-    let Some(address) = address else {
-        return Ok(false);
+    let Some(address) = Address::parse(&person.email).filter(|_| first) else {
+        return Ok("no address");
     };
     let subject = format!("{}: set a new password", state.title);
     let text = letter(state, account, &secret);
     state.messages.mail_soon(&address, &subject, text);
-    Ok(true)
+    Ok(SENT)
 }
 
 /// The address is the configured one, whatever the request called us.
@@ -224,15 +225,8 @@ fn letter(state: &State, account: &Account, secret: &Secret) -> String {
 }
 
 /// Sends the link for somebody else: for a user manager, whose right to do so the caller has
-/// judged. False when there is no address, or nobody who carries mail.
-#[allow(dead_code, reason = "for the user manager's page")]
-pub async fn send_for(
-    state: &Arc<State>,
-    visit: &Visit,
-    by: &Session,
-    person: &Person,
-    now: Moment,
-) -> Result<bool, Trouble> {
+/// judged, and writes down. False when there is no address, or nobody who carries mail.
+pub async fn send_for(state: &Arc<State>, person: &Person, now: Moment) -> Result<bool, Trouble> {
     let primary = state.products.primary();
     let account = accounts::account_in(state, &person.id, primary).await?;
     let Some(account) = account.filter(|_| state.messages.can(Channel::Email)) else {
@@ -240,7 +234,7 @@ pub async fn send_for(
     };
     let name = account.login.as_str().to_owned();
     let known = (account, person.clone());
-    make_link(state, visit, &name, Some(&known), Some(by), now).await
+    Ok(make_link(state, &name, Some(&known), now).await? == SENT)
 }
 
 /// What a link leads to, while it works.
@@ -356,18 +350,12 @@ fn show(state: &State, visit: &Visit, led: &Led, error: Option<String>, now: Mom
     Ok(response)
 }
 
-fn heard(
-    state: &State,
-    visit: &Visit,
-    person: Option<&Person>,
-    by: Option<&Session>,
-    detail: &str,
-) {
+fn heard(state: &State, visit: &Visit, person: Option<&Person>, detail: &str) {
     state.observer.audit(Audit {
-        event: "password_link",
+        event: EVENT,
         person: person.map(|person| &person.id),
         company: person.map(|person| &person.company),
-        session: by.map(|by| by.id),
+        session: None,
         address: visit.facts.address,
         request_id: &visit.request_id,
         detail,

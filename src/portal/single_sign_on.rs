@@ -13,7 +13,7 @@ use super::keys::FormToken;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
-use crate::gate::name::{CompanyId, PersonId, ProductId};
+use crate::gate::name::{PersonId, ProductId};
 use crate::gate::product::{Accounts, Product};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
@@ -152,6 +152,9 @@ pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields):
     see_other("/account?sso=saved")
 }
 
+/// The audit trail's word for it.
+pub const RESET: &str = "single_sign_on_reset";
+
 /// `POST /account/reset-sso`: Reset Single Sign-On.
 pub async fn reset_own(
     Shared(state): Shared<Arc<State>>,
@@ -163,27 +166,23 @@ pub async fn reset_own(
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    reset(
-        &state,
-        &visit,
-        session,
-        &session.person.id,
-        &session.company,
-    )
-    .await?;
+    let products = unlink(&state, &session.person.id).await?;
+    state.observer.audit(Audit {
+        event: RESET,
+        person: Some(&session.person.id),
+        company: Some(&session.company),
+        session: Some(session.id),
+        address: visit.facts.address,
+        request_id: &visit.request_id,
+        detail: &products,
+    });
     see_other("/account?sso=reset")
 }
 
 /// Takes away every link of `person` but the account they sign in with, and ends their presence in
-/// those products, with what is open there. `by` is who does it: themselves, or a user manager
-/// whose right to do so the caller has judged. Returns the products.
-pub async fn reset(
-    state: &State,
-    visit: &Visit,
-    by: &Session,
-    person: &PersonId,
-    company: &CompanyId,
-) -> Result<Vec<ProductId>, Trouble> {
+/// those products, with what is open there. The caller has judged who may, and writes it down.
+/// Returns the products' names.
+pub async fn unlink(state: &State, person: &PersonId) -> Result<String, Trouble> {
     let primary = &state.products.primary().id;
     let products = state.directory.unpair(person, primary).await?;
     // Also of products that were paired and left in the same moment: who is there without a link
@@ -199,19 +198,5 @@ pub async fn reset(
         .leave(person, &own, EndCause::Unlinked)
         .await?;
     let names: Vec<&str> = products.iter().map(ProductId::as_str).collect();
-    let detail = if by.person.id == *person {
-        names.join(",")
-    } else {
-        format!("{} by {}", names.join(","), by.person.id)
-    };
-    state.observer.audit(Audit {
-        event: "single_sign_on_reset",
-        person: Some(person),
-        company: Some(company),
-        session: (by.person.id == *person).then_some(by.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: &detail,
-    });
-    Ok(products)
+    Ok(names.join(","))
 }

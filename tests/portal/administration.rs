@@ -230,6 +230,50 @@ async fn reset_mfa_ends_everything_and_the_next_sign_in_enrols_anew() {
 }
 
 #[tokio::test]
+async fn a_user_manager_resets_single_sign_on_and_sends_a_link_for_a_password() {
+    let clinic = Clinic::open().await;
+    clinic
+        .import(concat!(
+            r#"{"kind":"account","product":"billing","login":"lee.billing","person":"lee","password":"billing-of-lee"}"#,
+            "\n"
+        ))
+        .await;
+    let (kim, _) = official(&clinic, "kim").await;
+    let found = kim.get(&users("?q=lee.billing")).await;
+    assert!(found.body.contains("/company/users/lee"), "{}", found.body);
+    let deeds = [("unlink", "all"), ("link", "mail")];
+    let unreasoned = save(&kim, "lee", &deeds).await;
+    assert_eq!(unreasoned.status, 400);
+    let lee = PersonId::parse("lee").unwrap();
+    assert_eq!(clinic.directory.accounts_of(&lee).await.unwrap().len(), 2);
+    assert!(clinic.messages.outbox().all().is_empty());
+
+    let saved = save(
+        &kim,
+        "lee",
+        &[deeds[0], deeds[1], ("reason", "wrong account")],
+    )
+    .await;
+    assert_eq!(saved.location(), "/company/users/lee?saved=unlinked");
+    let left = clinic.directory.accounts_of(&lee).await.unwrap();
+    assert_eq!(left.len(), 1, "the one they sign in with");
+    let mail = crate::forgot::mail(&clinic, 1).await;
+    assert!(mail.contains("/password/reset?token="), "{mail}");
+    let found = kim.get(&users("?q=lee.billing")).await;
+    assert!(
+        !found.body.contains("/company/users/lee"),
+        "no longer Lee's"
+    );
+    let lines = acts(&clinic);
+    for event in ["password_link", "single_sign_on_reset"] {
+        let told = lines
+            .iter()
+            .any(|line| line.contains(event) && line.contains("wrong account"));
+        assert!(told, "{event}: {lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_enrolment_that_was_begun_before_a_reset_ends_with_it() {
     let clinic = Clinic::open().await;
     let thief = clinic.browser();

@@ -16,7 +16,7 @@ async fn ask(browser: &Browser<'_>, login: &str) -> Page {
 }
 
 /// The newest mail, once it is there.
-async fn mail(clinic: &Clinic, count: usize) -> String {
+pub async fn mail(clinic: &Clinic, count: usize) -> String {
     for _ in 0..500 {
         let all = clinic.messages.outbox().all();
         if all.len() >= count {

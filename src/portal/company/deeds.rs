@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Official;
 use crate::directory::Person;
+use crate::gate::time::Moment;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
-use crate::portal::{Act, State};
+use crate::portal::{Act, State, forgot, single_sign_on};
 use crate::sessions::EndCause;
 use crate::sessions::store::StoreError;
 
@@ -15,11 +16,16 @@ pub struct Changes {
     pub reset: bool,
     pub disabled: Option<bool>,
     pub end: bool,
+    /// Reset Single Sign-On.
+    pub unlink: bool,
+    /// A link by which they set a new password.
+    pub link: bool,
 }
 
 impl Changes {
     pub fn are_none(&self) -> bool {
-        !self.reset && self.disabled.is_none() && !self.end
+        let deeds = [self.reset, self.end, self.unlink, self.link];
+        self.disabled.is_none() && !deeds.contains(&true)
     }
 }
 
@@ -75,6 +81,7 @@ pub async fn carry_out(
     person: &Person,
     changes: &Changes,
     reason: &str,
+    now: Moment,
 ) -> Result<&'static str, Trouble> {
     let told = Told {
         state,
@@ -84,10 +91,21 @@ pub async fn carry_out(
         reason,
     };
     let mut done = "sessions";
+    if changes.link {
+        let sent = forgot::send_for(state, person, now).await?;
+        told.line(forgot::EVENT, if sent { "sent" } else { "no address" });
+        done = if sent { "link" } else { "no_link" };
+    }
+    if changes.unlink {
+        let products = single_sign_on::unlink(state, &person.id).await?;
+        told.line(single_sign_on::RESET, &products);
+        done = "unlinked";
+    }
     if changes.end {
         state.directory.void_beginnings(&person.id).await?;
         let ended = state.sessions.end_person(&person.id, EndCause::Revoked);
         told.ended("sessions_ended", "", ended.await)?;
+        done = "sessions";
     }
     if let Some(disabled) = changes.disabled {
         state.directory.set_disabled(&person.id, disabled).await?;

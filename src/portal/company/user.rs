@@ -12,6 +12,7 @@ use super::{Official, proven_official};
 use crate::directory::Person;
 use crate::gate::name::PersonId;
 use crate::gate::time::Moment;
+use crate::messages::Channel;
 use crate::pages::{self, Notice};
 use crate::portal::answer::{nothing_here, page as answered, see_other};
 use crate::portal::apps::{USER_MANAGER, frame};
@@ -37,6 +38,8 @@ struct Shown {
     resetting: bool,
     disabled: Option<bool>,
     ending: bool,
+    unlinking: bool,
+    linking: bool,
     reason: String,
 }
 
@@ -90,6 +93,8 @@ pub async fn save(
         reset: resetting,
         disabled: (disabled != person.disabled).then_some(disabled),
         end: fields.of("end") == Some("all"),
+        unlink: fields.of("unlink") == Some("all"),
+        link: fields.of("link") == Some("mail"),
     };
     let reason: String = fields
         .text("reason")
@@ -101,6 +106,8 @@ pub async fn save(
         resetting,
         disabled: Some(disabled),
         ending: changes.end,
+        unlinking: changes.unlink,
+        linking: changes.link,
         reason: reason.clone(),
         ..Shown::default()
     };
@@ -129,7 +136,7 @@ pub async fn save(
         let response = show(&state, &official, &person, shown, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }
-    let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason).await?;
+    let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason, now).await?;
     see_other(&format!("{PATH}/{}?saved={done}", person.id))
 }
 
@@ -173,6 +180,13 @@ fn saved(what: &str, person: &Person) -> Option<Notice> {
         ),
         "disabled" => format!("Saved. {name} is signed out everywhere and can't log in any more."),
         "enabled" => format!("Saved. {name} can log in again."),
+        "unlinked" => format!("Saved. {name}'s accounts are paired no more: they can pair anew."),
+        "link" => format!("Saved. A link to set a new password was sent to {name}."),
+        "no_link" => {
+            return Some(Notice::wrong(&format!(
+                "{name} has no account to sign in with, or no address for mail: no link was sent."
+            )));
+        }
         "sessions" => format!("Saved. {name} is signed out everywhere."),
         _ => return None,
     };
@@ -234,6 +248,9 @@ async fn show(
             .collect(),
         resetting: shown.resetting,
         ending: shown.ending,
+        unlinking: shown.unlinking,
+        can_link: state.messages.can(Channel::Email),
+        linking: shown.linking,
         reason: shown.reason,
         longest_reason: LONGEST_REASON,
         hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
