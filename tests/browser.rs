@@ -256,6 +256,12 @@ async fn kim_goes_through_all_three_applications_without_typing_again() {
         .await;
 }
 
+/// What comes after a first factor, where the company has recovery codes.
+async fn pass_recovery_codes(browser: &Browser) {
+    browser.wait_for_words("Your recovery codes").await;
+    browser.press("I have kept them, go on").await;
+}
+
 /// Signs out in another window.
 async fn sign_out_elsewhere(browser: &Browser, demo: &Demo) {
     let here = browser.client.window().await.unwrap();
@@ -488,7 +494,7 @@ async fn with_keys(browser: &Browser, prefix: &str) {
     let on = "//label[normalize-space()='On']//input";
     browser.wait_for(on).await.click().await.unwrap();
     browser.press("Save Settings").await;
-    browser.wait_for_address(&portal("/login")).await;
+    browser.wait_for_words("Your settings are saved").await;
     sign_out().await;
 
     browser

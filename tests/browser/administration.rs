@@ -1,7 +1,7 @@
 //! Kim runs the clinic: switches the second factor on, and resets Sam's.
 
 use crate::support::browser::Browser;
-use crate::{Demo, code, log_in, step};
+use crate::{Demo, code, log_in, pass_recovery_codes, step};
 
 /// Sets up the authenticator that is asked for; its key.
 async fn enrol(browser: &Browser) -> String {
@@ -13,6 +13,7 @@ async fn enrol(browser: &Browser) -> String {
     let key = key.text().await.unwrap();
     browser.fill("One-time code", &code(&key, step())).await;
     browser.press("Verify").await;
+    pass_recovery_codes(browser).await;
     key
 }
 

@@ -1,7 +1,7 @@
 //! The users' page about Single Sign-On, sentence by sentence, in a real browser.
 
 use crate::support::browser::Browser;
-use crate::{Demo, code, log_in, step};
+use crate::{Demo, code, log_in, pass_recovery_codes, step};
 
 async fn type_credentials(browser: &Browser, login: &str, password: &str) {
     browser.fill("Username", login).await;
@@ -139,6 +139,7 @@ async fn ada_changes_the_company_in_billing_and_its_policy_holds_at_once() {
         .unwrap();
     browser.fill("One-time code", &code(&key, step())).await;
     browser.press("Verify").await;
+    pass_recovery_codes(&browser).await;
     browser.wait_for_address(&demo.url("billing", "/")).await;
     browser
         .wait_for("//*[@id='company' and normalize-space()='Northside Therapy']")
