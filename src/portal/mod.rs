@@ -183,7 +183,7 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/account/default", post(single_sign_on::save))
         .route("/account/reset-sso", post(single_sign_on::reset_own))
         .route(
-            own_password::PATH,
+            "/account/password",
             get(own_password::opened).post(own_password::submitted),
         )
         .route("/password/expiring", get(own_password::expiring))

@@ -33,7 +33,12 @@ const WITHOUT_TOKEN: [&str; 3] = [
 ];
 
 /// May be kept by caches: nobody's in particular.
-const KEPT: [&str; 2] = ["/assets/", "/.well-known/vestibule/jwks.json"];
+const KEPT: [&str; 4] = [
+    "/assets/",
+    "/.vestibule/assets/",
+    "/.vestibule/bar.js",
+    "/.well-known/vestibule/jwks.json",
+];
 
 fn routes() -> Vec<Route> {
     let source = include_str!("../../src/portal/mod.rs");

@@ -6,7 +6,8 @@ use vestibule::gate::name::{Login, PersonId, ProductId};
 use vestibule::gate::policy::Reach;
 
 /// Lee's and Sam's Billing accounts wait to be paired; Pam is Max's colleague.
-const MORE: &str = r#"{"kind":"person","id":"sam","company":"acme","name":"Sam Ray","email":"sam@acme.test","roles":["user_manager"]}
+const MORE: &str = r#"{"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@acme.test","roles":["company_admin"],"grants":["analytics"]}
+{"kind":"person","id":"sam","company":"acme","name":"Sam Ray","email":"sam@acme.test","roles":["user_manager"]}
 {"kind":"account","product":"emr","login":"sam","person":"sam","password_hash":"HASH"}
 {"kind":"account","product":"billing","login":"lee.billing","password_hash":"HASH"}
 {"kind":"account","product":"billing","login":"lee.other","password_hash":"HASH"}
