@@ -274,9 +274,7 @@ impl Policies {
                 }),
         }
     }
-}
 
-impl Policies {
     /// Whether this session has what [`wants_factor`](Policies::wants_factor) asks for in this
     /// company: a factor, or a device that stood in for it where the company lets devices do that.
     pub fn factor_held(&self, company: &CompanyId, session: &Session) -> bool {

@@ -12,7 +12,7 @@ use super::keys::FormToken;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, device as browser};
+use super::{Audit, State, user_agent};
 use crate::directory::{Account, Person};
 use crate::gate::device;
 use crate::gate::session::Session;
@@ -88,7 +88,7 @@ async fn show(
     let span = policy.mfa.remember_device;
     let devices = state.directory.devices(&session.person.id).await?;
     let rows = devices.into_iter().map(|device| DeviceRow {
-        name: browser::words(&device.user_agent),
+        name: user_agent::words(&device.user_agent),
         made: day(device.made_at, &policy.timezone),
         used: day(device.last_used_at, &policy.timezone),
         address: device.address,

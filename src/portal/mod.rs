@@ -17,7 +17,6 @@ mod companies;
 mod company;
 mod connect;
 mod cookies;
-mod device;
 mod devices;
 mod enter;
 mod errand;
@@ -42,6 +41,7 @@ mod single_sign_on;
 mod throttles;
 mod tickets;
 mod trouble;
+mod user_agent;
 mod visit;
 mod when;
 

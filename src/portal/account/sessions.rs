@@ -14,7 +14,7 @@ use crate::portal::fields::Form;
 use crate::portal::keys::FormToken;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{Audit, State, device, when};
+use crate::portal::{Audit, State, user_agent, when};
 use crate::sessions::EndCause;
 
 /// `here`: the session that looks at the list.
@@ -29,7 +29,7 @@ pub async fn row(
     let last_seen = seen.unwrap_or(session.started_at).max(session.started_at);
     Ok(SessionRow {
         id: session.id.to_string(),
-        device: device::words(&session.user_agent),
+        device: user_agent::words(&session.user_agent),
         address: session.address.clone(),
         started: when::words(session.started_at, timezone),
         last_seen: when::words(last_seen, timezone),
