@@ -183,7 +183,7 @@ fn saved(what: &str, person: &Person) -> Option<Notice> {
         "unlinked" => format!("Saved. {name}'s accounts are paired no more: they can pair anew."),
         "link" => format!("Saved. A link to set a new password was sent to {name}."),
         "no_link" => {
-            return Some(Notice::wrong(&format!(
+            return Some(Notice::wrong(format!(
                 "{name} has no account to sign in with, or no address for mail: no link was sent."
             )));
         }
