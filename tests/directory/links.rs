@@ -18,7 +18,7 @@ pub(crate) async fn of_twenty_who_pair_one_account_one_wins(url: String) {
     let turns = std::sync::atomic::AtomicUsize::new(0);
     let answers = racers(|| {
         let turn = turns.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        let who = person(if turn % 2 == 0 { "kim" } else { "lee" });
+        let who = person(if turn.is_multiple_of(2) { "kim" } else { "lee" });
         let (directory, account) = (directory.clone(), account.clone());
         async move { (who.clone(), directory.pair(&account, &who).await.unwrap()) }
     })
@@ -128,7 +128,7 @@ pub(crate) async fn the_last_passwords_are_remembered_and_no_more(url: String) {
         );
         if n == 1 {
             let former = directory.former_passwords(&account).await.unwrap();
-            assert_eq!(former, [first.clone()]);
+            assert_eq!(former, std::slice::from_ref(&first));
         }
     }
     let now = account(&directory, "emr", "lee").await;
