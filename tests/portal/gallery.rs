@@ -16,10 +16,9 @@ fn keep(folder: &Path, name: &str, page: &Page) {
 
 #[tokio::test]
 async fn pages_are_kept_where_asked() {
-    let Some(folder) = std::env::var_os("VESTIBULE_GALLERY") else {
-        return;
-    };
-    let folder = Path::new(&folder);
+    let own = tempfile::tempdir().unwrap();
+    let asked = std::env::var_os("VESTIBULE_GALLERY");
+    let folder = asked.as_deref().map_or(own.path(), Path::new);
     std::fs::create_dir_all(folder).unwrap();
     let clinic = Clinic::open().await;
     let browser = clinic.browser();

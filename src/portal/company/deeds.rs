@@ -91,10 +91,12 @@ pub async fn carry_out(
         reason,
     };
     let mut done = "sessions";
+    let mut unsent = false;
     if changes.link {
         let sent = forgot::send_for(state, person, now).await?;
         told.line(forgot::EVENT, if sent { "sent" } else { "no address" });
-        done = if sent { "link" } else { "no_link" };
+        unsent = !sent;
+        done = "link";
     }
     if changes.unlink {
         let products = single_sign_on::unlink(state, &person.id).await?;
@@ -132,7 +134,8 @@ pub async fn carry_out(
         letters::tell(state, visit, person, Letter::FactorsReset);
         done = "mfa";
     }
-    Ok(done)
+    // What was not done is what there is to know, whatever else was.
+    Ok(if unsent { "no_link" } else { done })
 }
 
 /// The trail's word for how a sign-in went, in a person's.

@@ -184,7 +184,7 @@ fn saved(what: &str, person: &Person) -> Option<Notice> {
         "link" => format!("Saved. A link to set a new password was sent to {name}."),
         "no_link" => {
             return Some(Notice::wrong(format!(
-                "{name} has no account to sign in with, or no address for mail: no link was sent."
+                "{name} has no account to sign in with, or no address for mail: no link was sent. Everything else is saved."
             )));
         }
         "sessions" => format!("Saved. {name} is signed out everywhere."),
