@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use super::Result;
 use super::options::Role;
 
-/// The longest that a candidate takes to open its door.
-const STARTING: Duration = Duration::from_secs(20);
+/// The longest that a candidate takes to open its door; a profiler makes it slow.
+const STARTING: Duration = Duration::from_secs(60);
+/// The longest that it takes to end by itself; a profiler writes its report meanwhile.
+const ENDING: Duration = Duration::from_secs(60);
 const READY: &str = "listening on ";
 
 /// A process of this bench. Ended when dropped; it also ends when its standard input closes, so
@@ -25,6 +27,11 @@ pub struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let begun = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < ENDING {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -43,9 +50,9 @@ impl Candidate {
         folder: &Path,
         backend: SocketAddr,
         redis: Option<String>,
-        more: &[&str],
+        (more, under): (&[&str], &[String]),
     ) -> Result<Candidate> {
-        let mut command = command(role)?;
+        let mut command = command(role, under)?;
         command.arg("--backend").arg(backend.to_string());
         command.arg("--folder").arg(folder).args(more);
         if let Some(redis) = redis {
@@ -106,11 +113,19 @@ fn process_cpu(id: u32) -> Result<Duration> {
 }
 
 pub fn start_backend() -> Result<Running> {
-    start(command(Role::Backend)?)
+    start(command(Role::Backend, &[])?)
 }
 
-fn command(role: Role) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+fn command(role: Role, under: &[String]) -> Result<Command> {
+    let own = std::env::current_exe()?;
+    let mut command = match under.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(own);
+            command
+        }
+        None => Command::new(own),
+    };
     command.arg("--role").arg(role.as_str());
     Ok(command)
 }

@@ -137,7 +137,14 @@ async fn measure(options: &Options) -> Result<()> {
             Role::Backend | Role::Stock | Role::Bare => None,
         };
         let redis = house.as_ref().map(|house| house.redis.url());
-        let candidate = Candidate::start(name, role, folder.path(), backend.address, redis, more)?;
+        let candidate = Candidate::start(
+            name,
+            role,
+            folder.path(),
+            backend.address,
+            redis,
+            (more, &options.under),
+        )?;
         stages.push((candidate, house));
     }
     println!(

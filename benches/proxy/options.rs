@@ -8,10 +8,13 @@ cargo bench --bench proxy [-- OPTIONS]
   --quick             a smoke run of some ten seconds
   --rounds N          rounds of every candidate (7)
   --requests N        requests of a round (20000)
+  --warm-up N         requests before each round (2000)
   --connections N     keep-alive TLS connections (32)
   --busy N            people whose sessions the rounds use (200)
   --only A,B          of stock, bare, cached, asking
-  --sessions N        live sessions when memory is read (10000)";
+  --sessions N        live sessions when memory is read (10000)
+  --under COMMAND     run the candidates under another program, a profiler:
+                      --under 'valgrind --tool=callgrind'";
 
 /// What this process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub struct Options {
     pub sessions: usize,
     /// Candidates to measure; empty: all.
     pub only: Vec<String>,
+    /// What candidates are run by, in words; empty: nothing.
+    pub under: Vec<String>,
     /// Of a role: where things are.
     pub backend: Option<SocketAddr>,
     pub folder: PathBuf,
@@ -65,6 +70,7 @@ impl Options {
             busy: 200,
             sessions: 10_000,
             only: Vec::new(),
+            under: Vec::new(),
             backend: None,
             folder: PathBuf::new(),
             redis: String::new(),
@@ -90,6 +96,10 @@ impl Options {
                 "--busy" => options.busy = count(&value()?, 1_000_000)?,
                 "--sessions" => options.sessions = count(&value()?, 1_000_000)?,
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--under" => {
+                    options.under = value()?.split_whitespace().map(str::to_owned).collect();
+                }
+                "--warm-up" => options.warm_up = count(&value()?, 1_000_000)?,
                 "--role" => {
                     let name = value()?;
                     let role = Role::ALL.into_iter().find(|role| role.as_str() == name);

@@ -10,6 +10,7 @@ mod factors;
 mod history;
 mod keys;
 mod links;
+mod migrations;
 mod own_factors;
 mod passkeys;
 mod people;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
@@ -13,9 +13,8 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Decode, Executor, Postgres, Row as _, Sqlite, Type};
 use tokio::time::timeout;
 
+use super::migrations::MIGRATIONS;
 use super::{DirectoryError, sql};
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// So often, and so far apart, a busy SQLite file is opened again.
 const OPEN_TRIES: u32 = 50;

@@ -15,6 +15,7 @@ use crate::gateway::{Gateway, Setup, password};
 use crate::postgres;
 use crate::redis::Redis;
 use crate::visitor::{Answer, Visitor, code};
+use crate::wire::{Line, cookie};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
@@ -493,6 +494,22 @@ async fn a_form_that_is_too_large_is_refused_as_ever() {
     gateway.stop().await;
 }
 
+/// The head of a form that is sent on only when it is wanted.
+fn slow_form(gateway: &Gateway, visitor: &Visitor, length: usize) -> String {
+    let lines: String = Visitor::NAVIGATION
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!(
+        "POST /slow HTTP/1.1\r\nHost: emr.test:{port}\r\n{lines}Origin: {origin}\r\n\
+         Cookie: {cookie}\r\nContent-Type: {FORM}\r\nExpect: 100-continue\r\n\
+         Content-Length: {length}\r\n\r\n",
+        port = gateway.address.port(),
+        origin = gateway.url("emr"),
+        cookie = cookie(visitor, "emr"),
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn there_is_room_for_so_much_at_once_and_no_more() {
     let office = Office::default();
@@ -512,27 +529,15 @@ async fn there_is_room_for_so_much_at_once_and_no_more() {
     for _ in 0..3 {
         assert!(kept(64 << 10).await, "the room is given back");
     }
-    // Somebody who announces and does not send takes it all.
-    let (sender, stream) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let body = reqwest::Body::wrap_stream(tokio_stream::wrappers::ReceiverStream::new(stream));
-    sender.send(Ok(vec![b'x'; 10])).await.unwrap();
-    let mut slow = kim.clone();
-    let length = (64 << 10).to_string();
-    let origin = gateway.url("emr");
-    let url = slow.url("emr", "/slow");
-    let sending = tokio::spawn(async move {
-        let mut headers = Visitor::NAVIGATION.to_vec();
-        headers.extend([("origin", origin.as_str()), ("content-length", &length)]);
-        send(&mut slow, Method::POST, url, &headers, body).await
-    });
-    crate::gateway::soon("the room is taken", async || !kept(1 << 10).await).await;
-    sender.send(Ok(vec![b'x'; (64 << 10) - 10])).await.unwrap();
-    drop(sender);
-    let refused = sending.await.unwrap();
-    assert!(
-        refused.location().contains("vestibule%2Fkept"),
-        "{refused:?}"
-    );
+    // Somebody who announces and does not send takes it all: "go on" is said when it is taken.
+    let mut slow = Line::open(&gateway, "emr").await;
+    slow.send(&slow_form(&gateway, &kim, 64 << 10)).await;
+    let interim = slow.read_head().await;
+    assert!(interim.starts_with("HTTP/1.1 100"), "{interim}");
+    assert!(!kept(1 << 10).await);
+    slow.send(&"x".repeat(64 << 10)).await;
+    let refused = slow.read_head().await;
+    assert!(refused.contains("vestibule%2Fkept"), "{refused}");
     assert!(kept(64 << 10).await);
     gateway.stop().await;
 }
