@@ -516,6 +516,11 @@ fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, St
         })?;
         conf.ca_file = Some(empty.to_string_lossy().into_owned());
     }
+    // Tokio's timers: pingora's own keep an entry for every 10 ms of the time that they wait, and
+    // search them all for every request.
+    pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(
+        std::time::Duration::ZERO,
+    ));
     let mut proxy = http_proxy(&Arc::new(conf), gateway);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(settings.limits.idle);

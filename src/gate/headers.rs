@@ -75,7 +75,9 @@ enum Kind {
 pub struct Managed {
     // The keys are the operator's, not a client's: no random state needed against collisions.
     names: HashMap<Box<[u8]>, Kind, FixedState>,
-    longest: usize,
+    /// By first byte, the lengths that such a name can have, each a bit: nearly every header of a
+    /// request is told apart by this.
+    shapes: Box<[u64; 128]>,
 }
 
 /// Names up to this many bytes are put into normal form without an allocation.
@@ -91,8 +93,13 @@ impl Managed {
         for name in ALWAYS_MANAGED.into_iter().chain(custom) {
             names.insert(key(name), Kind::Managed);
         }
-        let longest = names.keys().map(|name| name.len()).max().unwrap_or(0);
-        Managed { names, longest }
+        let mut shapes = Box::new([0; 128]);
+        for name in names.keys() {
+            mark(&mut shapes, name, bit(name.len()));
+        }
+        // Whatever comes after the prefix.
+        mark(&mut shapes, OWN_PREFIX, u64::MAX);
+        Managed { names, shapes }
     }
 
     /// Every product's names: what one product's backend is told, no other may be lied to about.
@@ -109,6 +116,9 @@ impl Managed {
     /// Whether a header of this name is dropped from what a client sent.
     pub fn is_managed(&self, name: &str) -> bool {
         let bytes = trimmed(name.as_bytes());
+        if !self.has_shape(bytes) {
+            return false;
+        }
         let mut short = [0; SHORT];
         match short.get_mut(..bytes.len()) {
             Some(place) => {
@@ -125,18 +135,35 @@ impl Managed {
         }
     }
 
+    /// Whether any managed name begins like this one and is as long.
+    fn has_shape(&self, name: &[u8]) -> bool {
+        let lengths = name
+            .first()
+            .and_then(|first| self.shapes.get(usize::from(normal(*first))));
+        lengths.is_some_and(|lengths| lengths & bit(name.len()) != 0)
+    }
+
     fn knows(&self, normal: &[u8], name: &str) -> bool {
         if normal.starts_with(OWN_PREFIX) {
             return true;
-        }
-        if normal.len() > self.longest {
-            return false;
         }
         match self.names.get(normal) {
             Some(Kind::Managed) => true,
             Some(Kind::Framing) => !name.as_bytes().eq_ignore_ascii_case(normal),
             None => false,
         }
+    }
+}
+
+/// The bit of a length; all long names share one.
+fn bit(length: usize) -> u64 {
+    1 << length.min(63)
+}
+
+fn mark(shapes: &mut [u64; 128], name: &[u8], lengths: u64) {
+    let first = name.first().map(|first| usize::from(normal(*first)));
+    if let Some(known) = first.and_then(|first| shapes.get_mut(first)) {
+        *known |= lengths;
     }
 }
 
@@ -165,13 +192,26 @@ fn key(name: &str) -> Box<[u8]> {
         .collect()
 }
 
-const fn normal(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() {
-        byte.to_ascii_lowercase()
-    } else {
-        b'-'
-    }
+fn normal(byte: u8) -> u8 {
+    NORMAL.get(usize::from(byte)).copied().unwrap_or(b'-')
 }
+
+/// Looked up, since every name of every request is put into this form.
+const NORMAL: [u8; 256] = {
+    let mut table = [b'-'; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let letter = byte as u8;
+        if letter.is_ascii_alphanumeric() {
+            #[allow(clippy::indexing_slicing)] // worked out by the compiler, below 128
+            {
+                table[byte] = letter.to_ascii_lowercase();
+            }
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Without signs at either end, which some servers trim away.
 fn trimmed(name: &[u8]) -> &[u8] {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -207,9 +207,15 @@ impl Values {
     const END: u8 = b'\n';
 
     fn iter(&self) -> impl Iterator<Item = HeaderValue> {
-        self.0.split(|byte| *byte == Values::END).map(|value| {
-            HeaderValue::from_maybe_shared(self.0.slice_ref(value))
-                .unwrap_or(HeaderValue::from_static(""))
+        let mut rest = Some(self.0.clone());
+        std::iter::from_fn(move || {
+            let mut value = rest.take()?;
+            if let Some(end) = memchr::memchr(Values::END, &value) {
+                let mut tail = value.split_off(end);
+                tail.advance(1);
+                rest = Some(tail);
+            }
+            Some(HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static("")))
         })
     }
 }

@@ -5,13 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, ORIGIN, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN,
+    SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Version};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 
 use super::connection::{ConnectionFacts, RequestScope};
+use super::forward;
 use crate::config::settings::Limits;
 use crate::gate::cookies;
 use crate::gate::decide::plain_address;
@@ -19,6 +21,11 @@ use crate::gate::facts::{Asks, Facts, Malformed, Site};
 use crate::gate::headers::{self, Managed};
 use crate::gate::host::{Host, HostTable};
 use crate::gate::target::Target;
+
+const BACKGROUND: HeaderName = HeaderName::from_static(headers::BACKGROUND);
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
 
 /// What a request is read against.
 pub struct Reader {
@@ -56,7 +63,7 @@ impl Reader {
             return Err(Malformed::Method);
         }
         let address = self.address(connection.peer.ip(), &request.headers)?;
-        let background = request.headers.contains_key(headers::BACKGROUND);
+        let background = request.headers.contains_key(BACKGROUND);
         self.check_headers(request, connection.http2)?;
         check_framing(&request.headers, connection.http2)?;
         let (host, target) = self.host_and_target(request, connection)?;
@@ -134,7 +141,7 @@ impl Reader {
         let mut address = peer;
         // From the nearest hop outwards, as long as those who wrote it are trusted. What can't be
         // read refuses the request: skipping it would let anybody choose their address.
-        for line in headers.get_all("x-forwarded-for").iter().rev() {
+        for line in headers.get_all(forward::X_FORWARDED_FOR).iter().rev() {
             let line = line.to_str().map_err(|_| Malformed::Header)?;
             for hop in line.rsplit(',') {
                 address = plain_address(hop.trim().parse().map_err(|_| Malformed::Header)?);
@@ -254,16 +261,16 @@ fn check_framing(headers: &HeaderMap, http2: bool) -> Result<(), Malformed> {
 /// `X-Requested-With` and `Accept`.
 fn asks(request: &RequestHeader, http2: bool) -> Result<Asks, Malformed> {
     let headers = &request.headers;
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(upgrade) = headers.get(UPGRADE)
         && upgrade.as_bytes().eq_ignore_ascii_case(b"websocket")
     {
         return websocket(request, http2);
     }
-    if headers.contains_key("x-requested-with") {
+    if headers.contains_key(X_REQUESTED_WITH) {
         return Ok(Asks::Program);
     }
-    let navigates = match (text("sec-fetch-mode"), text("sec-fetch-dest")) {
+    let navigates = match (text(SEC_FETCH_MODE), text(SEC_FETCH_DEST)) {
         (Some("navigate"), Some("document" | "iframe" | "frame" | "embed" | "object")) => true,
         (Some("navigate"), None) => true,
         (Some(_), _) => false,
@@ -296,7 +303,7 @@ fn websocket(request: &RequestHeader, http2: bool) -> Result<Asks, Malformed> {
         && request.version == Version::HTTP_11
         && connection_says_so
         && bodiless
-        && headers.get_all("sec-websocket-key").iter().count() == 1;
+        && headers.get_all(SEC_WEBSOCKET_KEY).iter().count() == 1;
     if proper {
         Ok(Asks::Upgrade)
     } else {

@@ -84,11 +84,12 @@ pub struct Passage {
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = Passage;
+    /// Boxed: pingora hands it from future to future by value, and each holds a copy.
+    type CTX = Box<Passage>;
 
-    fn new_ctx(&self) -> Passage {
+    fn new_ctx(&self) -> Box<Passage> {
         let request_id = RequestId::next(self.process);
-        Passage {
+        Box::new(Passage {
             record: Record::begin(Arc::clone(&self.books), request_id, (self.clock)()),
             scope: None,
             facts_address: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
@@ -99,7 +100,7 @@ impl ProxyHttp for Gateway {
             close_in_stages: false,
             sending: None,
             bar: Bar::Unwanted,
-        }
+        })
     }
 
     /// Deadlines come first: pingora carries an endless one over from every HTTP/1.1 request to
@@ -107,7 +108,7 @@ impl ProxyHttp for Gateway {
     async fn early_request_filter(
         &self,
         session: &mut Session,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
@@ -127,7 +128,11 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
-    async fn request_filter(&self, session: &mut Session, passage: &mut Passage) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        passage: &mut Box<Passage>,
+    ) -> Result<bool> {
         let Some(scope) = passage.scope.clone() else {
             return Error::e_explain(ErrorType::InternalError, "a request outside its connection");
         };
@@ -202,7 +207,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         if let Some(sending) = &passage.sending {
             *body = sending.body();
@@ -234,7 +239,7 @@ impl ProxyHttp for Gateway {
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<Box<HttpPeer>> {
         let chosen = passage
             .permit
@@ -259,7 +264,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         peer: &HttpPeer,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
         mut error: Box<Error>,
     ) -> Box<Error> {
         if let Some(address) = peer._address.as_inet() {
@@ -280,7 +285,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         upstream: &mut RequestHeader,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         passage.bar.prepare(session, upstream);
         let permitted = passage
@@ -304,7 +309,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         answer: &mut ResponseHeader,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<()> {
         if !answer.status.is_informational()
             || answer.status == http::StatusCode::SWITCHING_PROTOCOLS
@@ -327,7 +332,7 @@ impl ProxyHttp for Gateway {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> Result<Option<Duration>> {
         passage.bar.pass(body, end);
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
@@ -338,7 +343,7 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         error: &Error,
-        passage: &mut Passage,
+        passage: &mut Box<Passage>,
     ) -> FailToProxy {
         let status = failure_status(error);
         let begun = session
@@ -386,7 +391,7 @@ impl ProxyHttp for Gateway {
     }
 
     /// The request is over, before the next one on the connection or its end.
-    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Passage) {
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, passage: &mut Box<Passage>) {
         passage.record.write_down();
         if passage.close_in_stages {
             session.downstream_session.shutdown().await;
@@ -394,7 +399,12 @@ impl ProxyHttp for Gateway {
     }
 
     /// [`Self::fail_to_proxy`] has said it, with the request's id.
-    fn suppress_error_log(&self, _session: &Session, _passage: &Passage, _error: &Error) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _passage: &Box<Passage>,
+        _error: &Error,
+    ) -> bool {
         true
     }
 }

@@ -114,6 +114,8 @@ impl Activity {
             return Arc::clone(mark);
         }
         let mark = Arc::new(Mark::new());
+        // Most people work in one or two products: no room for four in advance.
+        places.reserve_exact(1);
         places.push((product.clone(), Arc::clone(&mark)));
         mark
     }
