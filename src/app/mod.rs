@@ -1,6 +1,7 @@
 //! Puts the parts together, starts them, keeps them current and drains them: the only room that
 //! knows everybody.
 
+mod house;
 mod keys;
 mod lines;
 mod messages;
@@ -13,41 +14,38 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::Uri;
 use pingora::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::config::Problems;
-use crate::config::settings::{Listen, SessionStore, Settings, WhenUnavailable};
+use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::{MasterKey, MasterKeyError};
 use crate::directory::{Directory, DirectoryError};
 use crate::gate::facts::Site;
-use crate::gate::headers::Managed;
 use crate::gate::host::{DuplicateHost, HostTable};
-use crate::gate::policy::Policies;
+use crate::gate::traceparent::to_hex;
 use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
 use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
-use crate::policies::{Base, PolicyFolder};
-use crate::portal;
-use crate::proxy::certificates::{self, CertificateError, Certificates};
-use crate::proxy::facts::Reader;
-use crate::proxy::forward::Front;
-use crate::proxy::gateway::{Gateway, Random, Way};
+use crate::observe::spans::{self, SpansError};
+use crate::policies::PolicyFolder;
+use crate::proxy::certificates::CertificateError;
+use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
-use crate::proxy::record::Books;
 use crate::proxy::redirect;
-use crate::proxy::upstream::{MOST_TRIES, Upstream, UpstreamError};
+use crate::proxy::upstream::{MOST_TRIES, UpstreamError};
+pub use crate::proxy::upstream::{Names, system_names};
 use crate::sessions::assertions::{AssertionError, Assertions};
 use crate::sessions::embedded::EmbeddedStore;
 use crate::sessions::kept::KeptForms;
@@ -56,6 +54,7 @@ use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
+use house::{Ground, House, base, trusts_system};
 use observers::{Ends, Trail};
 
 /// Idle connections to backends that are kept, in all.
@@ -82,6 +81,8 @@ pub enum StartError {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     #[error("{address} can't be listened on: {source}")]
     Listen {
         address: SocketAddr,
@@ -100,6 +101,8 @@ pub enum StartError {
 pub struct World {
     pub clock: Clock,
     pub random: Random,
+    /// Where names of backends lead.
+    pub names: Names,
 }
 
 /// The sockets, bound. Tests bind port 0 first and configure what they got.
@@ -145,7 +148,7 @@ pub struct Running {
     pub policies: PolicyFolder,
     pub metrics: Arc<Metrics>,
     pub messages: Arc<Messages>,
-    certificates: Arc<Certificates>,
+    wanted: Arc<Notify>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
     proxy: Arc<HttpProxy<Gateway>>,
@@ -176,12 +179,7 @@ pub async fn start(
         keys::load_or_make(&directory, &world).await?,
     )?);
 
-    let base = Base {
-        session: settings.session,
-        rollout: settings.rollout.clone(),
-        products: settings.products.clone(),
-    };
-    let policies = PolicyFolder::open(&settings.policies_dir, base)?;
+    let policies = PolicyFolder::open(&settings.policies_dir, base(&settings))?;
     policies.set_switched_on(directory.factor_switched_on().await?);
 
     let metrics = Arc::new(Metrics::new(&settings.products));
@@ -206,15 +204,8 @@ pub async fn start(
         policies: policies.published(),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
-        observer: Arc::new(Ends::new(Arc::clone(&metrics), &settings.products)),
+        observer: Arc::new(Ends::new(Arc::clone(&metrics))),
     });
-
-    let mut upstreams = Vec::with_capacity(settings.backends.len());
-    for (product, backend) in settings.products.iter().zip(&settings.backends) {
-        let group = u64::try_from(product.index).unwrap_or(0) + 1;
-        upstreams.push(Upstream::new(group, backend, product.websockets).await?);
-    }
-    let upstreams = Arc::new(upstreams);
 
     let hasher = Arc::new(Hasher::with_bounds(
         settings.limits.password_workers,
@@ -232,68 +223,57 @@ pub async fn start(
         Arc::clone(&world.clock),
         u32::from_be_bytes(process),
     );
-    let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
-    let portal = Arc::new(portal::State {
-        kept: Arc::clone(&kept),
-        messages: Arc::clone(&messages),
+    let (tasks_end, tasks_watch) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let spans = match &settings.telemetry {
+        None => None,
+        Some(telemetry) => {
+            let (handle, exporter) = spans::spans(spans_settings(telemetry, &world), &metrics)?;
+            tasks.spawn(exporter.run(tasks_watch.clone()));
+            Some(Arc::new(handle))
+        }
+    };
+    let observer = Arc::new(Trail::new(
+        Arc::clone(&metrics),
+        Arc::clone(&audit),
+        lines,
+        Arc::clone(&world.clock),
+    ));
+    let ground = Ground {
+        world: world.clone(),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),
-        policies: policies.published(),
-        products: settings.products.clone(),
-        portal_origin: settings.portal.origin.clone(),
-        title: settings.portal.title.clone(),
-        clock: Arc::clone(&world.clock),
-        random: Arc::clone(&world.random),
-        keys: portal::Keys::new(master.derive("portal")),
-        observer: Arc::new(Trail::new(
-            Arc::clone(&metrics),
-            Arc::clone(&audit),
-            lines,
-            Arc::clone(&world.clock),
-        )),
-        jwks: {
-            let assertions = Arc::clone(&assertions);
-            Arc::new(move || assertions.jwks())
-        },
-    });
-
-    let certificates = Arc::new(open_certificates(&settings)?);
-    let tls = certificates.server_config(settings.tls.minimum)?;
-    let gateway = gateway(
-        &settings,
-        &world,
-        &sessions,
-        policies.published(),
-        &upstreams,
-        (portal, kept),
-        Books {
-            metrics: Arc::clone(&metrics),
-            access: access.clone(),
-            portal_host: settings.portal.host.as_str().into(),
-        },
-    )?;
-    let proxy = Arc::new(proxy(&settings, gateway)?);
+        policies: policies.clone(),
+        metrics: Arc::clone(&metrics),
+        access: access.clone(),
+        spans,
+        audit: Arc::clone(&audit),
+        assertions,
+        kept: Arc::clone(&kept),
+        portal_key: Zeroizing::new(master.derive("portal")),
+        observer,
+        over: tasks_watch.clone(),
+    };
+    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
+    let limits = settings.limits.clone();
+    let minimum = settings.tls.minimum;
+    let conf = proxy_conf(&settings)?;
+    check_address(&settings)?;
+    let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
+    let tls = house.certificates.server_config(minimum)?;
+    let gateway = gateway(&house, &limits, kept);
+    let proxy = Arc::new(proxy(conf, &limits, gateway));
 
     let (doors_shut, doors_watch) = watch::channel(false);
-    let (tasks_end, tasks_watch) = watch::channel(false);
     let mut doors = JoinSet::new();
-    let mut tasks = JoinSet::new();
 
     tasks.spawn(lines_keeper.run(tasks_watch.clone()));
     tasks.spawn(Arc::clone(&sessions).run(tasks_watch.clone()));
-    for upstream in upstreams.iter() {
-        upstream.watch_health(tasks_watch.clone());
-    }
+    let wanted = Arc::new(Notify::new());
     let upkeep = upkeep::Upkeep {
-        sessions: Arc::clone(&sessions),
-        directory: directory.clone(),
-        policies: policies.clone(),
-        certificates: Arc::clone(&certificates),
-        assertions,
-        upstreams,
-        metrics: Arc::clone(&metrics),
-        world: world.clone(),
+        house: Arc::clone(&house),
+        wanted: Arc::clone(&wanted),
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
@@ -302,21 +282,19 @@ pub async fn start(
         tasks.spawn(admin.serve(listener, tasks_watch));
     }
 
-    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
     for listener in sockets.https {
         let door = Door {
             proxy: Arc::clone(&proxy),
             tls: Arc::clone(&tls),
-            limits: settings.limits.clone(),
+            limits: limits.clone(),
             crowd: Arc::clone(&crowd),
         };
         doors.spawn(listen::serve(listener, door, doors_watch.clone()));
     }
-    let origins = Arc::new(origins(&settings)?);
     for listener in sockets.http {
         doors.spawn(redirect::serve(
             listener,
-            Arc::clone(&origins),
+            Arc::clone(&house.origins),
             doors_watch.clone(),
         ));
     }
@@ -326,8 +304,8 @@ pub async fn start(
         hasher,
         policies,
         metrics,
-        messages,
-        certificates,
+        messages: house.messages(),
+        wanted,
         access,
         audit,
         proxy,
@@ -339,20 +317,10 @@ pub async fn start(
 }
 
 impl Running {
-    /// Reads policies and certificates again, and opens the access log anew after a rotation.
+    /// Has gateway.toml, certificates and policies read again, names resolved again, and the access
+    /// log opened anew after a rotation. It happens soon, and the log says what came of it.
     pub fn reload(&self) {
-        if let Err(error) = self.certificates.reload() {
-            tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
-        }
-        let reload = self.policies.reload();
-        tracing::info!(
-            changed = reload.changed,
-            rejected = reload.rejected.len(),
-            "policies reloaded"
-        );
-        if let Some(access) = &self.access {
-            access.reopen();
-        }
+        self.wanted.notify_one();
     }
 
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.
@@ -409,21 +377,6 @@ fn open_access_log(
     Ok(Some(Arc::new(log)))
 }
 
-fn open_certificates(settings: &Settings) -> Result<Certificates, CertificateError> {
-    let mut files = settings.tls.certificates.clone();
-    if files.is_empty() {
-        let hosts: Vec<String> = std::iter::once(&settings.portal.host)
-            .chain(settings.products.iter().map(|product| &product.host))
-            .map(|host| host.as_str().to_owned())
-            .collect();
-        files.push(certificates::development(&settings.store.data_dir, &hosts)?);
-        tracing::warn!(
-            "no certificate is configured: one for development is used, which no browser trusts"
-        );
-    }
-    Certificates::read(files)
-}
-
 fn sites(settings: &Settings) -> Result<HostTable<Site>, DuplicateHost> {
     let mut sites = HostTable::new();
     sites.insert(settings.portal.host.clone(), Site::Portal)?;
@@ -442,71 +395,52 @@ fn origins(settings: &Settings) -> Result<HostTable<String>, DuplicateHost> {
     Ok(origins)
 }
 
-fn gateway(
-    settings: &Settings,
-    world: &World,
-    sessions: &Arc<Sessions>,
-    policies: Arc<ArcSwap<Policies>>,
-    upstreams: &Arc<Vec<Upstream>>,
-    (portal, kept): (Arc<portal::State>, Arc<KeptForms>),
-    books: Books,
-) -> Result<Gateway, StartError> {
-    // A Location is built of these for every sign-in: better to know now that it can be.
-    settings
-        .portal
-        .origin
-        .parse::<Uri>()
-        .map_err(|_| StartError::Address)?;
+/// A Location is built of it for every sign-in: better to know now that it can be.
+fn check_address(settings: &Settings) -> Result<(), StartError> {
+    match settings.portal.origin.parse::<Uri>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StartError::Address),
+    }
+}
+
+fn spans_settings(telemetry: &Telemetry, world: &World) -> spans::Settings {
+    let mut instance = [0; 8];
+    (world.random)(&mut instance);
+    spans::Settings {
+        otlp: telemetry.otlp.clone(),
+        token: telemetry
+            .token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+        sample: telemetry.sample,
+        instance: to_hex(&instance),
+    }
+}
+
+fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
+    let world = &house.ground.world;
     let mut process = [0; 8];
     (world.random)(&mut process);
-    Ok(Gateway {
-        reader: Reader {
-            sites: sites(settings)?,
-            managed: Managed::of(&settings.products),
-            limits: settings.limits.clone(),
-            trusted_proxies: settings.listen.trusted_proxies.clone(),
-            portal_origin: settings.portal.origin.clone(),
-        },
+    let sessions = &house.ground.sessions;
+    Gateway {
+        scene: Arc::clone(&house.scene),
         sessions: Arc::clone(sessions),
-        policies,
-        upstreams: Arc::clone(upstreams),
-        ways: settings
-            .products
-            .iter()
-            .zip(&settings.backends)
-            .map(|(product, backend)| Way {
-                front: Front::of(product),
-                body_limit: backend.body_limit,
-                bar: backend.bar,
-            })
-            .collect(),
-        portal: portal::router(Arc::clone(&portal)),
-        own: portal::own_router(portal),
-        keeper: Keeper::new(
-            kept,
-            Arc::clone(sessions),
-            settings.keep_form,
-            settings.limits.kept_forms,
-        ),
-        title: settings.portal.title.clone(),
-        books: Arc::new(books),
+        policies: house.ground.policies.published(),
+        keeper: Keeper::new(kept, Arc::clone(sessions), limits.kept_forms),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         process: u64::from_be_bytes(process),
         client_patience: crate::proxy::connection::CLIENT_PATIENCE,
-    })
+    }
 }
 
-fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, StartError> {
-    let trusts_system = settings.backends.iter().any(|backend| {
-        backend.tls.ca.is_none() && backend.addresses.iter().any(|address| address.tls)
-    });
+fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
     let mut conf = ServerConf {
         max_retries: MOST_TRIES,
         upstream_keepalive_pool_size: POOLED_CONNECTIONS,
         ..ServerConf::default()
     };
-    if !trusts_system {
+    if !trusts_system(settings) {
         // Pingora reads the system's authorities unless told of a file, and panics when the
         // environment names one that is not there. Nobody needs them here.
         let empty = settings.store.data_dir.join("no-authorities.pem");
@@ -516,21 +450,23 @@ fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, St
         })?;
         conf.ca_file = Some(empty.to_string_lossy().into_owned());
     }
+    Ok(conf)
+}
+
+fn proxy(conf: ServerConf, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {
     let mut proxy = http_proxy(&Arc::new(conf), gateway);
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(settings.limits.idle);
+    options.h2_idle_timeout = Some(limits.idle);
     proxy.server_options = Some(options);
     let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(
-        u32::try_from(settings.limits.streams_per_connection).unwrap_or(u32::MAX),
-    );
-    h2.max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX));
+    h2.max_concurrent_streams(u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX));
+    h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     proxy.h2_options = Some(h2);
-    Ok(proxy)
+    proxy
 }
 
 fn admin(upkeep: upkeep::Upkeep, doors: watch::Receiver<bool>) -> Admin {
-    let metrics = Arc::clone(&upkeep.metrics);
+    let metrics = Arc::clone(&upkeep.house.ground.metrics);
     Admin::new(
         move || metrics.render(),
         move || {

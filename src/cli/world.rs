@@ -51,6 +51,7 @@ pub fn real() -> World {
                 std::process::abort();
             }
         }),
+        names: app::system_names(),
     }
 }
 

@@ -15,8 +15,11 @@ use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
 use crate::gate::product::Product;
+use crate::observe::spans::Trace;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -102,6 +105,16 @@ pub fn prepare(
     upstream.append_header(VIA, if http2 { VIA_HTTP2 } else { VIA_HTTP1 })?;
     for (name, value) in permit.headers().iter() {
         upstream.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// Tells the backend which span its own belong below.
+pub fn pass_on(upstream: &mut RequestHeader, trace: &Trace) -> Result<()> {
+    upstream.insert_header(TRACEPARENT, trace.onward.written())?;
+    if trace.parent.is_none() {
+        // What others noted about a trace that is not gone on with (Trace Context, 4.3).
+        upstream.remove_header(&TRACESTATE);
     }
     Ok(())
 }

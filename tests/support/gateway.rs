@@ -74,6 +74,8 @@ pub struct Setup {
     pub folder: Option<Arc<TempDir>>,
     /// A socket that is bound already: the second gateway of a story stands behind the same name.
     pub port: Option<u16>,
+    /// Where names of backends lead; the system's resolver unless said.
+    pub names: Option<app::Names>,
 }
 
 impl Setup {
@@ -99,6 +101,7 @@ impl Setup {
             people: people(),
             folder: None,
             port: None,
+            names: None,
         }
     }
 
@@ -211,6 +214,7 @@ impl Gateway {
         let world = World {
             clock: Arc::new(move || told.now()),
             random: Arc::new(|bytes| aws_lc_rs::rand::fill(bytes).unwrap()),
+            names: setup.names.clone().unwrap_or_else(app::system_names),
         };
         let sockets = Sockets {
             https: vec![https],
