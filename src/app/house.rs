@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use crate::gate::headers::Managed;
 use crate::gate::host::HostTable;
 use crate::messages::Messages;
 use crate::observe::access::AccessLog;
-use crate::observe::audit::{Audit, AuditEvent};
+use crate::observe::audit::{Audit, AuditEvent, Head};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
 use crate::policies::{Base, PolicyFolder, Reload};
@@ -71,6 +71,7 @@ pub struct House {
     standing: Mutex<Standing>,
     groups: AtomicU64,
     complaint: Mutex<Option<String>>,
+    anchored: ArcSwapOption<Head>,
 }
 
 /// Whether any backend's certificate is to be judged by the system's authorities.
@@ -134,6 +135,7 @@ impl House {
             standing: Mutex::new(standing),
             groups,
             complaint: Mutex::default(),
+            anchored: ArcSwapOption::empty(),
             ground,
         })
     }
@@ -277,6 +279,25 @@ impl House {
                 upstreams,
                 ..Scene::clone(&scene)
             }));
+        }
+    }
+
+    /// Notes in the directory where this node's audit trail stands, if it has grown.
+    pub async fn anchor(&self) {
+        let Some(head) = self.ground.audit.head() else {
+            return;
+        };
+        if self.anchored.load().as_deref() == Some(&head) {
+            return;
+        }
+        let now = (self.ground.world.clock)();
+        let directory = &self.ground.directory;
+        match directory
+            .anchor(&head.trail, head.seq, &head.hash, now)
+            .await
+        {
+            Ok(()) => self.anchored.store(Some(Arc::new(head))),
+            Err(error) => tracing::warn!(%error, "the audit trail could not be anchored"),
         }
     }
 

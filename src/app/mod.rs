@@ -1,6 +1,7 @@
 //! Puts the parts together, starts them, keeps them current and drains them: the only room that
 //! knows everybody.
 
+pub mod handover;
 mod house;
 mod keys;
 mod lines;
@@ -13,6 +14,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use pingora::apps::{HttpServerApp as _, HttpServerOptions};
@@ -54,6 +56,7 @@ use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
+use handover::{Handed, Hands, Role};
 use house::{Ground, House, base, trusts_system};
 use observers::{Ends, Trail};
 
@@ -115,17 +118,37 @@ pub struct Sockets {
 
 impl Sockets {
     pub async fn bind(listen: &Listen) -> Result<Sockets, StartError> {
+        Sockets::gather(listen, Vec::new()).await
+    }
+
+    /// Takes what others have bound already and binds the rest. What the configuration does not want
+    /// any more is closed.
+    pub async fn gather(listen: &Listen, handed: Vec<Handed>) -> Result<Sockets, StartError> {
+        let mut hands = Hands::new(handed);
         let mut sockets = Sockets::default();
         for address in &listen.https {
-            sockets.https.push(bind(*address).await?);
+            let socket = take_or_bind(&mut hands, Role::Https, *address).await?;
+            sockets.https.push(socket);
         }
         for address in &listen.http {
-            sockets.http.push(bind(*address).await?);
+            let socket = take_or_bind(&mut hands, Role::Http, *address).await?;
+            sockets.http.push(socket);
         }
         if let Some(address) = listen.admin {
-            sockets.admin = Some(bind(address).await?);
+            sockets.admin = Some(take_or_bind(&mut hands, Role::Admin, address).await?);
         }
         Ok(sockets)
+    }
+}
+
+async fn take_or_bind(
+    hands: &mut Hands,
+    role: Role,
+    address: SocketAddr,
+) -> Result<TcpListener, StartError> {
+    match hands.take(role, address) {
+        Some(taken) => taken.map_err(|source| StartError::Listen { address, source }),
+        None => bind(address).await,
     }
 }
 
@@ -149,11 +172,13 @@ pub struct Running {
     pub metrics: Arc<Metrics>,
     pub messages: Arc<Messages>,
     wanted: Arc<Notify>,
+    house: Arc<House>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
     proxy: Arc<HttpProxy<Gateway>>,
     /// First the doors close and drain, then what serves them stops.
     doors: JoinSet<()>,
+    drain: Duration,
     doors_shut: watch::Sender<bool>,
     tasks: JoinSet<()>,
     tasks_end: watch::Sender<bool>,
@@ -184,7 +209,11 @@ pub async fn start(
 
     let metrics = Arc::new(Metrics::new(&settings.products));
     let access = open_access_log(&settings, &metrics)?;
-    let audit = Arc::new(Audit::open(settings.audit_trail(), &metrics)?);
+    let audit = Arc::new(Audit::open_rotating(
+        settings.audit_trail(),
+        settings.log.audit_rotate,
+        &metrics,
+    )?);
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,
@@ -306,10 +335,12 @@ pub async fn start(
         metrics,
         messages: house.messages(),
         wanted,
+        house,
         access,
         audit,
         proxy,
         doors,
+        drain: limits.drain,
         doors_shut,
         tasks,
         tasks_end,
@@ -328,19 +359,39 @@ impl Running {
         let _ = self.doors_shut.send(true);
         // Idle keep-alive connections wait for a head that nobody would answer.
         self.proxy.http_cleanup().await;
+        self.end().await;
+    }
+
+    /// [`Running::stop`] when another process listens on the same sockets. Who keeps a connection open
+    /// may have sent the next request already: it is answered, and told to come back elsewhere. Only
+    /// connections that stay idle for half of `limits.drain` are closed unasked.
+    pub async fn retire(mut self) {
+        let _ = self.doors_shut.send(true);
+        let proxy = Arc::clone(&self.proxy);
+        let patience = self.drain / 2;
+        let impatient = tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            proxy.http_cleanup().await;
+        });
+        self.end().await;
+        impatient.abort();
+    }
+
+    async fn end(&mut self) {
         while self.doors.join_next().await.is_some() {}
         let _ = self.tasks_end.send(true);
         while self.tasks.join_next().await.is_some() {}
+        self.audit.flush();
+        self.house.anchor().await;
         self.directory.close().await;
         if let Some(access) = &self.access {
             access.close();
         }
-        self.audit.flush();
     }
 }
 
 /// Sessions, keys and trails are nobody's else to read.
-fn make_private_folder(path: &Path) -> Result<(), StartError> {
+pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

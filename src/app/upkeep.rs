@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::house::{House, stamp};
 use super::keys;
+use crate::gate::policy::Emergency;
 use crate::policies::{PolicyFolder, Reload};
 
 /// How soon a change of a file, or of Company Settings on another node, is noticed.
@@ -38,6 +39,8 @@ struct Seen {
     complaint: Option<String>,
     /// By product.
     healthy: HashMap<String, usize>,
+    emergencies: Vec<Emergency>,
+    emergencies_told: usize,
 }
 
 impl Upkeep {
@@ -65,7 +68,10 @@ impl Upkeep {
                     self.look(&mut seen).await;
                     self.look_at_backends(&mut seen);
                 }
-                _ = slow_looks.tick() => self.look_slowly().await,
+                _ = slow_looks.tick() => {
+                    self.look_slowly().await;
+                    self.anchor().await;
+                }
                 () = self.wanted.notified() => {
                     written = stamp(&file);
                     self.reload().await;
@@ -129,6 +135,33 @@ impl Upkeep {
             // What was switched on stays on: nobody gets in with less because a database is away.
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
+        self.look_for_emergencies(seen).await;
+    }
+
+    /// An emergency ends at its time, also when the directory can't be asked any more.
+    async fn look_for_emergencies(&self, seen: &mut Seen) {
+        let ground = &self.house.ground;
+        let now = (ground.world.clock)();
+        match ground.directory.emergencies(now).await {
+            Ok(all) => seen.emergencies = all.into_iter().map(|one| one.of).collect(),
+            Err(error) => tracing::debug!(%error, "emergencies could not be read"),
+        }
+        seen.emergencies.retain(|emergency| emergency.until > now);
+        let open = seen.emergencies.len();
+        ground.metrics.break_glass_open(open);
+        if open != seen.emergencies_told {
+            tracing::error!(
+                open,
+                "BREAK GLASS: emergencies in which no second factor is asked for"
+            );
+            seen.emergencies_told = open;
+        }
+        self.policies().set_emergencies(seen.emergencies.clone());
+    }
+
+    /// Notes in the directory where this node's audit trail stands.
+    async fn anchor(&self) {
+        self.house.anchor().await;
     }
 
     /// Counts who is well, and says aloud when that changes. `before`: as of the last look.

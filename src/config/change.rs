@@ -171,6 +171,7 @@ fn waiting(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("log.access", e.access == f.access),
         ("log.access_file", e.access_file == f.access_file),
         ("log.audit_file", e.audit_file == f.audit_file),
+        ("log.audit_rotate", e.audit_rotate == f.audit_rotate),
         ("telemetry", old.telemetry == new.telemetry),
     ];
     let changed = all.into_iter().filter(|(_, same)| !same);

@@ -52,6 +52,7 @@ pub fn plain_log() -> Log {
         level: String::from("info"),
         access_file: None,
         audit_file: None,
+        audit_rotate: 64 << 20,
     }
 }
 
@@ -70,6 +71,12 @@ pub fn log(field: &Field<'_>) -> Option<Log> {
             audit_file: fields
                 .optional("audit_file")
                 .and_then(|field| field.file_path()),
+            audit_rotate: fields.or("audit_rotate", plain.audit_rotate, |field| {
+                match field.size()? {
+                    bytes if bytes >= 1 << 10 => Some(bytes),
+                    _ => field.wrong("at least 1KiB is wanted here"),
+                }
+            }),
         })
     })
 }

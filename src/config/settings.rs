@@ -297,6 +297,8 @@ pub struct Log {
     pub access_file: Option<PathBuf>,
     /// `None`: `audit.jsonl` in the data folder.
     pub audit_file: Option<PathBuf>,
+    /// Bytes after which the audit file is put aside and the next one begun.
+    pub audit_rotate: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

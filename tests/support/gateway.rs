@@ -66,6 +66,8 @@ pub struct Setup {
     pub store: String,
     /// Keys more under `[listen]`.
     pub listen: String,
+    /// Keys more under `[log]`.
+    pub log: String,
     /// File name and text.
     pub policies: Vec<(String, String)>,
     /// JSON lines.
@@ -92,6 +94,7 @@ impl Setup {
             more: String::new(),
             store: String::new(),
             listen: String::new(),
+            log: String::new(),
             policies: vec![(
                 String::from("default.toml"),
                 String::from(
@@ -306,6 +309,7 @@ maximum = "12h"
 idle = "8h"
 [log]
 access_file = "access.jsonl"
+{log}
 [products.emr]
 name = "EMR"
 url = "https://emr.test:{port}"
@@ -325,6 +329,7 @@ backends = [{analytics_backends}]
 {more}
 "#,
         listen = setup.listen,
+        log = setup.log,
         sessions = setup.sessions,
         directory = setup.directory,
         store = setup.store,
