@@ -105,6 +105,8 @@ async fn what_can_change_does_without_a_restart_and_nobody_is_cut() {
     .await;
     let line = event(&gateway, "configuration_changed").unwrap();
     assert_eq!(line["detail"], "portal.title, session, products.billing");
+    // An open socket would be waited for.
+    drop(open);
     gateway.stop().await;
 }
 
