@@ -147,6 +147,7 @@ impl Upkeep {
             Err(error) => tracing::debug!(%error, "emergencies could not be read"),
         }
         seen.emergencies.retain(|emergency| emergency.until > now);
+        self.policies().set_emergencies(seen.emergencies.clone());
         let open = seen.emergencies.len();
         ground.metrics.break_glass_open(open);
         if open != seen.emergencies_told {
@@ -156,7 +157,6 @@ impl Upkeep {
             );
             seen.emergencies_told = open;
         }
-        self.policies().set_emergencies(seen.emergencies.clone());
     }
 
     /// Notes in the directory where this node's audit trail stands.
