@@ -99,8 +99,12 @@ mod tests {
             beat = tokio::task::spawn_blocking(move || (heard(&manager), manager)) => {
                 let (beat, manager) = beat.unwrap();
                 assert_eq!(beat, "WATCHDOG=1");
+                // A full queue would take no more.
+                manager.set_nonblocking(true).unwrap();
+                while manager.recv(&mut [0; 64]).is_ok() {}
+                manager.set_nonblocking(false).unwrap();
                 told.stopping();
-                while heard(&manager) == "WATCHDOG=1" {}
+                assert_eq!(heard(&manager), "STOPPING=1");
             }
         }
     }
