@@ -115,6 +115,7 @@ fn policies(rules: usize) -> Policies {
         },
         rollout: Rollout::default(),
         factor_switched_on: HashMap::new(),
+        emergencies: Vec::new(),
     }
 }
 

@@ -53,6 +53,7 @@ fn line(number: u32) -> AccessLine<'static> {
         // Twenty thousand a second.
         time: Moment::from_millis(1_795_269_900_000 + i64::from(number / 20)),
         request_id: "0d3f0f2e6ad14c6a9b1c55d0a3a7be11",
+        trace_id: None,
         product: Some("emr"),
         method: b"GET",
         host: b"emr.example.com",

@@ -8,6 +8,11 @@
     clippy::indexing_slicing
 )]
 
+#[path = "documents/dashboards.rs"]
+mod dashboards;
+#[path = "documents/deploy.rs"]
+mod deploy;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -60,6 +65,28 @@ fn every_test_that_stands_for_a_guarantee_exists() {
         }
     }
     assert!(found >= 12, "only {found} tests were found in the table");
+}
+
+/// Tests are named as `tests/file.rs`, then `name_of_the_test`, within one row of the table.
+#[test]
+fn every_test_that_the_compliance_page_names_exists() {
+    let page = read("docs/compliance.md");
+    let mut found = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let mut file: Option<(&str, String)> = None;
+        for word in quoted(row) {
+            if word.ends_with(".rs") {
+                file = Some((word, read(word)));
+            } else if let Some((path, text)) = &file {
+                assert!(
+                    text.contains(&format!("fn {word}(")),
+                    "{path} has no test {word}"
+                );
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 30, "only {found} tests were found");
 }
 
 #[test]
@@ -116,5 +143,33 @@ fn the_files_that_the_readme_and_the_image_name_are_there() {
             root().join(source).exists(),
             "the Dockerfile copies {source}"
         );
+    }
+}
+
+/// Whether the command line takes this, down to its options.
+fn assert_is_command(command: &str) {
+    let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+    let verbs: Vec<&str> = words
+        .iter()
+        .copied()
+        .take_while(|word| {
+            !word.starts_with('-') && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        })
+        .take(2)
+        .collect();
+    let help = |verbs: &[&str]| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"))
+            .args(verbs)
+            .arg("--help")
+            .output()
+            .unwrap();
+        out.status
+            .success()
+            .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
+    };
+    let text = help(&verbs).or_else(|| help(&verbs[..1]));
+    let text = text.unwrap_or_else(|| panic!("there is no command {command:?}"));
+    for option in words.iter().filter(|word| word.starts_with("--")) {
+        assert!(text.contains(*option), "{command:?}: there is no {option}");
     }
 }

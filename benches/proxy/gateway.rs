@@ -162,6 +162,7 @@ primary = true
     let world = World {
         clock: Arc::new(now),
         random: Arc::new(|bytes: &mut [u8]| rand::fill(bytes).expect("the system has randomness")),
+        names: app::system_names(),
     };
     Ok(app::start(settings, world, sockets).await?)
 }

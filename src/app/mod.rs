@@ -1,6 +1,8 @@
 //! Puts the parts together, starts them, keeps them current and drains them: the only room that
 //! knows everybody.
 
+pub mod handover;
+mod house;
 mod keys;
 mod lines;
 mod messages;
@@ -12,42 +14,40 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::Uri;
 use pingora::apps::{HttpServerApp as _, HttpServerOptions};
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::config::Problems;
-use crate::config::settings::{Listen, SessionStore, Settings, WhenUnavailable};
+use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::{MasterKey, MasterKeyError};
 use crate::directory::{Directory, DirectoryError};
 use crate::gate::facts::Site;
-use crate::gate::headers::Managed;
 use crate::gate::host::{DuplicateHost, HostTable};
-use crate::gate::policy::Policies;
+use crate::gate::traceparent::to_hex;
 use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
 use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
-use crate::policies::{Base, PolicyFolder};
-use crate::portal;
-use crate::proxy::certificates::{self, CertificateError, Certificates};
-use crate::proxy::facts::Reader;
-use crate::proxy::forward::Front;
-use crate::proxy::gateway::{Gateway, Random, Way};
+use crate::observe::spans::{self, SpansError};
+use crate::policies::PolicyFolder;
+use crate::proxy::certificates::CertificateError;
+use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
-use crate::proxy::record::Books;
 use crate::proxy::redirect;
-use crate::proxy::upstream::{MOST_TRIES, Upstream, UpstreamError};
+use crate::proxy::upstream::{MOST_TRIES, UpstreamError};
+pub use crate::proxy::upstream::{Names, system_names};
 use crate::sessions::assertions::{AssertionError, Assertions};
 use crate::sessions::embedded::EmbeddedStore;
 use crate::sessions::kept::KeptForms;
@@ -56,6 +56,8 @@ use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
+use handover::{Handed, Hands, Role};
+use house::{Ground, House, base, trusts_system};
 use observers::{Ends, Trail};
 
 /// Idle connections to backends that are kept, in all.
@@ -82,6 +84,8 @@ pub enum StartError {
     Upstream(#[from] UpstreamError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     #[error("{address} can't be listened on: {source}")]
     Listen {
         address: SocketAddr,
@@ -100,6 +104,8 @@ pub enum StartError {
 pub struct World {
     pub clock: Clock,
     pub random: Random,
+    /// Where names of backends lead.
+    pub names: Names,
 }
 
 /// The sockets, bound. Tests bind port 0 first and configure what they got.
@@ -112,17 +118,37 @@ pub struct Sockets {
 
 impl Sockets {
     pub async fn bind(listen: &Listen) -> Result<Sockets, StartError> {
+        Sockets::gather(listen, Vec::new()).await
+    }
+
+    /// Takes what others have bound already and binds the rest. What the configuration does not want
+    /// any more is closed.
+    pub async fn gather(listen: &Listen, handed: Vec<Handed>) -> Result<Sockets, StartError> {
+        let mut hands = Hands::new(handed);
         let mut sockets = Sockets::default();
         for address in &listen.https {
-            sockets.https.push(bind(*address).await?);
+            let socket = take_or_bind(&mut hands, Role::Https, *address).await?;
+            sockets.https.push(socket);
         }
         for address in &listen.http {
-            sockets.http.push(bind(*address).await?);
+            let socket = take_or_bind(&mut hands, Role::Http, *address).await?;
+            sockets.http.push(socket);
         }
         if let Some(address) = listen.admin {
-            sockets.admin = Some(bind(address).await?);
+            sockets.admin = Some(take_or_bind(&mut hands, Role::Admin, address).await?);
         }
         Ok(sockets)
+    }
+}
+
+async fn take_or_bind(
+    hands: &mut Hands,
+    role: Role,
+    address: SocketAddr,
+) -> Result<TcpListener, StartError> {
+    match hands.take(role, address) {
+        Some(taken) => taken.map_err(|source| StartError::Listen { address, source }),
+        None => bind(address).await,
     }
 }
 
@@ -145,12 +171,14 @@ pub struct Running {
     pub policies: PolicyFolder,
     pub metrics: Arc<Metrics>,
     pub messages: Arc<Messages>,
-    certificates: Arc<Certificates>,
+    wanted: Arc<Notify>,
+    house: Arc<House>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
     proxy: Arc<HttpProxy<Gateway>>,
     /// First the doors close and drain, then what serves them stops.
     doors: JoinSet<()>,
+    drain: Duration,
     doors_shut: watch::Sender<bool>,
     tasks: JoinSet<()>,
     tasks_end: watch::Sender<bool>,
@@ -176,17 +204,16 @@ pub async fn start(
         keys::load_or_make(&directory, &world).await?,
     )?);
 
-    let base = Base {
-        session: settings.session,
-        rollout: settings.rollout.clone(),
-        products: settings.products.clone(),
-    };
-    let policies = PolicyFolder::open(&settings.policies_dir, base)?;
+    let policies = PolicyFolder::open(&settings.policies_dir, base(&settings))?;
     policies.set_switched_on(directory.factor_switched_on().await?);
 
     let metrics = Arc::new(Metrics::new(&settings.products));
     let access = open_access_log(&settings, &metrics)?;
-    let audit = Arc::new(Audit::open(settings.audit_trail(), &metrics)?);
+    let audit = Arc::new(Audit::open_rotating(
+        settings.audit_trail(),
+        settings.log.audit_rotate,
+        &metrics,
+    )?);
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,
@@ -206,15 +233,8 @@ pub async fn start(
         policies: policies.published(),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
-        observer: Arc::new(Ends::new(Arc::clone(&metrics), &settings.products)),
+        observer: Arc::new(Ends::new(Arc::clone(&metrics))),
     });
-
-    let mut upstreams = Vec::with_capacity(settings.backends.len());
-    for (product, backend) in settings.products.iter().zip(&settings.backends) {
-        let group = u64::try_from(product.index).unwrap_or(0) + 1;
-        upstreams.push(Upstream::new(group, backend, product.websockets).await?);
-    }
-    let upstreams = Arc::new(upstreams);
 
     let hasher = Arc::new(Hasher::with_bounds(
         settings.limits.password_workers,
@@ -232,68 +252,57 @@ pub async fn start(
         Arc::clone(&world.clock),
         u32::from_be_bytes(process),
     );
-    let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
-    let portal = Arc::new(portal::State {
-        kept: Arc::clone(&kept),
-        messages: Arc::clone(&messages),
+    let (tasks_end, tasks_watch) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let spans = match &settings.telemetry {
+        None => None,
+        Some(telemetry) => {
+            let (handle, exporter) = spans::spans(spans_settings(telemetry, &world), &metrics)?;
+            tasks.spawn(exporter.run(tasks_watch.clone()));
+            Some(Arc::new(handle))
+        }
+    };
+    let observer = Arc::new(Trail::new(
+        Arc::clone(&metrics),
+        Arc::clone(&audit),
+        lines,
+        Arc::clone(&world.clock),
+    ));
+    let ground = Ground {
+        world: world.clone(),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),
-        policies: policies.published(),
-        products: settings.products.clone(),
-        portal_origin: settings.portal.origin.clone(),
-        title: settings.portal.title.clone(),
-        clock: Arc::clone(&world.clock),
-        random: Arc::clone(&world.random),
-        keys: portal::Keys::new(master.derive("portal")),
-        observer: Arc::new(Trail::new(
-            Arc::clone(&metrics),
-            Arc::clone(&audit),
-            lines,
-            Arc::clone(&world.clock),
-        )),
-        jwks: {
-            let assertions = Arc::clone(&assertions);
-            Arc::new(move || assertions.jwks())
-        },
-    });
-
-    let certificates = Arc::new(open_certificates(&settings)?);
-    let tls = certificates.server_config(settings.tls.minimum)?;
-    let gateway = gateway(
-        &settings,
-        &world,
-        &sessions,
-        policies.published(),
-        &upstreams,
-        (portal, kept),
-        Books {
-            metrics: Arc::clone(&metrics),
-            access: access.clone(),
-            portal_host: settings.portal.host.as_str().into(),
-        },
-    )?;
-    let proxy = Arc::new(proxy(&settings, gateway)?);
+        policies: policies.clone(),
+        metrics: Arc::clone(&metrics),
+        access: access.clone(),
+        spans,
+        audit: Arc::clone(&audit),
+        assertions,
+        kept: Arc::clone(&kept),
+        portal_key: Zeroizing::new(master.derive("portal")),
+        observer,
+        over: tasks_watch.clone(),
+    };
+    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
+    let limits = settings.limits.clone();
+    let minimum = settings.tls.minimum;
+    let conf = proxy_conf(&settings)?;
+    check_address(&settings)?;
+    let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
+    let tls = house.certificates.server_config(minimum)?;
+    let gateway = gateway(&house, &limits, kept);
+    let proxy = Arc::new(proxy(conf, &limits, gateway));
 
     let (doors_shut, doors_watch) = watch::channel(false);
-    let (tasks_end, tasks_watch) = watch::channel(false);
     let mut doors = JoinSet::new();
-    let mut tasks = JoinSet::new();
 
     tasks.spawn(lines_keeper.run(tasks_watch.clone()));
     tasks.spawn(Arc::clone(&sessions).run(tasks_watch.clone()));
-    for upstream in upstreams.iter() {
-        upstream.watch_health(tasks_watch.clone());
-    }
+    let wanted = Arc::new(Notify::new());
     let upkeep = upkeep::Upkeep {
-        sessions: Arc::clone(&sessions),
-        directory: directory.clone(),
-        policies: policies.clone(),
-        certificates: Arc::clone(&certificates),
-        assertions,
-        upstreams,
-        metrics: Arc::clone(&metrics),
-        world: world.clone(),
+        house: Arc::clone(&house),
+        wanted: Arc::clone(&wanted),
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
@@ -302,21 +311,19 @@ pub async fn start(
         tasks.spawn(admin.serve(listener, tasks_watch));
     }
 
-    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
     for listener in sockets.https {
         let door = Door {
             proxy: Arc::clone(&proxy),
             tls: Arc::clone(&tls),
-            limits: settings.limits.clone(),
+            limits: limits.clone(),
             crowd: Arc::clone(&crowd),
         };
         doors.spawn(listen::serve(listener, door, doors_watch.clone()));
     }
-    let origins = Arc::new(origins(&settings)?);
     for listener in sockets.http {
         doors.spawn(redirect::serve(
             listener,
-            Arc::clone(&origins),
+            Arc::clone(&house.origins),
             doors_watch.clone(),
         ));
     }
@@ -326,12 +333,14 @@ pub async fn start(
         hasher,
         policies,
         metrics,
-        messages,
-        certificates,
+        messages: house.messages(),
+        wanted,
+        house,
         access,
         audit,
         proxy,
         doors,
+        drain: limits.drain,
         doors_shut,
         tasks,
         tasks_end,
@@ -339,20 +348,10 @@ pub async fn start(
 }
 
 impl Running {
-    /// Reads policies and certificates again, and opens the access log anew after a rotation.
+    /// Has gateway.toml, certificates and policies read again, names resolved again, and the access
+    /// log opened anew after a rotation. It happens soon, and the log says what came of it.
     pub fn reload(&self) {
-        if let Err(error) = self.certificates.reload() {
-            tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
-        }
-        let reload = self.policies.reload();
-        tracing::info!(
-            changed = reload.changed,
-            rejected = reload.rejected.len(),
-            "policies reloaded"
-        );
-        if let Some(access) = &self.access {
-            access.reopen();
-        }
+        self.wanted.notify_one();
     }
 
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.
@@ -360,19 +359,39 @@ impl Running {
         let _ = self.doors_shut.send(true);
         // Idle keep-alive connections wait for a head that nobody would answer.
         self.proxy.http_cleanup().await;
+        self.end().await;
+    }
+
+    /// [`Running::stop`] when another process listens on the same sockets. Who keeps a connection open
+    /// may have sent the next request already: it is answered, and told to come back elsewhere. Only
+    /// connections that stay idle for half of `limits.drain` are closed unasked.
+    pub async fn retire(mut self) {
+        let _ = self.doors_shut.send(true);
+        let proxy = Arc::clone(&self.proxy);
+        let patience = self.drain / 2;
+        let impatient = tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            proxy.http_cleanup().await;
+        });
+        self.end().await;
+        impatient.abort();
+    }
+
+    async fn end(&mut self) {
         while self.doors.join_next().await.is_some() {}
         let _ = self.tasks_end.send(true);
         while self.tasks.join_next().await.is_some() {}
+        self.audit.flush();
+        self.house.anchor().await;
         self.directory.close().await;
         if let Some(access) = &self.access {
             access.close();
         }
-        self.audit.flush();
     }
 }
 
 /// Sessions, keys and trails are nobody's else to read.
-fn make_private_folder(path: &Path) -> Result<(), StartError> {
+pub fn make_private_folder(path: &Path) -> Result<(), StartError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -409,21 +428,6 @@ fn open_access_log(
     Ok(Some(Arc::new(log)))
 }
 
-fn open_certificates(settings: &Settings) -> Result<Certificates, CertificateError> {
-    let mut files = settings.tls.certificates.clone();
-    if files.is_empty() {
-        let hosts: Vec<String> = std::iter::once(&settings.portal.host)
-            .chain(settings.products.iter().map(|product| &product.host))
-            .map(|host| host.as_str().to_owned())
-            .collect();
-        files.push(certificates::development(&settings.store.data_dir, &hosts)?);
-        tracing::warn!(
-            "no certificate is configured: one for development is used, which no browser trusts"
-        );
-    }
-    Certificates::read(files)
-}
-
 fn sites(settings: &Settings) -> Result<HostTable<Site>, DuplicateHost> {
     let mut sites = HostTable::new();
     sites.insert(settings.portal.host.clone(), Site::Portal)?;
@@ -442,71 +446,52 @@ fn origins(settings: &Settings) -> Result<HostTable<String>, DuplicateHost> {
     Ok(origins)
 }
 
-fn gateway(
-    settings: &Settings,
-    world: &World,
-    sessions: &Arc<Sessions>,
-    policies: Arc<ArcSwap<Policies>>,
-    upstreams: &Arc<Vec<Upstream>>,
-    (portal, kept): (Arc<portal::State>, Arc<KeptForms>),
-    books: Books,
-) -> Result<Gateway, StartError> {
-    // A Location is built of these for every sign-in: better to know now that it can be.
-    settings
-        .portal
-        .origin
-        .parse::<Uri>()
-        .map_err(|_| StartError::Address)?;
+/// A Location is built of it for every sign-in: better to know now that it can be.
+fn check_address(settings: &Settings) -> Result<(), StartError> {
+    match settings.portal.origin.parse::<Uri>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StartError::Address),
+    }
+}
+
+fn spans_settings(telemetry: &Telemetry, world: &World) -> spans::Settings {
+    let mut instance = [0; 8];
+    (world.random)(&mut instance);
+    spans::Settings {
+        otlp: telemetry.otlp.clone(),
+        token: telemetry
+            .token
+            .as_ref()
+            .map(|token| token.expose().to_owned()),
+        sample: telemetry.sample,
+        instance: to_hex(&instance),
+    }
+}
+
+fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
+    let world = &house.ground.world;
     let mut process = [0; 8];
     (world.random)(&mut process);
-    Ok(Gateway {
-        reader: Reader {
-            sites: sites(settings)?,
-            managed: Managed::of(&settings.products),
-            limits: settings.limits.clone(),
-            trusted_proxies: settings.listen.trusted_proxies.clone(),
-            portal_origin: settings.portal.origin.clone(),
-        },
+    let sessions = &house.ground.sessions;
+    Gateway {
+        scene: Arc::clone(&house.scene),
         sessions: Arc::clone(sessions),
-        policies,
-        upstreams: Arc::clone(upstreams),
-        ways: settings
-            .products
-            .iter()
-            .zip(&settings.backends)
-            .map(|(product, backend)| Way {
-                front: Front::of(product),
-                body_limit: backend.body_limit,
-                bar: backend.bar,
-            })
-            .collect(),
-        portal: portal::router(Arc::clone(&portal)),
-        own: portal::own_router(portal),
-        keeper: Keeper::new(
-            kept,
-            Arc::clone(sessions),
-            settings.keep_form,
-            settings.limits.kept_forms,
-        ),
-        title: settings.portal.title.clone(),
-        books: Arc::new(books),
+        policies: house.ground.policies.published(),
+        keeper: Keeper::new(kept, Arc::clone(sessions), limits.kept_forms),
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         process: u64::from_be_bytes(process),
         client_patience: crate::proxy::connection::CLIENT_PATIENCE,
-    })
+    }
 }
 
-fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, StartError> {
-    let trusts_system = settings.backends.iter().any(|backend| {
-        backend.tls.ca.is_none() && backend.addresses.iter().any(|address| address.tls)
-    });
+fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
     let mut conf = ServerConf {
         max_retries: MOST_TRIES,
         upstream_keepalive_pool_size: POOLED_CONNECTIONS,
         ..ServerConf::default()
     };
-    if !trusts_system {
+    if !trusts_system(settings) {
         // Pingora reads the system's authorities unless told of a file, and panics when the
         // environment names one that is not there. Nobody needs them here.
         let empty = settings.store.data_dir.join("no-authorities.pem");
@@ -516,6 +501,10 @@ fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, St
         })?;
         conf.ca_file = Some(empty.to_string_lossy().into_owned());
     }
+    Ok(conf)
+}
+
+fn proxy(conf: ServerConf, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {
     // Tokio's timers: pingora's own keep an entry for every 10 ms of the time that they wait, and
     // search them all for every request.
     pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(
@@ -523,19 +512,17 @@ fn proxy(settings: &Settings, gateway: Gateway) -> Result<HttpProxy<Gateway>, St
     ));
     let mut proxy = http_proxy(&Arc::new(conf), gateway);
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(settings.limits.idle);
+    options.h2_idle_timeout = Some(limits.idle);
     proxy.server_options = Some(options);
     let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(
-        u32::try_from(settings.limits.streams_per_connection).unwrap_or(u32::MAX),
-    );
-    h2.max_header_list_size(u32::try_from(settings.limits.header_bytes).unwrap_or(u32::MAX));
+    h2.max_concurrent_streams(u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX));
+    h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     proxy.h2_options = Some(h2);
-    Ok(proxy)
+    proxy
 }
 
 fn admin(upkeep: upkeep::Upkeep, doors: watch::Receiver<bool>) -> Admin {
-    let metrics = Arc::clone(&upkeep.metrics);
+    let metrics = Arc::clone(&upkeep.house.ground.metrics);
     Admin::new(
         move || metrics.render(),
         move || {

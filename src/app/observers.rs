@@ -1,12 +1,10 @@
 //! Tells the observing room what the others noticed; each of them knows only a trait of its own.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::directory::Line;
 use crate::gate::name::ProductId;
-use crate::gate::product::Products;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 use crate::portal;
@@ -17,16 +15,11 @@ use super::lines::Lines;
 /// What happens to sessions, into the metrics.
 pub struct Ends {
     metrics: Arc<Metrics>,
-    places: HashMap<ProductId, usize>,
 }
 
 impl Ends {
-    pub fn new(metrics: Arc<Metrics>, products: &Products) -> Ends {
-        let places = products
-            .iter()
-            .map(|product| (product.id.clone(), product.index))
-            .collect();
-        Ends { metrics, places }
+    pub fn new(metrics: Arc<Metrics>) -> Ends {
+        Ends { metrics }
     }
 }
 
@@ -40,8 +33,8 @@ impl Observer for Ends {
     }
 
     fn ended(&self, product: Option<&ProductId>, cause: EndCause) {
-        let place = product.and_then(|id| self.places.get(id)).copied();
-        self.metrics.session_ended(place, cause.as_str());
+        self.metrics
+            .session_ended(product.map(ProductId::as_str), cause.as_str());
     }
 }
 

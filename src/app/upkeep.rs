@@ -1,21 +1,17 @@
 //! What is looked at again and again while the gateway runs: policies, certificates, Company
 //! Settings, signing keys, gauges.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::directory::Directory;
-use crate::observe::metrics::Metrics;
+use super::house::{House, stamp};
+use super::keys;
+use crate::gate::policy::Emergency;
 use crate::policies::{PolicyFolder, Reload};
-use crate::proxy::certificates::Certificates;
-use crate::proxy::upstream::Upstream;
-use crate::sessions::Sessions;
-use crate::sessions::assertions::Assertions;
-
-use super::{World, keys};
 
 /// How soon a change of a file, or of Company Settings on another node, is noticed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -31,77 +27,157 @@ async fn over(shutdown: &mut watch::Receiver<bool>) {
 
 #[derive(Clone)]
 pub struct Upkeep {
-    pub sessions: Arc<Sessions>,
-    pub directory: Directory,
-    pub policies: PolicyFolder,
-    pub certificates: Arc<Certificates>,
-    pub assertions: Arc<Assertions>,
-    pub upstreams: Arc<Vec<Upstream>>,
-    pub metrics: Arc<Metrics>,
-    pub world: World,
+    pub house: Arc<House>,
+    /// A reload is asked for.
+    pub wanted: Arc<Notify>,
+}
+
+/// What was seen at the last look, so that it is not said each second.
+#[derive(Default)]
+struct Seen {
+    /// Of the certificates.
+    complaint: Option<String>,
+    /// By product.
+    healthy: HashMap<String, usize>,
+    emergencies: Vec<Emergency>,
+    emergencies_told: usize,
 }
 
 impl Upkeep {
     pub async fn run(self, mut shutdown: watch::Receiver<bool>) {
         let told = self.clone();
         let watching = self
-            .policies
+            .policies()
             .clone()
             .watch(LOOK, move |reload| told.look_at_policies(reload));
         let mut looks = interval(LOOK);
         let mut slow_looks = interval(SLOW_LOOK);
-        let mut healthy = vec![None; self.upstreams.len()];
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         slow_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut complaint = None;
+        let mut seen = Seen::default();
+        let file = self.house.settings().source.file().to_owned();
+        let mut written = stamp(&file);
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    self.look(&mut complaint).await;
-                    self.look_at_backends(&mut healthy);
+                    let now = stamp(&file);
+                    if now != written {
+                        written = now;
+                        self.follow().await;
+                    }
+                    self.look(&mut seen).await;
+                    self.look_at_backends(&mut seen);
                 }
-                _ = slow_looks.tick() => self.look_slowly().await,
+                _ = slow_looks.tick() => {
+                    self.look_slowly().await;
+                    self.anchor().await;
+                }
+                () = self.wanted.notified() => {
+                    written = stamp(&file);
+                    self.reload().await;
+                }
                 () = over(&mut shutdown) => break,
             }
         }
         watching.abort();
     }
 
-    /// `complaint`: what was last said of the certificates; a file that stays broken is not
-    /// reported each second.
-    async fn look(&self, complaint: &mut Option<String>) {
-        match self.certificates.reload() {
+    fn policies(&self) -> &PolicyFolder {
+        &self.house.ground.policies
+    }
+
+    async fn follow(&self) {
+        if let Some(reload) = self.house.follow().await {
+            self.look_at_policies(&reload);
+        }
+    }
+
+    /// Everything that is read from files, and whatever it was that the operator changed.
+    async fn reload(&self) {
+        self.follow().await;
+        if let Err(error) = self.house.certificates.reload() {
+            tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
+        }
+        let folder = self.policies().clone();
+        if let Ok(reload) = tokio::task::spawn_blocking(move || folder.reload()).await {
+            tracing::info!(
+                changed = reload.changed,
+                rejected = reload.rejected.len(),
+                "policies reloaded"
+            );
+            self.look_at_policies(&reload);
+        }
+        if let Some(access) = &self.house.ground.access {
+            access.reopen();
+        }
+        self.house.follow_names().await;
+    }
+
+    async fn look(&self, seen: &mut Seen) {
+        match self.house.certificates.reload() {
             Ok(reloaded) => {
-                *complaint = None;
+                seen.complaint = None;
                 if reloaded {
                     tracing::info!("certificates reloaded");
+                    self.house.note("certificates_changed", "");
                 }
             }
             Err(error) => {
                 let said = error.to_string();
-                if complaint.as_ref() != Some(&said) {
+                if seen.complaint.as_ref() != Some(&said) {
                     tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
                 }
-                *complaint = Some(said);
+                seen.complaint = Some(said);
             }
         }
-        match self.directory.factor_switched_on().await {
-            Ok(companies) => self.policies.set_switched_on(companies),
+        match self.house.ground.directory.factor_switched_on().await {
+            Ok(companies) => self.policies().set_switched_on(companies),
             // What was switched on stays on: nobody gets in with less because a database is away.
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
+        self.look_for_emergencies(seen).await;
+    }
+
+    /// An emergency ends at its time, also when the directory can't be asked any more.
+    async fn look_for_emergencies(&self, seen: &mut Seen) {
+        let ground = &self.house.ground;
+        let now = (ground.world.clock)();
+        match ground.directory.emergencies(now).await {
+            Ok(all) => seen.emergencies = all.into_iter().map(|one| one.of).collect(),
+            Err(error) => tracing::debug!(%error, "emergencies could not be read"),
+        }
+        seen.emergencies.retain(|emergency| emergency.until > now);
+        self.policies().set_emergencies(seen.emergencies.clone());
+        let open = seen.emergencies.len();
+        ground.metrics.break_glass_open(open);
+        if open != seen.emergencies_told {
+            tracing::error!(
+                open,
+                "BREAK GLASS: emergencies in which no second factor is asked for"
+            );
+            seen.emergencies_told = open;
+        }
+    }
+
+    /// Notes in the directory where this node's audit trail stands.
+    async fn anchor(&self) {
+        self.house.anchor().await;
     }
 
     /// Counts who is well, and says aloud when that changes. `before`: as of the last look.
-    fn look_at_backends(&self, before: &mut [Option<usize>]) {
-        let products = self.sessions.products().iter();
-        for ((upstream, product), before) in self.upstreams.iter().zip(products).zip(before) {
+    fn look_at_backends(&self, seen: &mut Seen) {
+        let scene = self.house.scene.load();
+        let settings = self.house.settings();
+        let before = std::mem::take(&mut seen.healthy);
+        for (upstream, product) in scene.upstreams.iter().zip(settings.products.iter()) {
             let (healthy, all) = (upstream.healthy(), upstream.len());
-            self.metrics.backends_healthy(product.index, healthy);
-            if *before == Some(healthy) {
+            let product = product.id.as_str();
+            self.house.ground.metrics.backends_healthy(product, healthy);
+            seen.healthy.insert(product.to_owned(), healthy);
+            let before = before.get(product);
+            if before == Some(&healthy) {
                 continue;
             }
-            let product = product.id.as_str();
             if healthy < all {
                 tracing::warn!(
                     product,
@@ -112,33 +188,35 @@ impl Upkeep {
             } else if before.is_some() {
                 tracing::info!(product, healthy, all, "all backends are well again");
             }
-            *before = Some(healthy);
         }
     }
 
     async fn look_slowly(&self) {
-        let now = (self.world.clock)();
-        match keys::load_or_rotate(&self.directory, &self.world).await {
+        let ground = &self.house.ground;
+        let now = (ground.world.clock)();
+        match keys::load_or_rotate(&ground.directory, &ground.world).await {
             Ok(keys) => {
-                if let Err(error) = self.assertions.replace_keys(keys) {
+                if let Err(error) = ground.assertions.replace_keys(keys) {
                     tracing::error!(%error, "signing keys could not be taken over");
                 }
             }
             Err(error) => tracing::warn!(%error, "signing keys could not be read"),
         }
-        if let Ok(Ok(count)) = timeout(PING, self.sessions.store().count(now)).await {
-            self.metrics.sessions_active(count);
+        if let Ok(Ok(count)) = timeout(PING, ground.sessions.store().count(now)).await {
+            ground.metrics.sessions_active(count);
         }
-        self.metrics.forget_certificates();
-        for (name, expiry) in self.certificates.expiries() {
-            self.metrics
+        ground.metrics.forget_certificates();
+        for (name, expiry) in self.house.certificates.expiries() {
+            ground
+                .metrics
                 .certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
         }
+        self.house.follow_names().await;
     }
 
     /// Says aloud what a look at the policy folder found.
     pub fn look_at_policies(&self, reload: &Reload) {
-        self.metrics.policies(
+        self.house.ground.metrics.policies(
             reload.companies,
             reload.rejected.is_empty(),
             reload.rejected.len(),
@@ -149,6 +227,8 @@ impl Upkeep {
                 companies = reload.companies,
                 "policies in force"
             );
+            let detail = format!("{} of {} companies", reload.changed, reload.companies);
+            self.house.note("policies_changed", &detail);
         }
         for rejected in &reload.rejected {
             tracing::error!(
@@ -167,16 +247,20 @@ impl Upkeep {
             missing.push(String::from("draining"));
         }
         if !matches!(
-            timeout(PING, self.sessions.store().ping()).await,
+            timeout(PING, self.house.ground.sessions.store().ping()).await,
             Ok(Ok(()))
         ) {
             missing.push(String::from("store"));
         }
-        if !matches!(timeout(PING, self.directory.ping()).await, Ok(Ok(()))) {
+        if !matches!(
+            timeout(PING, self.house.ground.directory.ping()).await,
+            Ok(Ok(()))
+        ) {
             missing.push(String::from("directory"));
         }
-        let now = (self.world.clock)();
+        let now = (self.house.ground.world.clock)();
         if self
+            .house
             .certificates
             .expiries()
             .iter()

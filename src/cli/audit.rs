@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use crate::gate::time::Moment;
-use crate::observe::audit::{VerifyError, export, verify};
+use crate::observe::audit::{Anchor, VerifyError, Wanted, export, verify_against};
 
 /// The thing asked for is not so.
 const NOT_SO: u8 = 1;
@@ -19,8 +19,15 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Checks that no line of the audit trail was changed, removed or moved
+    /// Checks that no line of the audit trail was changed, removed or moved, by its chain and by what
+    /// the directory knows of it
     Verify {
+        /// Older files of the trail were moved away: begin with the first line that is here
+        #[arg(long)]
+        part: bool,
+        /// Don't ask the directory what it knows of the trail
+        #[arg(long)]
+        alone: bool,
         /// Print the result as JSON
         #[arg(long)]
         json: bool,
@@ -33,46 +40,88 @@ enum Verb {
         /// Up to, and without, this time (RFC 3339)
         #[arg(long, value_parser = moment)]
         to: Option<Moment>,
+        /// This event alone, such as mfa_reset
+        #[arg(long)]
+        event: Option<String>,
+        /// What this person did
+        #[arg(long)]
+        who: Option<String>,
+        /// What was done to this person
+        #[arg(long)]
+        whom: Option<String>,
+        /// Of this company alone
+        #[arg(long)]
+        company: Option<String>,
         /// Lines are JSON in any case
         #[arg(long)]
         json: bool,
     },
 }
 
+impl AuditArgs {
+    /// Whether what the directory noted of the trail is wanted.
+    pub fn asks_directory(&self) -> bool {
+        matches!(self.verb, Verb::Verify { alone: false, .. })
+    }
+}
+
 fn moment(text: &str) -> Result<Moment, &'static str> {
     Moment::parse_rfc3339(text).ok_or("expected a time such as 2026-11-21T14:05:00Z")
 }
 
-/// Runs the verb on the trail at `path`: data to `out`, messages to `err`. Returns the exit code.
+/// Runs the verb on the trail at `path`: data to `out`, messages to `err`. `anchors`: what the
+/// directory knows of it. Returns the exit code.
 pub fn run(
     args: &AuditArgs,
     path: &Path,
+    anchors: &[Anchor],
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
     match &args.verb {
-        Verb::Verify { json } => run_verify(path, *json, out, err),
-        Verb::Export { from, to, json: _ } => run_export(path, *from, *to, out, err),
+        Verb::Verify { json, part, .. } => run_verify(path, anchors, (*part, *json), out, err),
+        Verb::Export {
+            from,
+            to,
+            event,
+            who,
+            whom,
+            company,
+            json: _,
+        } => {
+            let wanted = Wanted {
+                from: *from,
+                to: *to,
+                event: event.clone(),
+                who: who.clone(),
+                whom: whom.clone(),
+                company: company.clone(),
+            };
+            run_export(path, &wanted, out, err)
+        }
     }
 }
 
 fn run_verify(
     path: &Path,
-    json: bool,
+    anchors: &[Anchor],
+    (part, json): (bool, bool),
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
     let shown = path.display();
-    match verify(path) {
+    match verify_against(path, anchors, part) {
         Ok(verified) if json => {
-            let told =
-                serde_json::json!({ "ok": true, "lines": verified.lines, "head": verified.head });
+            let told = serde_json::json!({
+                "ok": true, "lines": verified.lines, "first": verified.first,
+                "head": verified.head, "anchors": verified.anchors,
+            });
             writeln!(out, "{told}").map(|()| 0)
         }
         Ok(verified) => writeln!(
             out,
-            "{shown}: {} lines, unbroken; the last is {}",
-            verified.lines, verified.head
+            "{shown}: {} lines from number {}, unbroken; {} of them as the directory knows them; the last is {}",
+            verified.lines, verified.first, verified.anchors, verified.head
         )
         .map(|()| 0),
         Err(VerifyError::Broken(found)) if json => {
@@ -93,12 +142,11 @@ fn run_verify(
 
 fn run_export(
     path: &Path,
-    from: Option<Moment>,
-    to: Option<Moment>,
+    wanted: &Wanted,
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<u8> {
-    match export(path, from, to, out) {
+    match export(path, wanted, out) {
         Ok(exported) if exported.unreadable > 0 => {
             let count = exported.unreadable;
             writeln!(
@@ -132,7 +180,7 @@ mod tests {
             .unwrap()
             .args;
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(&args, path, &mut out, &mut err).unwrap();
+        let code = run(&args, path, &[], &mut out, &mut err).unwrap();
         (
             code,
             String::from_utf8(out).unwrap(),

@@ -1,9 +1,11 @@
 //! Arguments in, exit code out: one file for each verb.
 
 pub mod audit;
+pub mod break_glass;
 pub mod check;
 pub mod demo;
 pub mod explain;
+mod manager;
 pub mod people;
 pub mod policy_diff;
 pub mod policy_test;
@@ -46,8 +48,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Serves until SIGTERM or SIGINT, and reloads on SIGHUP and when files change
-    Run,
+    /// Serves until SIGTERM or SIGINT, reloads on SIGHUP and when files change, and hands its sockets
+    /// to `run --upgrade` on SIGQUIT
+    Run(run::RunArgs),
     /// Shows everything on this machine, with no other server
     Demo(demo::DemoArgs),
     /// Reads gateway.toml, certificates and every policy, and prints all that is wrong
@@ -61,6 +64,8 @@ enum Verb {
     Sessions(sessions::SessionsArgs),
     /// The audit trail
     Audit(audit::AuditArgs),
+    /// Emergencies, in which second factors are not asked for
+    BreakGlass(break_glass::BreakGlassArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -138,7 +143,7 @@ pub fn main() -> ExitCode {
 fn act(arguments: &Arguments) -> Result<u8, Failure> {
     let file = arguments.config.as_path();
     match &arguments.verb {
-        Verb::Run => run::run(file),
+        Verb::Run(arguments) => run::run(file, *arguments),
         Verb::Demo(demo) => demo::demo(demo),
         Verb::Check => check::check(
             file,
@@ -164,15 +169,24 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))
         }
+        Verb::BreakGlass(arguments) => {
+            let settings = settings(file)?;
+            in_runtime(world::break_glass(&settings, arguments))
+        }
         Verb::Sessions(sessions) => {
             let settings = settings(file)?;
             in_runtime(world::sessions(&settings, sessions))
         }
         Verb::Audit(audit) => {
-            let trail = settings(file)?.audit_trail();
+            let settings = settings(file)?;
+            let anchors = match audit.asks_directory() {
+                true => in_runtime(world::anchors(&settings))?,
+                false => Vec::new(),
+            };
             audit::run(
                 audit,
-                &trail,
+                &settings.audit_trail(),
+                &anchors,
                 &mut std::io::stdout(),
                 &mut std::io::stderr(),
             )

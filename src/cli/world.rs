@@ -12,6 +12,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::io::BufReader;
 
 use super::Failure;
+use super::break_glass::{self, BreakGlassArgs};
 use super::explain::{ExplainArgs, explain as explain_question};
 use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
@@ -25,7 +26,8 @@ use crate::directory::{Directory, Line, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
-use crate::observe::audit::{Audit, AuditEvent};
+use crate::gate::traceparent::to_hex;
+use crate::observe::audit::{Anchor, Audit, AuditEvent, trail_name};
 use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
@@ -51,6 +53,7 @@ pub fn real() -> World {
                 std::process::abort();
             }
         }),
+        names: app::system_names(),
     }
 }
 
@@ -149,6 +152,52 @@ async fn on_record(
         ..Line::default()
     };
     directory.record(&[line]).await.map_err(Failure::not_so)
+}
+
+/// What the directory knows of this machine's audit trail.
+pub async fn anchors(settings: &Settings) -> Result<Vec<Anchor>, Failure> {
+    let Some(trail) = trail_name(&settings.audit_trail()).map_err(Failure::not_so)? else {
+        return Ok(Vec::new());
+    };
+    let directory = open_directory(settings).await.map_err(|failure| Failure {
+        message: format!(
+            "{} (audit verify --alone checks the chain by itself)",
+            failure.message
+        ),
+        ..failure
+    })?;
+    let known = directory.anchors(&trail).await;
+    directory.close().await;
+    let known = known.map_err(Failure::not_so)?.into_iter();
+    Ok(known
+        .map(|known| Anchor {
+            seq: known.seq,
+            hash: known.hash,
+        })
+        .collect())
+}
+
+pub async fn break_glass(settings: &Settings, arguments: &BreakGlassArgs) -> Result<u8, Failure> {
+    let directory = open_directory(settings).await?;
+    let mut name = [0; 6];
+    (real().random)(&mut name);
+    let done = break_glass::run(&arguments.verb, &directory, &to_hex(&name), now()).await;
+    let done = done.map_err(Failure::not_so)?;
+    if let Some((event, line)) = done.record {
+        let metrics = Metrics::new(&settings.products);
+        let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
+        trail.record(event);
+        let written = trail.flush();
+        directory.record(&[line]).await.map_err(Failure::not_so)?;
+        if !written {
+            return Err(Failure::not_so(
+                "it is done, but the audit trail can't be written",
+            ));
+        }
+    }
+    directory.close().await;
+    print(&done.text)?;
+    Ok(if done.found { 0 } else { super::NOT_SO })
 }
 
 pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8, Failure> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::change::Source;
 use super::operation::{limits, log, messages, rollout, telemetry};
 use super::problem::{Place, Problem, Problems};
 use super::product::{self, ProductIds};
@@ -76,12 +77,16 @@ pub fn read(
     flags: &[(String, String)],
 ) -> Result<Settings, Problems> {
     let mut root = tree::parse(text, file)?;
+    let variables: Vec<(String, String)> = variables
+        .filter(|(name, _)| name.starts_with(tree::PREFIX))
+        .collect();
+    let source = Source::new(file, &variables, flags);
     let top: Vec<&str> = TABLES.iter().copied().chain(["telemetry"]).collect();
-    let ignored = tree::overlay_variables(&mut root, variables, &top);
+    let ignored = tree::overlay_variables(&mut root, variables.into_iter(), &top);
     tree::overlay_flags(&mut root, flags);
 
     let report = Report::default();
-    let settings = Field::root(&root, &report).table(|fields| settings(fields, file));
+    let settings = Field::root(&root, &report).table(|fields| settings(fields, file, source));
     report.finish()?;
     let mut settings = settings.ok_or_else(|| unexplained(file))?;
     settings
@@ -128,7 +133,7 @@ fn unexplained(file: &Path) -> Problems {
     }])
 }
 
-fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
+fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let nothing = Node {
         data: tree::Data::Table(Vec::new()),
@@ -202,6 +207,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
         log,
         telemetry,
         notices,
+        source,
     })
 }
 

@@ -1,5 +1,6 @@
 //! gateway.toml: read as it stands, then made into [`Settings`].
 
+pub mod change;
 mod load;
 mod operation;
 pub mod problem;

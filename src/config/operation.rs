@@ -52,6 +52,7 @@ pub fn plain_log() -> Log {
         level: String::from("info"),
         access_file: None,
         audit_file: None,
+        audit_rotate: 64 << 20,
     }
 }
 
@@ -70,6 +71,12 @@ pub fn log(field: &Field<'_>) -> Option<Log> {
             audit_file: fields
                 .optional("audit_file")
                 .and_then(|field| field.file_path()),
+            audit_rotate: fields.or("audit_rotate", plain.audit_rotate, |field| {
+                match field.size()? {
+                    bytes if bytes >= 1 << 10 => Some(bytes),
+                    _ => field.wrong("at least 1KiB is wanted here"),
+                }
+            }),
         })
     })
 }
@@ -278,6 +285,27 @@ fn reach(fields: &Fields<'_>) -> Option<Reach> {
 pub fn telemetry(field: &Field<'_>) -> Option<Telemetry> {
     field.table(|fields| {
         let otlp = fields.required("otlp").and_then(|field| web_url(&field));
-        Some(Telemetry { otlp: otlp? })
+        let token = fields.optional("token").and_then(|field| secret(&field));
+        let sample = fields.or("sample", SAMPLE, |field| share(field));
+        Some(Telemetry {
+            otlp: otlp?,
+            token,
+            sample,
+        })
+    })
+}
+
+/// A collector that is told of every request is a second access log.
+const SAMPLE: f64 = 0.1;
+
+/// `10%`, `0.5%`, as a number from 0 to 1.
+fn share(field: &Field<'_>) -> Option<f64> {
+    const WANTED: &str = "a share such as \"10%\" or \"0.5%\"";
+    field.parsed(WANTED, |text| {
+        let number = text.trim().strip_suffix('%').map(str::trim);
+        match number.and_then(|number| number.parse::<f64>().ok()) {
+            Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+            _ => Err(format!("{text:?} is not {WANTED}")),
+        }
     })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::change::Source;
 use super::problem::Problem;
 use crate::gate::host::Host;
 use crate::gate::policy::{Rollout, SessionLimits};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub telemetry: Option<Telemetry>,
     /// What an operator should know and that stops nothing.
     pub notices: Vec<Problem>,
+    /// Where all this was read.
+    pub source: Source,
 }
 
 impl Settings {
@@ -45,7 +48,7 @@ impl Settings {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub https: Vec<SocketAddr>,
     /// Answers only with a redirect to https.
@@ -56,7 +59,7 @@ pub struct Listen {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Tls {
     /// Chosen by SNI; empty: one for development is made.
     pub certificates: Vec<CertificateFiles>,
@@ -75,7 +78,7 @@ pub enum TlsMinimum {
     V1_3,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Portal {
     /// `https://host[:port]`, without a trailing slash.
     pub origin: String,
@@ -83,7 +86,7 @@ pub struct Portal {
     pub title: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreSettings {
     pub sessions: SessionStore,
     /// `sqlite:PATH` or `postgres://…`.
@@ -98,7 +101,7 @@ pub struct StoreSettings {
     pub cache_capacity: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SessionStore {
     Embedded,
     /// `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`.
@@ -113,7 +116,7 @@ pub enum WhenUnavailable {
 }
 
 /// One product's backend: what the proxy needs and rules don't.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
     pub addresses: Vec<BackendAddress>,
     pub health: Health,
@@ -181,7 +184,7 @@ pub struct SignOnForm {
     pub signed_out: Option<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Messages {
     pub sms: Option<Route<Sms>>,
     pub email: Option<Route<Email>>,
@@ -190,7 +193,7 @@ pub struct Messages {
 }
 
 /// Who takes messages, and who does when that fails.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route<P> {
     pub first: P,
     pub second: Option<P>,
@@ -198,7 +201,7 @@ pub struct Route<P> {
     pub deadline: Duration,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sms {
     /// Kept on this machine and shown by `vestibule demo`.
     Outbox,
@@ -216,7 +219,7 @@ pub enum Sms {
     },
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Email {
     Outbox,
     /// `smtp://…` or `smtps://…`.
@@ -225,9 +228,14 @@ pub enum Email {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Telemetry {
+    /// The collector's base URL; `/v1/traces` is added.
     pub otlp: String,
+    /// `Authorization: Bearer`.
+    pub token: Option<SecretText>,
+    /// Of how many requests a trace is kept, from 0 to 1.
+    pub sample: f64,
 }
 
 /// Every wait has an end, every buffer a cap, every queue a bound.
@@ -289,6 +297,8 @@ pub struct Log {
     pub access_file: Option<PathBuf>,
     /// `None`: `audit.jsonl` in the data folder.
     pub audit_file: Option<PathBuf>,
+    /// Bytes after which the audit file is put aside and the next one begun.
+    pub audit_rotate: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

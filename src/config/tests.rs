@@ -519,3 +519,61 @@ fn a_wrong_provider_is_told_without_its_password() {
         assert!(!said.contains("hunter2"), "{said}");
     }
 }
+
+#[test]
+fn shares_of_requests_are_percent() {
+    let with = |sample: &str| {
+        format!("{SMALL}[telemetry]\notlp = \"http://127.0.0.1:4318\"\nsample = \"{sample}\"\n")
+    };
+    for (text, share) in [("100%", 1.0), ("0%", 0.0), ("2.5%", 0.025)] {
+        let telemetry = read_text(&with(text)).unwrap().telemetry.unwrap();
+        assert_eq!(telemetry.sample, share);
+    }
+    for wrong in ["10", "101%", "-1%", "NaN%", "%"] {
+        let told = complaints(&with(wrong));
+        assert!(told.contains("a share such as \"10%\""), "{told}");
+    }
+}
+
+mod changes {
+    use super::super::change::Change;
+    use super::*;
+
+    fn between(old: &str, new: &str) -> Change {
+        Change::between(&read_text(old).unwrap(), &read_text(new).unwrap())
+    }
+
+    #[test]
+    fn what_is_followed_and_what_waits_is_told_by_its_key() {
+        let new = SMALL
+            .replace("127.0.0.1:8443", "127.0.0.1:9443")
+            .replace("primary = true", "primary = true\nidle = \"1h\"");
+        let new = format!(
+            "{new}[products.billing]\nurl = \"https://billing.example.org\"\nbackends = [\"http://127.0.0.1:9002\"]\n\
+             [session]\nidle = \"1h\"\n[limits]\nhead = \"3s\"\n"
+        );
+        let change = between(SMALL, &new);
+        assert_eq!(
+            change.followed,
+            ["session", "products.billing", "products.emr"]
+        );
+        assert_eq!(change.waiting, ["listen.https", "limits.head"]);
+        assert_eq!(between(SMALL, SMALL), Change::default());
+    }
+
+    #[test]
+    fn what_waits_stays_as_it_is_and_what_is_the_same_is_the_same_one() {
+        let old = read_text(SMALL).unwrap();
+        let new = SMALL
+            .replace("127.0.0.1:8443", "127.0.0.1:9443")
+            .replace("[portal]\n", "[portal]\ntitle = \"New\"\n");
+        let settings = read_text(&new).unwrap().following(&old).unwrap();
+        assert_eq!(settings.listen, old.listen);
+        assert_eq!(settings.portal.title, "New");
+        let same = std::sync::Arc::ptr_eq(settings.products.primary(), old.products.primary());
+        assert!(
+            same,
+            "nothing is made anew for a product that did not change"
+        );
+    }
+}

@@ -37,7 +37,7 @@ pub struct Entry {
 }
 
 /// The environment's variables that are settings begin with this.
-const PREFIX: &str = "VESTIBULE_";
+pub const PREFIX: &str = "VESTIBULE_";
 
 /// Read by the command line itself.
 const NOT_SETTINGS: [&str; 1] = ["VESTIBULE_CONFIG"];

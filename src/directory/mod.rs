@@ -5,7 +5,9 @@ pub mod passwords;
 pub mod seal;
 
 mod accounts;
+mod anchors;
 mod devices;
+mod emergencies;
 mod factors;
 mod history;
 mod keys;
@@ -30,7 +32,9 @@ use crate::gate::time::Moment;
 use pool::Pool;
 use seal::{MasterKey, Seal, SealError};
 
+pub use anchors::StoredAnchor;
 pub use devices::Device;
+pub use emergencies::StoredEmergency;
 pub use keys::SigningKey;
 pub use links::Pairing;
 pub use passkeys::StoredPasskey;

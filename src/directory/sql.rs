@@ -162,3 +162,17 @@ pub(super) const TRAIL_SIGN_INS: &str = "SELECT id, at, event, who, whom, sessio
      request_id, reason, detail FROM trail WHERE who = $1 AND event = 'sign_in' \
      ORDER BY id DESC LIMIT $2";
 pub(super) const TRAIL_FORGET: &str = "DELETE FROM trail WHERE id < $1";
+
+pub(super) const ANCHOR_ADD: &str = "INSERT INTO audit_anchors (trail, seq, hash, at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(super) const ANCHORS: &str =
+    "SELECT seq, hash FROM audit_anchors WHERE trail = $1 ORDER BY seq";
+
+pub(super) const EMERGENCY_OPEN: &str = "INSERT INTO emergencies \
+     (id, company_id, person_id, reason, opened_by, opened_at, ends_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+/// Over whatever the clocks of the nodes say.
+pub(super) const EMERGENCY_CLOSE: &str =
+    "UPDATE emergencies SET ends_at = 0 WHERE id = $1 AND ends_at > $2";
+pub(super) const EMERGENCIES: &str = "SELECT id, company_id, person_id, reason, opened_by, \
+     opened_at, ends_at FROM emergencies WHERE ends_at > $1 ORDER BY opened_at, id";

@@ -191,6 +191,7 @@ mod tests {
             },
             rollout: Rollout::default(),
             factor_switched_on: HashMap::new(),
+            emergencies: Vec::new(),
         }
     }
 

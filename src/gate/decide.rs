@@ -369,7 +369,8 @@ fn judge(
                 });
             }
             Action::StepUp { within } => {
-                if !fresh(session.factor_at, within, now) {
+                let lifted = policies.in_emergency(company, &session.person.id);
+                if !lifted && !fresh(session.factor_at, within, now) {
                     return Decision::SignIn(SignIn {
                         reason: SignInReason::StepUp,
                         within: Some(within),

@@ -31,6 +31,18 @@ pub struct Policies {
     pub rollout: Rollout,
     /// Companies whose admin switched multi-factor authentication on, in Company Settings.
     pub factor_switched_on: HashMap<CompanyId, Switched>,
+    /// Those that are going on.
+    pub emergencies: Vec<Emergency>,
+}
+
+/// A time in which a second factor is not asked for, because people must get at what they need
+/// (HIPAA, 45 CFR 164.312(a)(2)(ii)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emergency {
+    pub company: CompanyId,
+    /// `None`: everybody of the company.
+    pub person: Option<PersonId>,
+    pub until: Moment,
 }
 
 /// What an admin chose when switching multi-factor authentication on.
@@ -249,13 +261,22 @@ impl Policies {
     }
 
     /// Whether people of this company prove a second factor when they sign in.
-    pub fn wants_factor(&self, company: &CompanyId, _person: &PersonId) -> bool {
-        self.wants_factor_since(company, None)
+    pub fn wants_factor(&self, company: &CompanyId, person: &PersonId) -> bool {
+        !self.in_emergency(company, person) && self.wants_factor_since(company, None)
+    }
+
+    /// Whether an emergency was declared that this person is in, at work for this company.
+    pub fn in_emergency(&self, company: &CompanyId, person: &PersonId) -> bool {
+        self.emergencies.iter().any(|emergency| {
+            let them = emergency.person.as_ref().is_none_or(|only| only == person);
+            emergency.company == *company && them
+        })
     }
 
     /// Whether this sign-in, which has begun, needs one in this company.
     pub fn wants_factor_of(&self, company: &CompanyId, session: &Session) -> bool {
-        self.wants_factor_since(company, Some(session.started_at))
+        !self.in_emergency(company, &session.person.id)
+            && self.wants_factor_since(company, Some(session.started_at))
     }
 
     fn wants_factor_since(&self, company: &CompanyId, started_at: Option<Moment>) -> bool {

@@ -10,7 +10,7 @@ use super::identity::ValueTemplate;
 use super::name::ProductId;
 use super::pattern::Pattern;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     pub id: ProductId,
     /// Position among the configured products: an index into per-product tables of the edges.

@@ -108,6 +108,7 @@ pub fn policies(acme: CompanyPolicy) -> Policies {
         },
         rollout: Rollout::default(),
         factor_switched_on: HashMap::new(),
+        emergencies: Vec::new(),
     }
 }
 

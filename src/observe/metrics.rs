@@ -4,7 +4,7 @@
 //! an index and an atomic and looks nothing up. Labels are configured names and the gate's words,
 //! never what a client sent: nobody can make series without end (CVE-2022-21698).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
@@ -139,12 +139,9 @@ impl Metrics {
         self.families.sessions_active.set(gauge(sessions));
     }
 
-    /// A session ended, in one product or (`None`) everywhere.
-    pub fn session_ended(&self, product: Option<usize>, cause: &'static str) {
-        let label = match product {
-            Some(index) => self.handles(Place::Product(index)).label.as_str(),
-            None => EVERYWHERE,
-        };
+    /// A session ended, in one product (by its id) or (`None`) everywhere.
+    pub fn session_ended(&self, product: Option<&str>, cause: &'static str) {
+        let label = product.unwrap_or(EVERYWHERE);
         self.families
             .sessions_ended
             .with_label_values(&[label, cause])
@@ -198,12 +195,42 @@ impl Metrics {
         self.families.certificate_expiry.reset();
     }
 
-    pub fn backends_healthy(&self, place: impl Into<Place>, backends: usize) {
-        let label = self.handles(place.into()).label.as_str();
+    /// Backends of a product (by its id) that answer.
+    pub fn backends_healthy(&self, label: &str, backends: usize) {
         self.families
             .backends_healthy
             .with_label_values(&[label])
             .set(gauge(backends as u64));
+    }
+
+    /// Spans by what became of them: `sent`, `failed`, `dropped`.
+    pub(super) fn spans(&self, result: &'static str) -> IntCounter {
+        self.families.spans.with_label_values(&[result])
+    }
+
+    /// Whether gateway.toml could be used when it was read last.
+    pub fn config_reloaded(&self, successful: bool) {
+        self.families
+            .config_reload_successful
+            .set(i64::from(successful));
+    }
+
+    /// Emergencies in which a second factor is not asked for.
+    pub fn break_glass_open(&self, emergencies: usize) {
+        self.families
+            .break_glass_open
+            .set(gauge(emergencies as u64));
+    }
+
+    /// Every family that there is, counted or not: what dashboards and alerts may ask for.
+    pub fn described() -> Vec<Described> {
+        let described = Families::new().shelf.described.into_inner();
+        described.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the backends, before those of changed products are counted.
+    pub fn forget_backends(&self) {
+        self.families.backends_healthy.reset();
     }
 
     /// Lines of the access log that could not be written.
@@ -219,7 +246,7 @@ impl Metrics {
     /// Everything, in Prometheus's text format.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.families.registry.gather(), &mut text) {
+        match TextEncoder::new().encode(&self.families.shelf.registry.gather(), &mut text) {
             Ok(()) => String::from_utf8_lossy(&text).into_owned(),
             Err(error) => {
                 tracing::error!(%error, "metrics can't be written");
@@ -307,8 +334,23 @@ impl Handles {
     }
 }
 
-struct Families {
+/// A family of metrics as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub name: String,
+    pub labels: Vec<String>,
+    /// With `_bucket`, `_sum` and `_count`.
+    pub histogram: bool,
+}
+
+/// Where families stand, and what they are.
+struct Shelf {
     registry: Registry,
+    described: Mutex<Vec<Described>>,
+}
+
+struct Families {
+    shelf: Shelf,
     requests: IntCounterVec,
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
@@ -330,12 +372,18 @@ struct Families {
     backends_healthy: IntGaugeVec,
     access_lines_lost: IntCounter,
     audit_failures: IntCounter,
+    spans: IntCounterVec,
+    config_reload_successful: IntGauge,
+    break_glass_open: IntGauge,
 }
 
 impl Families {
     fn new() -> Families {
-        let registry = Registry::new();
-        let r = &registry;
+        let shelf = Shelf {
+            registry: Registry::new(),
+            described: Mutex::default(),
+        };
+        let r = &shelf;
         let lookups = counters(
             r,
             "session_lookups_total",
@@ -441,7 +489,24 @@ impl Families {
                 "audit_failures_total",
                 "Failures to write the audit trail.",
             ),
-            registry,
+            spans: counters(
+                r,
+                "trace_spans_total",
+                "Requests' traces, by whether the collector took them.",
+                &["result"],
+            ),
+            config_reload_successful: {
+                let help = "1 when gateway.toml could be used when it was read last.";
+                let successful = gauge_of(r, "config_last_reload_successful", help);
+                successful.set(1);
+                successful
+            },
+            break_glass_open: gauge_of(
+                r,
+                "break_glass_open",
+                "Emergencies in which a second factor is not asked for.",
+            ),
+            shelf,
         }
     }
 }
@@ -453,41 +518,51 @@ fn options(name: &str, help: &str) -> Opts {
 // Names and labels are literals in this file: a wrong one fails every start and every test.
 #[allow(clippy::expect_used)]
 fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
+    shelf: &Shelf,
+    histogram: bool,
     made: prometheus::Result<C>,
 ) -> C {
     let collector = made.expect("a metric's name and labels are well-formed");
-    registry
+    let described = collector.desc().into_iter().map(|desc| Described {
+        name: desc.fq_name.clone(),
+        labels: desc.variable_labels.clone(),
+        histogram,
+    });
+    shelf
+        .described
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(described);
+    shelf
+        .registry
         .register(Box::new(collector.clone()))
         .expect("a metric's name is used once");
     collector
 }
 
-fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    registered(registry, IntCounterVec::new(options(name, help), labels))
+fn counters(shelf: &Shelf, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    registered(
+        shelf,
+        false,
+        IntCounterVec::new(options(name, help), labels),
+    )
 }
 
-fn counter_of(registry: &Registry, name: &str, help: &str) -> IntCounter {
-    registered(registry, IntCounter::with_opts(options(name, help)))
+fn counter_of(shelf: &Shelf, name: &str, help: &str) -> IntCounter {
+    registered(shelf, false, IntCounter::with_opts(options(name, help)))
 }
 
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(registry, IntGaugeVec::new(options(name, help), labels))
+fn gauges(shelf: &Shelf, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(shelf, false, IntGaugeVec::new(options(name, help), labels))
 }
 
-fn gauge_of(registry: &Registry, name: &str, help: &str) -> IntGauge {
-    registered(registry, IntGauge::with_opts(options(name, help)))
+fn gauge_of(shelf: &Shelf, name: &str, help: &str) -> IntGauge {
+    registered(shelf, false, IntGauge::with_opts(options(name, help)))
 }
 
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    label: &str,
-    buckets: &[f64],
-) -> HistogramVec {
+fn histograms(shelf: &Shelf, name: &str, help: &str, label: &str, buckets: &[f64]) -> HistogramVec {
     let options = HistogramOpts::from(options(name, help)).buckets(buckets.to_vec());
-    registered(registry, HistogramVec::new(options, &[label]))
+    registered(shelf, true, HistogramVec::new(options, &[label]))
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
     "vestibule_audit_failures_total",
     "vestibule_malformed_requests_total{reason}",
+    "vestibule_trace_spans_total{result}",
+    "vestibule_config_last_reload_successful",
+    "vestibule_break_glass_open",
 ];
 
 fn products() -> Products {
@@ -67,13 +70,14 @@ fn used() -> Metrics {
     metrics.sign_in("ok");
     metrics.factor_challenge("totp", "ok");
     metrics.sessions_active(3);
-    metrics.session_ended(Some(1), "product_idle");
+    metrics.session_ended(Some("billing"), "product_idle");
     metrics.lookup("cache");
     metrics.store_call("load", Duration::from_micros(200));
     metrics.message_sent("sms", "ok");
     metrics.policies(12, true, 0);
     metrics.certificate_expiry("site", 86_400);
-    metrics.backends_healthy(0, 2);
+    metrics.backends_healthy("emr", 2);
+    metrics.spans("sent").inc();
     metrics
 }
 
@@ -131,6 +135,15 @@ fn the_names_and_labels_are_section_11s_and_no_others() {
         )
     });
     assert_eq!(shapes(&used().render()), expected.collect());
+}
+
+#[test]
+fn what_is_described_is_what_is_shown() {
+    let described = Metrics::described().into_iter().map(|family| {
+        let keys = family.labels.iter().map(String::as_str).collect();
+        shape(&family.name, keys)
+    });
+    assert_eq!(described.collect::<BTreeSet<_>>(), shapes(&used().render()));
 }
 
 #[test]

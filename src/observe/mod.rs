@@ -8,4 +8,5 @@ pub mod admin;
 pub mod audit;
 mod json;
 pub mod metrics;
+pub mod spans;
 pub mod trace;

@@ -12,7 +12,7 @@ use super::watched::{Rejected, Watched};
 use crate::config::ProductIds;
 use crate::config::problem::Problems;
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{Policies, Rollout, SessionLimits, Switched};
+use crate::gate::policy::{Emergency, Policies, Rollout, SessionLimits, Switched};
 
 const DEFAULT_FILE: &str = "default.toml";
 
@@ -76,6 +76,7 @@ impl PolicyFolder {
             session: base.session,
             rollout: base.rollout.clone(),
             factor_switched_on: HashMap::new(),
+            emergencies: Vec::new(),
         };
         let files = Files {
             session: base.session,
@@ -165,6 +166,13 @@ impl PolicyFolder {
     pub fn set_switched_on(&self, companies: HashMap<CompanyId, Switched>) {
         if self.shared.published.load().factor_switched_on != companies {
             self.publish(|policies| policies.factor_switched_on = companies);
+        }
+    }
+
+    /// The emergencies that are going on. Waits for no file.
+    pub fn set_emergencies(&self, emergencies: Vec<Emergency>) {
+        if self.shared.published.load().emergencies != emergencies {
+            self.publish(|policies| policies.emergencies = emergencies);
         }
     }
 

@@ -224,6 +224,18 @@ fn tell(state: &State, visit: &Visit, session: &Session) {
         request_id: &visit.request_id,
         detail: "ok",
     });
+    let policies = state.policies.load();
+    if policies.in_emergency(&session.company, &session.person.id) {
+        state.observer.audit(Audit {
+            event: "break_glass_used",
+            person: Some(&session.person.id),
+            company: Some(&session.company),
+            session: Some(session.id),
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail: "signed in while no second factor was asked for",
+        });
+    }
 }
 
 fn signed_in(errand: &Errand, warn: bool, token: &Token) -> Answer {

@@ -31,7 +31,7 @@ pub enum CertificateError {
 /// The certificates in force. The last good ones stay when a file becomes unreadable.
 #[derive(Debug)]
 pub struct Certificates {
-    files: Vec<CertificateFiles>,
+    files: ArcSwap<Vec<CertificateFiles>>,
     current: Arc<ArcSwap<Table>>,
 }
 
@@ -52,18 +52,30 @@ impl Certificates {
     pub fn read(files: Vec<CertificateFiles>) -> Result<Certificates, CertificateError> {
         let table = Table::read(&files)?;
         Ok(Certificates {
-            files,
+            files: ArcSwap::from_pointee(files),
             current: Arc::new(ArcSwap::from_pointee(table)),
         })
     }
 
     /// Reads the files again if one of them changed; says whether it did.
     pub fn reload(&self) -> Result<bool, CertificateError> {
-        if stamps(&self.files) == self.current.load().stamps {
+        let files = self.files.load();
+        if stamps(&files) == self.current.load().stamps {
             return Ok(false);
         }
-        self.current.store(Arc::new(Table::read(&self.files)?));
+        self.current.store(Arc::new(Table::read(&files)?));
         Ok(true)
+    }
+
+    /// Takes over others, which were read already.
+    pub fn replace(&self, others: Certificates) {
+        self.files.store(others.files.load_full());
+        self.current.store(others.current.load_full());
+    }
+
+    /// Whether these are the files in use.
+    pub fn are(&self, files: &[CertificateFiles]) -> bool {
+        self.files.load().as_slice() == files
     }
 
     /// The first name of each certificate and when it ends.

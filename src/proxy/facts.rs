@@ -48,6 +48,12 @@ const METHODS: [Method; 7] = [
 ];
 
 impl Reader {
+    /// Whether this peer is a proxy whose word is taken.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = plain_address(peer);
+        self.trusted_proxies.iter().any(|net| net.contains(&peer))
+    }
+
     /// Reads a request. On the way every header that only the gateway may set, in whatever
     /// spelling, is taken out of it: nothing later can believe one.
     pub fn read(

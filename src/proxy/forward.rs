@@ -17,8 +17,11 @@ use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
 use crate::gate::product::Product;
+use crate::observe::spans::Trace;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -125,6 +128,16 @@ fn take(upstream: &mut RequestHeader) -> Parts {
 /// An address in words: always a header value.
 fn value(text: String) -> HeaderValue {
     HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Tells the backend which span its own belong below.
+pub fn pass_on(upstream: &mut RequestHeader, trace: &Trace) -> Result<()> {
+    upstream.insert_header(TRACEPARENT, trace.onward.written())?;
+    if trace.parent.is_none() {
+        // What others noted about a trace that is not gone on with (Trace Context, 4.3).
+        upstream.remove_header(&TRACESTATE);
+    }
+    Ok(())
 }
 
 /// One Cookie line without ours: our secrets are nobody's else, and a backend that speaks

@@ -17,7 +17,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
-use super::forward::{self, Front};
+use super::forward::{self, Front, TRACEPARENT};
 use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
@@ -29,6 +29,7 @@ use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
 use crate::gate::session::{Secret, Token};
+use crate::gate::traceparent::TraceParent;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -43,21 +44,30 @@ pub struct Way {
     pub bar: bool,
 }
 
-/// What the hooks need; one for all connections.
-pub struct Gateway {
-    pub reader: Reader,
-    pub sessions: Arc<Sessions>,
-    pub policies: Arc<ArcSwap<Policies>>,
+/// What is another after gateway.toml changed. A request keeps the one that it began with: a
+/// product's index holds in its own scene alone, and nobody meets half of a change.
+#[derive(Clone)]
+pub struct Scene {
+    pub reader: Arc<Reader>,
     /// By [`Product::index`].
-    pub upstreams: Arc<Vec<Upstream>>,
+    pub upstreams: Vec<Arc<Upstream>>,
     /// By [`Product::index`].
-    pub ways: Vec<Way>,
+    pub ways: Arc<[Way]>,
     pub portal: Router,
     pub own: Router,
-    pub keeper: Keeper,
+    /// The largest form that is kept over a sign-in, in bytes; 0 keeps none.
+    pub keep_form: u64,
     /// The portal's title, on every page.
-    pub title: String,
+    pub title: Arc<str>,
     pub books: Arc<Books>,
+}
+
+/// What the hooks need; one for all connections.
+pub struct Gateway {
+    pub scene: Arc<ArcSwap<Scene>>,
+    pub sessions: Arc<Sessions>,
+    pub policies: Arc<ArcSwap<Policies>>,
+    pub keeper: Keeper,
     pub clock: Clock,
     pub random: Random,
     /// A random number of this process, the first half of request ids.
@@ -68,6 +78,7 @@ pub struct Gateway {
 
 /// What is carried from hook to hook.
 pub struct Passage {
+    pub(super) scene: Arc<Scene>,
     pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
     facts_address: std::net::IpAddr,
@@ -89,8 +100,10 @@ impl ProxyHttp for Gateway {
 
     fn new_ctx(&self) -> Box<Passage> {
         let request_id = RequestId::next(self.process);
+        let scene = self.scene.load_full();
         Box::new(Passage {
-            record: Record::begin(Arc::clone(&self.books), request_id, (self.clock)()),
+            record: Record::begin(Arc::clone(&scene.books), request_id, (self.clock)()),
+            scene,
             scope: None,
             facts_address: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             permit: None,
@@ -117,7 +130,7 @@ impl ProxyHttp for Gateway {
                 scope.body_is_read();
             }
         }
-        let limits = &self.reader.limits;
+        let limits = &passage.scene.reader.limits;
         let downstream = &mut session.downstream_session;
         if downstream.get_keepalive().is_some() {
             downstream.set_keepalive(Some(limits.idle.as_secs()));
@@ -137,7 +150,8 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::InternalError, "a request outside its connection");
         };
         passage.record.came(&scope.connection, session.req_header());
-        let facts = match self.reader.read(session.req_header_mut(), &scope) {
+        self.join_trace(session, passage, &scope);
+        let facts = match passage.scene.reader.read(session.req_header_mut(), &scope) {
             Ok(facts) => facts,
             Err(why) => return self.refuse_malformed(session, passage, why).await,
         };
@@ -175,12 +189,12 @@ impl ProxyHttp for Gateway {
                 self.let_through(session, passage, permit, facts.asks).await
             }
             Decision::Portal(visitor) => {
-                self.serve(session, passage, &self.portal, facts, visitor)
-                    .await
+                let portal = passage.scene.portal.clone();
+                self.serve(session, passage, portal, facts, visitor).await
             }
             Decision::Own(visitor) => {
-                self.serve(session, passage, &self.own, facts, visitor)
-                    .await
+                let own = passage.scene.own.clone();
+                self.serve(session, passage, own, facts, visitor).await
             }
             Decision::SignIn(sign_in) => {
                 let known = &looked_up.known;
@@ -190,12 +204,12 @@ impl ProxyHttp for Gateway {
             }
             Decision::Deny(denial) => {
                 let name = product(&facts.site).map_or("this application", |product| &product.name);
-                let problem = self.teller(&passage.record).denied(&denial, name);
+                let problem = self.teller(passage).denied(&denial, name);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner))
                     .await
             }
             Decision::Unavailable(absence) => {
-                let problem = self.teller(&passage.record).unavailable(absence);
+                let problem = self.teller(passage).unavailable(absence);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner))
                     .await
             }
@@ -244,7 +258,7 @@ impl ProxyHttp for Gateway {
         let chosen = passage
             .permit
             .as_ref()
-            .and_then(|permit| self.upstreams.get(permit.product().index))
+            .and_then(|permit| passage.scene.upstreams.get(permit.product().index))
             .and_then(|upstream| upstream.choose(&passage.tried));
         let Some(mut peer) = chosen else {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no backend can be reached");
@@ -273,7 +287,7 @@ impl ProxyHttp for Gateway {
         let another = passage
             .permit
             .as_ref()
-            .and_then(|permit| self.upstreams.get(permit.product().index))
+            .and_then(|permit| passage.scene.upstreams.get(permit.product().index))
             .is_some_and(|upstream| upstream.has_untried(&passage.tried));
         // Nothing was sent: trying another backend can't do anything twice. With no other left it
         // is this error that says what is wrong.
@@ -291,7 +305,7 @@ impl ProxyHttp for Gateway {
         let permitted = passage
             .permit
             .as_ref()
-            .and_then(|permit| Some((permit, self.ways.get(permit.product().index)?)));
+            .and_then(|permit| Some((permit, passage.scene.ways.get(permit.product().index)?)));
         let Some((permit, way)) = permitted else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
@@ -302,7 +316,11 @@ impl ProxyHttp for Gateway {
             passage.facts_address,
             &passage.record.request_id,
             http2(passage),
-        )
+        )?;
+        match &passage.record.trace {
+            Some(trace) => forward::pass_on(upstream, trace),
+            None => Ok(()),
+        }
     }
 
     async fn response_filter(
@@ -365,7 +383,7 @@ impl ProxyHttp for Gateway {
             "a request could not be passed on"
         );
         let name = product.map_or("The application", |product| product.name.as_str());
-        let teller = self.teller(&passage.record);
+        let teller = self.teller(passage);
         let problem = match status {
             400 => teller.malformed(Malformed::Framing),
             413 => teller.malformed(Malformed::BodyTooLarge),
@@ -410,11 +428,29 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    pub(super) fn teller<'a>(&'a self, record: &'a Record) -> Teller<'a> {
+    pub(super) fn teller<'a>(&self, passage: &'a Passage) -> Teller<'a> {
         Teller {
-            site: &self.title,
-            request_id: &record.request_id,
+            site: &passage.scene.title,
+            request_id: &passage.record.request_id,
         }
+    }
+
+    /// Finds the request's place in its trace. Where no traces are kept this is one look.
+    fn join_trace(&self, session: &Session, passage: &mut Passage, scope: &RequestScope) {
+        let Some(spans) = &passage.scene.books.spans else {
+            return;
+        };
+        let mut told = session.req_header().headers.get_all(TRACEPARENT).iter();
+        // Several are as good as none (Trace Context, 3.2).
+        let came = match (told.next(), told.next()) {
+            (Some(only), None) => TraceParent::parse(only.as_bytes()),
+            _ => None,
+        };
+        let believed = passage.scene.reader.trusts(scope.connection.peer.ip());
+        let mut random = [0; 20];
+        (self.random)(&mut random);
+        let fresh = passage.record.request_id.bytes();
+        passage.record.trace = Some(spans.begin(came, believed, fresh, &random));
     }
 
     pub(super) async fn answer(
@@ -436,7 +472,7 @@ impl Gateway {
         why: Malformed,
     ) -> Result<bool> {
         passage.record.refused(why, session.req_header());
-        let problem = self.teller(&passage.record).malformed(why);
+        let problem = self.teller(passage).malformed(why);
         let reads_html = session
             .req_header()
             .headers
@@ -460,8 +496,9 @@ impl Gateway {
         permit: Permit,
         asks: Asks,
     ) -> Result<bool> {
-        let way = self.ways.get(permit.product().index);
+        let way = passage.scene.ways.get(permit.product().index);
         let limit = way.and_then(|way| way.body_limit);
+        let bar = way.is_some_and(|way| way.bar);
         let announced = session
             .req_header()
             .headers
@@ -477,7 +514,7 @@ impl Gateway {
         if asks == Asks::Upgrade {
             session.downstream_session.set_read_timeout(None);
         }
-        if way.is_some_and(|way| way.bar) {
+        if bar {
             passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
         passage.body_limit = limit;
@@ -489,7 +526,7 @@ impl Gateway {
         &self,
         session: &mut Session,
         passage: &mut Passage,
-        router: &Router,
+        router: Router,
         facts: Arc<Facts>,
         visitor: Visitor,
     ) -> Result<bool> {
@@ -501,7 +538,7 @@ impl Gateway {
         ));
         let request_id = passage.record.request_id;
         let record = &mut passage.record;
-        let bytes = service::answer(session, router.clone(), extensions, |head| {
+        let bytes = service::answer(session, router, extensions, |head| {
             record.status = head.status.as_u16();
             head.insert_header(forward::X_REQUEST_ID, request_id.header_value())?;
             head.insert_header("strict-transport-security", forward::HSTS)
@@ -545,7 +582,7 @@ impl Gateway {
             reason: Some(sign_in.reason),
             within: sign_in.within,
         };
-        let login = handover.login_url(&self.reader.portal_origin);
+        let login = handover.login_url(&passage.scene.reader.portal_origin);
         let answer = if sign_in.redirect {
             Answer::redirect(&login, cookie)
         } else {

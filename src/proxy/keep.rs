@@ -50,8 +50,6 @@ const PIECE: u64 = 1024;
 pub struct Keeper {
     forms: Arc<KeptForms>,
     sessions: Arc<Sessions>,
-    /// Bytes of one body; 0 keeps none.
-    largest: u64,
     /// Pieces of memory for bodies on their way.
     room: Arc<Semaphore>,
 }
@@ -87,23 +85,17 @@ pub enum Claimed {
 }
 
 impl Keeper {
-    pub fn new(
-        forms: Arc<KeptForms>,
-        sessions: Arc<Sessions>,
-        largest: u64,
-        together: u64,
-    ) -> Keeper {
+    pub fn new(forms: Arc<KeptForms>, sessions: Arc<Sessions>, together: u64) -> Keeper {
         let pieces = usize::try_from(together / PIECE).unwrap_or(usize::MAX);
         Keeper {
             forms,
             sessions,
-            largest,
             room: Arc::new(Semaphore::new(pieces.min(Semaphore::MAX_PERMITS))),
         }
     }
 
     /// Reads and keeps the request that is about to be sent to the sign-in; the address of the page
-    /// that offers it. `None`: it is none to keep, or can't be kept, and is refused as any other.
+    /// that offers it. `largest`: bytes of its body; 0 keeps none. `None`: it is none to keep, or can't be kept, and is refused as any other.
     ///
     /// # Errors
     /// When the client goes away.
@@ -111,7 +103,7 @@ impl Keeper {
         &self,
         session: &mut Session,
         (facts, known): (&Facts, &Known),
-        limit: Option<u64>,
+        largest: u64,
         record: &mut Record,
         now: Moment,
     ) -> Result<Option<String>> {
@@ -119,10 +111,9 @@ impl Keeper {
             return Ok(None);
         };
         let headers = &session.req_header().headers;
-        if self.largest == 0 || !kept::is_kept(facts, product, sender(headers)) {
+        if largest == 0 || !kept::is_kept(facts, product, sender(headers)) {
             return Ok(None);
         }
-        let largest = limit.map_or(self.largest, |limit| limit.min(self.largest));
         let announced = announced(headers);
         let Some(room) = self.make_room(announced.unwrap_or(largest), largest) else {
             return Ok(None);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use rustls::ServerConfig;
@@ -45,7 +46,7 @@ pub struct Crowd {
     by_address: Mutex<HashMap<IpAddr, usize>>,
     most_by_address: usize,
     /// Proxies in front of us: everybody's connections come from their few addresses.
-    uncounted: Vec<IpNet>,
+    uncounted: ArcSwap<Vec<IpNet>>,
 }
 
 impl Crowd {
@@ -56,11 +57,16 @@ impl Crowd {
     /// Connections from `proxies` are not counted by address.
     pub fn trusting(limits: &Limits, proxies: &[IpNet]) -> Arc<Crowd> {
         Arc::new(Crowd {
-            uncounted: proxies.to_vec(),
+            uncounted: ArcSwap::from_pointee(proxies.to_vec()),
             places: Arc::new(Semaphore::new(limits.connections)),
             by_address: Mutex::default(),
             most_by_address: limits.connections_per_address,
         })
+    }
+
+    /// From now on these proxies' connections are not counted by address.
+    pub fn trust(&self, proxies: &[IpNet]) {
+        self.uncounted.store(Arc::new(proxies.to_vec()));
     }
 
     /// A place for a connection from `address`; `None` when it has too many already.
@@ -70,7 +76,11 @@ impl Crowd {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_insert(0);
-        let counted = !self.uncounted.iter().any(|net| net.contains(&address));
+        let counted = !self
+            .uncounted
+            .load()
+            .iter()
+            .any(|net| net.contains(&address));
         if counted && self.most_by_address > 0 && *count >= self.most_by_address {
             return None;
         }

@@ -13,15 +13,20 @@ use pingora::http::RequestHeader;
 use super::connection::ConnectionFacts;
 use crate::gate::decide::Decision;
 use crate::gate::facts::{Facts, Malformed, Site};
+use crate::gate::product::Product;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::traceparent;
 use crate::observe::access::{AccessLine, AccessLog};
 use crate::observe::metrics::{Metrics, Place};
+use crate::observe::spans::{Span, Spans, Trace};
 
 /// Where records go.
 pub struct Books {
     pub metrics: Arc<Metrics>,
     pub access: Option<Arc<AccessLog>>,
+    /// `None`: no traces are kept.
+    pub spans: Option<Arc<Spans>>,
     /// Stands in the lines of the portal's own requests.
     pub portal_host: Arc<str>,
 }
@@ -49,6 +54,11 @@ impl RequestId {
         std::str::from_utf8(&self.0).unwrap_or("")
     }
 
+    /// The same as a number, to name a trace that begins with the request.
+    pub fn bytes(&self) -> [u8; 16] {
+        traceparent::hex(&self.0).unwrap_or([1; 16])
+    }
+
     pub fn header_value(&self) -> HeaderValue {
         HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
     }
@@ -58,6 +68,8 @@ impl RequestId {
 pub struct Record {
     books: Arc<Books>,
     pub request_id: RequestId,
+    /// The request's place in its trace, where traces are kept.
+    pub trace: Option<Trace>,
     began: Instant,
     at: Moment,
     connection: Option<Arc<ConnectionFacts>>,
@@ -91,6 +103,7 @@ impl Record {
         Record {
             books,
             request_id,
+            trace: None,
             began: Instant::now(),
             at,
             connection: None,
@@ -185,9 +198,6 @@ impl Record {
         if let Some(upstream) = self.upstream_took {
             metrics.upstream(place, upstream);
         }
-        let Some(access) = &self.books.access else {
-            return;
-        };
         let product = facts.and_then(|facts| match &facts.site {
             Site::Portal => None,
             Site::Product(product) => Some(product),
@@ -203,10 +213,29 @@ impl Record {
             ),
             Read::Refused { method, host, path } => (method.as_str().as_bytes(), host, path),
         };
+        if let (Some(spans), Some(trace)) = (&self.books.spans, self.trace)
+            && trace.onward.sampled
+        {
+            spans.finish(self.span(
+                trace,
+                took,
+                (method, host),
+                place,
+                product,
+                connection.http2,
+            ));
+        }
+        let Some(access) = &self.books.access else {
+            return;
+        };
         let session = self.session.as_ref();
+        let trace_id = self
+            .trace
+            .map(|trace| traceparent::to_hex(&trace.onward.trace));
         access.write(&AccessLine {
             time: self.at,
             request_id: self.request_id.as_str(),
+            trace_id: trace_id.as_deref(),
             product: product.map(|product| product.id.as_str()),
             method,
             host,
@@ -233,5 +262,45 @@ impl Record {
             },
             user_agent: self.user_agent.as_ref().map(HeaderValue::as_bytes),
         });
+    }
+
+    fn span(
+        &self,
+        trace: Trace,
+        took: Duration,
+        (method, host): (&[u8], &[u8]),
+        place: Place,
+        product: Option<&Arc<Product>>,
+        http2: bool,
+    ) -> Span {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let asked = |began: Instant| began.duration_since(self.began);
+        // A host or a method that was refused is what a client sent, not what there is.
+        let (method, host) = match place {
+            Place::Nowhere => (String::from("_OTHER"), String::new()),
+            Place::Portal | Place::Product(_) => (text(method), text(host)),
+        };
+        let place = match place {
+            Place::Portal => "portal",
+            Place::Product(_) | Place::Nowhere => "none",
+        };
+        Span {
+            trace,
+            request_id: self.request_id.as_str().to_owned(),
+            began: self.at,
+            took,
+            upstream: self
+                .upstream_began
+                .map(|began| (asked(began), self.upstream_took)),
+            method,
+            host,
+            product: product
+                .map_or(place, |product| product.id.as_str())
+                .to_owned(),
+            status: self.status,
+            http2,
+            decision: self.decision.0,
+            reason: self.decision.1,
+        }
     }
 }

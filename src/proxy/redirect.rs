@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -28,7 +29,7 @@ const HEAD_BYTES: usize = 16 << 10;
 /// Serves until `shutdown`. `origins` gives each host's `https://host[:port]`.
 pub async fn serve(
     listener: TcpListener,
-    origins: Arc<HostTable<String>>,
+    origins: Arc<ArcSwap<HostTable<String>>>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -40,7 +41,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                    let origins = Arc::clone(&origins);
+                    let origins = origins.load_full();
                     tokio::spawn(async move {
                         let _ = timeout(WHOLE, converse(stream, origins)).await;
                         drop(place);

@@ -29,8 +29,8 @@ impl Gateway {
                 passage.sending = Some(sending);
                 return Ok(Some(resumed));
             }
-            Button::Gone => self.teller(&passage.record).form_gone(),
-            Button::Unavailable => self.teller(&passage.record).unavailable(Absence::Store),
+            Button::Gone => self.teller(passage).form_gone(),
+            Button::Unavailable => self.teller(passage).unavailable(Absence::Store),
         };
         let answer = Answer::problem(&problem, passage.manner);
         self.answer(session, passage, answer).await?;
@@ -50,7 +50,7 @@ impl Gateway {
         };
         let claimed = self.keeper.claim(sending, permit, now).await;
         let page = sending.page(permit.product());
-        let teller = self.teller(&passage.record);
+        let teller = self.teller(passage);
         let answer = match claimed {
             Claimed::Sent => return Ok(true),
             Claimed::OtherCompany => Answer::redirect(&page, None),
@@ -80,10 +80,12 @@ impl Gateway {
         if facts.method.is_safe() {
             return Ok(None);
         }
-        let limit = self.ways.get(product.index).and_then(|way| way.body_limit);
+        let scene = &passage.scene;
+        let limit = scene.ways.get(product.index).and_then(|way| way.body_limit);
+        let largest = limit.map_or(scene.keep_form, |limit| limit.min(scene.keep_form));
         let record = &mut passage.record;
         self.keeper
-            .keep(session, (facts, known), limit, record, now)
+            .keep(session, (facts, known), largest, record, now)
             .await
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pingora::lb::LoadBalancer;
@@ -18,6 +19,8 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::config::settings::{Backend, BackendAddress, CertificateFiles, Health};
 
@@ -32,33 +35,114 @@ pub enum UpstreamError {
     File { path: PathBuf, reason: String },
 }
 
+/// Turns a name and a port into addresses. Handed in, so that tests say what a name means.
+pub type Names = Arc<
+    dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>
+        + Send
+        + Sync,
+>;
+
+/// What the system's resolver says.
+pub fn system_names() -> Names {
+    Arc::new(|host, port| {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    })
+}
+
+/// The longest wait for a name.
+const RESOLVING: Duration = Duration::from_secs(5);
+
 pub struct Upstream {
     balancer: Arc<LoadBalancer<RoundRobin>>,
     /// One template for each address; a request gets a copy.
     peers: Vec<(SocketAddr, HttpPeer)>,
+    made_of: Making,
+    /// Ends the watch over health with the backends that it is about.
+    health: Mutex<Option<AbortHandle>>,
+}
+
+#[derive(Clone)]
+struct Making {
+    group: u64,
+    backend: Backend,
+    websockets: bool,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        let health = self
+            .health
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = health.take() {
+            watch.abort();
+        }
+    }
 }
 
 impl Upstream {
-    /// Resolves the addresses once and reads the certificates. `group` keeps this product's pooled
+    /// Resolves the addresses and reads the certificates. `group` keeps this product's pooled
     /// connections apart from others', whose trust may differ (pingora's pool key does not contain
     /// the authorities).
     pub async fn new(
         group: u64,
         backend: &Backend,
         websockets: bool,
+        names: &Names,
     ) -> Result<Upstream, UpstreamError> {
-        let mut peers = Vec::with_capacity(backend.addresses.len());
+        let mut sockets = Vec::with_capacity(backend.addresses.len());
         for address in &backend.addresses {
-            let socket = resolve(address).await?;
-            peers.push((socket, peer(group, backend, address, socket, websockets)?));
+            sockets.push(resolve(address, names, None).await?);
         }
-        let sockets: Vec<SocketAddr> = peers.iter().map(|(socket, _)| *socket).collect();
-        let mut balancer = LoadBalancer::try_from_iter(sockets.as_slice()).map_err(|source| {
-            UpstreamError::Resolve {
+        let made_of = Making {
+            group,
+            backend: backend.clone(),
+            websockets,
+        };
+        Upstream::at(made_of, &sockets)
+    }
+
+    /// Whether this is what these settings come to.
+    pub fn is(&self, backend: &Backend, websockets: bool) -> bool {
+        self.made_of.backend == *backend && self.made_of.websockets == websockets
+    }
+
+    /// The same backends where their names lead now. `None`: where they led before, which is also
+    /// assumed of a name that can't be resolved at the moment.
+    ///
+    /// # Errors
+    /// When a certificate can't be read any more.
+    pub async fn moved(&self, names: &Names) -> Result<Option<Upstream>, UpstreamError> {
+        let before = self.sockets();
+        let mut sockets = before.clone();
+        for (address, socket) in self.made_of.backend.addresses.iter().zip(&mut sockets) {
+            match resolve(address, names, Some(*socket)).await {
+                Ok(now) => *socket = now,
+                Err(error) => tracing::debug!(%error, "a backend's name can't be resolved again"),
+            }
+        }
+        if sockets == before {
+            return Ok(None);
+        }
+        Upstream::at(self.made_of.clone(), &sockets).map(Some)
+    }
+
+    fn at(made_of: Making, sockets: &[SocketAddr]) -> Result<Upstream, UpstreamError> {
+        let Making {
+            group,
+            backend,
+            websockets,
+        } = &made_of;
+        let mut peers = Vec::with_capacity(sockets.len());
+        for (address, socket) in backend.addresses.iter().zip(sockets) {
+            let peer = peer(*group, backend, address, *socket, *websockets)?;
+            peers.push((*socket, peer));
+        }
+        let mut balancer =
+            LoadBalancer::try_from_iter(sockets).map_err(|source| UpstreamError::Resolve {
                 address: format!("{sockets:?}"),
                 source,
-            }
-        })?;
+            })?;
         if let Some((_, template)) = peers.first() {
             balancer.set_health_check(health_check(&backend.health, template)?);
         }
@@ -67,13 +151,19 @@ impl Upstream {
         Ok(Upstream {
             balancer: Arc::new(balancer),
             peers,
+            made_of,
+            health: Mutex::default(),
         })
     }
 
-    /// Checks the backends' health until `shutdown`.
+    /// Checks the backends' health until `shutdown`, or until nobody uses them any more.
     pub fn watch_health(&self, shutdown: watch::Receiver<bool>) {
         let balancer = Arc::clone(&self.balancer);
-        tokio::spawn(async move { balancer.start(shutdown).await });
+        let watch = tokio::spawn(async move { balancer.start(shutdown).await });
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = health.replace(watch.abort_handle()) {
+            before.abort();
+        }
     }
 
     /// The next backend that was not tried yet: a healthy one, or, when none is, any. A check may
@@ -104,6 +194,11 @@ impl Upstream {
         self.peers.iter().any(|(socket, _)| !tried.contains(socket))
     }
 
+    /// Where the backends are.
+    pub fn sockets(&self) -> Vec<SocketAddr> {
+        self.peers.iter().map(|(socket, _)| *socket).collect()
+    }
+
     /// How many backends there are.
     #[allow(clippy::len_without_is_empty)] // there is always one
     pub fn len(&self) -> usize {
@@ -120,15 +215,27 @@ impl Upstream {
     }
 }
 
-async fn resolve(address: &BackendAddress) -> Result<SocketAddr, UpstreamError> {
+/// The first address of a name, or the one that it had `before` while it still has it: resolvers
+/// like to give the same ones in another order each time.
+async fn resolve(
+    address: &BackendAddress,
+    names: &Names,
+    before: Option<SocketAddr>,
+) -> Result<SocketAddr, UpstreamError> {
     let fail = |source| UpstreamError::Resolve {
         address: address.host.clone(),
         source,
     };
-    tokio::net::lookup_host((address.host.as_str(), address.port))
+    if let Ok(plain) = address.host.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(plain, address.port));
+    }
+    let found = timeout(RESOLVING, names(address.host.clone(), address.port))
         .await
-        .map_err(fail)?
-        .next()
+        .map_err(|_| fail(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))?
+        .map_err(fail)?;
+    before
+        .filter(|before| found.contains(before))
+        .or_else(|| found.first().copied())
         .ok_or_else(|| fail(io::Error::new(io::ErrorKind::NotFound, "no address")))
 }
 

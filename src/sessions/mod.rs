@@ -51,6 +51,7 @@ const ROUNDS: u32 = 64;
 /// The sign-ins of this gateway: the store behind, the cache before it.
 pub struct Sessions {
     parts: Parts,
+    products: ArcSwap<Products>,
     store: Arc<dyn Store>,
     cache: Cache,
     behind: WriteBehind,
@@ -224,6 +225,7 @@ impl Sessions {
             cache: Cache::new(),
             behind: WriteBehind::default(),
             upkeep: upkeep::State::default(),
+            products: ArcSwap::from_pointee(parts.products.clone()),
             parts,
         })
     }
@@ -587,8 +589,13 @@ impl Sessions {
         &self.store
     }
 
-    pub fn products(&self) -> &Products {
-        &self.parts.products
+    pub fn products(&self) -> Arc<Products> {
+        self.products.load_full()
+    }
+
+    /// After gateway.toml changed. What was signed for a product as it was is signed anew.
+    pub fn set_products(&self, products: Products) {
+        self.products.store(Arc::new(products));
     }
 
     pub fn assertions(&self) -> &Arc<Assertions> {

@@ -210,7 +210,7 @@ impl Sessions {
     fn standing_of(&self, cached: &Cached, entry: &CachedEntry, now: Moment) -> Standing {
         let session = &cached.record.session;
         let policies = self.parts.policies.load();
-        let limits = match self.parts.products.by_id(entry.product.as_str()) {
+        let limits = match self.products.load().by_id(entry.product.as_str()) {
             Some(product) => policies.limits(session.company_in(&product.id), product),
             None => policies.session_limits(&session.company),
         };

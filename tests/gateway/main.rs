@@ -21,12 +21,14 @@ mod visitor;
 
 // People's stories.
 mod administration;
+mod break_glass;
 mod factor;
 mod idle;
 mod kept;
 mod nodes;
 mod outage;
 mod restart;
+mod restore;
 mod rules;
 mod sign_in;
 mod sign_out;
@@ -34,13 +36,17 @@ mod single_sign_on;
 mod tabs;
 
 // What goes through.
+mod audit;
 mod backends;
 mod bar;
 mod certificates;
+mod handover;
 mod identity;
 mod live;
 mod proxying;
+mod reload;
 mod shutdown;
+mod traces;
 mod upgrades;
 mod watching;
 mod wire;

@@ -254,6 +254,7 @@ fn policies() -> Policies {
         },
         rollout: Rollout::default(),
         factor_switched_on: HashMap::new(),
+        emergencies: Vec::new(),
     }
 }
 

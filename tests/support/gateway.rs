@@ -66,6 +66,8 @@ pub struct Setup {
     pub store: String,
     /// Keys more under `[listen]`.
     pub listen: String,
+    /// Keys more under `[log]`.
+    pub log: String,
     /// File name and text.
     pub policies: Vec<(String, String)>,
     /// JSON lines.
@@ -74,6 +76,8 @@ pub struct Setup {
     pub folder: Option<Arc<TempDir>>,
     /// A socket that is bound already: the second gateway of a story stands behind the same name.
     pub port: Option<u16>,
+    /// Where names of backends lead; the system's resolver unless said.
+    pub names: Option<app::Names>,
 }
 
 impl Setup {
@@ -90,6 +94,7 @@ impl Setup {
             more: String::new(),
             store: String::new(),
             listen: String::new(),
+            log: String::new(),
             policies: vec![(
                 String::from("default.toml"),
                 String::from(
@@ -99,6 +104,7 @@ impl Setup {
             people: people(),
             folder: None,
             port: None,
+            names: None,
         }
     }
 
@@ -211,6 +217,7 @@ impl Gateway {
         let world = World {
             clock: Arc::new(move || told.now()),
             random: Arc::new(|bytes| aws_lc_rs::rand::fill(bytes).unwrap()),
+            names: setup.names.clone().unwrap_or_else(app::system_names),
         };
         let sockets = Sockets {
             https: vec![https],
@@ -302,6 +309,7 @@ maximum = "12h"
 idle = "8h"
 [log]
 access_file = "access.jsonl"
+{log}
 [products.emr]
 name = "EMR"
 url = "https://emr.test:{port}"
@@ -321,6 +329,7 @@ backends = [{analytics_backends}]
 {more}
 "#,
         listen = setup.listen,
+        log = setup.log,
         sessions = setup.sessions,
         directory = setup.directory,
         store = setup.store,

@@ -336,6 +336,7 @@ pub fn policies() -> Policies {
         },
         rollout: Rollout::default(),
         factor_switched_on: HashMap::new(),
+        emergencies: Vec::new(),
     }
 }
 

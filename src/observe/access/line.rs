@@ -22,6 +22,8 @@ pub struct AccessLine<'a> {
     /// When the request came.
     pub time: Moment,
     pub request_id: &'a str,
+    /// When traces are kept: the one that the request belongs to.
+    pub trace_id: Option<&'a str>,
     pub product: Option<&'a str>,
     pub method: &'a [u8],
     pub host: &'a [u8],
@@ -58,6 +60,7 @@ impl AccessLine<'_> {
         put_time(out, self.time);
         out.extend_from_slice(b",\"request_id\":");
         put_text(out, self.request_id.as_bytes());
+        put_optional(out, b",\"trace_id\":", self.trace_id);
         put_optional(out, b",\"product\":", self.product);
         out.extend_from_slice(b",\"method\":");
         put_capped(out, self.method, METHOD);
@@ -129,6 +132,7 @@ pub(super) mod tests {
         AccessLine {
             time: Moment::from_millis(1_795_269_900_250),
             request_id: "0d3f0f2e6ad14c6a",
+            trace_id: None,
             product: Some("emr"),
             method: b"GET",
             host: b"emr.localhost",

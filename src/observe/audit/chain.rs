@@ -12,6 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::event::AuditEvent;
+use super::segments::{read_name, segments};
 use crate::gate::time::Moment;
 use crate::observe::json::{put_hex, put_number};
 
@@ -157,9 +158,21 @@ pub(super) fn take_turn(
 /// A trail in which nothing was found wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The number of the last line.
     pub lines: u64,
+    /// The number of the first line that is here; 1 unless older files were moved away.
+    pub first: u64,
     /// The last line's hash; the same later, at the same number, says that nothing before changed.
     pub head: String,
+    /// Lines that were found to be what somebody else had noted of them.
+    pub anchors: usize,
+}
+
+/// What was noted elsewhere of one line, when it was the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    pub seq: u64,
+    pub hash: String,
 }
 
 /// The first line at which the chain does not hold.
@@ -179,32 +192,103 @@ pub enum VerifyError {
     Broken(#[from] FirstBreak),
 }
 
+/// What a trail is called in the directory; `None` while it is empty.
+pub fn trail_name(path: &Path) -> io::Result<Option<String>> {
+    read_name(path)
+}
+
 /// Reads the whole trail at `path` and checks every link.
 pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
+    verify_against(path, &[], false)
+}
+
+/// [`verify`], and holds the lines against what was noted of them elsewhere. `part`: older files may
+/// have been moved away.
+pub fn verify_against(
+    path: &Path,
+    anchors: &[Anchor],
+    part: bool,
+) -> Result<Verified, VerifyError> {
     let file = File::open(path)?;
+    // Nobody puts files aside meanwhile: that takes this lock.
     take_turn(|| file.try_lock_shared())?;
-    let head = read_head(path)?;
-    let mut before = Link::origin();
-    let mut lines = Lines::new(file);
-    while let Some(line) = lines.next()? {
-        before = check(&before, line?, head.as_ref()).map_err(|why| FirstBreak {
-            line: before.seq.saturating_add(1),
-            why,
-        })?;
+    let mut walk = Walk {
+        before: Link::origin(),
+        first: None,
+        part,
+        head: read_head(path)?,
+        anchors,
+        held: 0,
+    };
+    for segment in segments(path)? {
+        walk.through(File::open(&segment.path)?)?;
     }
-    match head {
-        Some(head) if head.seq > before.seq => Err(FirstBreak {
-            line: before.seq.saturating_add(1),
-            why: format!(
-                "lines were removed at the end: there have been {}",
-                head.seq
-            ),
+    walk.through(file)?;
+    let removed = |known: u64, who: &str| FirstBreak {
+        line: walk.before.seq.saturating_add(1),
+        why: format!("lines were removed at the end: {who} {known}"),
+    };
+    if let Some(head) = &walk.head
+        && head.seq > walk.before.seq
+    {
+        return Err(removed(head.seq, "there have been").into());
+    }
+    if let Some(last) = anchors.iter().map(|anchor| anchor.seq).max()
+        && last > walk.before.seq
+    {
+        return Err(removed(last, "the directory knows of").into());
+    }
+    Ok(Verified {
+        lines: walk.before.seq,
+        first: walk.first.unwrap_or(1),
+        head: walk.before.hash,
+        anchors: walk.held,
+    })
+}
+
+/// From line to line, and from file to file.
+struct Walk<'a> {
+    before: Link,
+    first: Option<u64>,
+    part: bool,
+    head: Option<Link>,
+    anchors: &'a [Anchor],
+    held: usize,
+}
+
+impl Walk<'_> {
+    fn through(&mut self, file: File) -> Result<(), VerifyError> {
+        let mut lines = Lines::new(file);
+        while let Some(line) = lines.next()? {
+            let at = self.before.seq.saturating_add(1);
+            let broken = |why| FirstBreak { line: at, why };
+            let line = line.map_err(|found| broken(found.why))?;
+            self.step(line).map_err(broken)?;
         }
-        .into()),
-        _ => Ok(Verified {
-            lines: before.seq,
-            head: before.hash,
-        }),
+        Ok(())
+    }
+
+    fn step(&mut self, line: &[u8]) -> Result<(), String> {
+        if self.first.is_none() && self.part {
+            let whole = read_line(line)?;
+            self.before = Link {
+                seq: whole.link.seq.saturating_sub(1),
+                hash: whole.previous,
+            };
+        }
+        self.before = check(&self.before, line, self.head.as_ref())?;
+        self.first.get_or_insert(self.before.seq);
+        // In their order: the next one to be met is found at once.
+        let noted = self.anchors.get(self.held..).unwrap_or(&[]).iter();
+        for anchor in noted.take_while(|anchor| anchor.seq <= self.before.seq) {
+            if anchor.seq == self.before.seq && anchor.hash != self.before.hash {
+                return Err(String::from(
+                    "it is not the line that the directory knows: the trail was written anew",
+                ));
+            }
+            self.held += 1;
+        }
+        Ok(())
     }
 }
 
@@ -277,38 +361,79 @@ pub struct Exported {
     pub unreadable: u64,
 }
 
-/// Copies the lines from `from` (inclusive) to `to` (exclusive) as they stand. Checks no links.
-pub fn export(
-    path: &Path,
-    from: Option<Moment>,
-    to: Option<Moment>,
-    out: &mut impl Write,
-) -> io::Result<Exported> {
-    #[derive(Deserialize)]
-    struct Timed {
-        time: String,
+/// Which lines are wanted; what is `None` may be anything.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// From this time on.
+    pub from: Option<Moment>,
+    /// Before this time.
+    pub to: Option<Moment>,
+    pub event: Option<String>,
+    /// Who did it.
+    pub who: Option<String>,
+    /// To whom it was done.
+    pub whom: Option<String>,
+    pub company: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    time: String,
+    event: Option<String>,
+    who: Option<String>,
+    whom: Option<String>,
+    company: Option<String>,
+}
+
+impl Wanted {
+    fn is(&self, said: &Said, time: Moment) -> bool {
+        let fits =
+            |wanted: &Option<String>, said: &Option<String>| wanted.is_none() || wanted == said;
+        self.from.is_none_or(|from| time >= from)
+            && self.to.is_none_or(|to| time < to)
+            && fits(&self.event, &said.event)
+            && fits(&self.who, &said.who)
+            && fits(&self.whom, &said.whom)
+            && fits(&self.company, &said.company)
     }
+}
+
+/// Copies the lines that are wanted as they stand, of all files of the trail. Checks no links.
+pub fn export(path: &Path, wanted: &Wanted, out: &mut impl Write) -> io::Result<Exported> {
     let file = File::open(path)?;
     take_turn(|| file.try_lock_shared())?;
     let mut exported = Exported {
         lines: 0,
         unreadable: 0,
     };
+    for segment in segments(path)? {
+        export_file(File::open(&segment.path)?, wanted, &mut exported, out)?;
+    }
+    export_file(file, wanted, &mut exported, out)?;
+    Ok(exported)
+}
+
+fn export_file(
+    file: File,
+    wanted: &Wanted,
+    exported: &mut Exported,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut lines = Lines::new(file);
     while let Some(line) = lines.next()? {
-        let timed = line
+        let said = line
             .ok()
-            .and_then(|line| Some((line, serde_json::from_slice::<Timed>(line).ok()?)));
-        match timed.and_then(|(line, timed)| Some((line, Moment::parse_rfc3339(&timed.time)?))) {
+            .and_then(|line| Some((line, serde_json::from_slice::<Said>(line).ok()?)))
+            .and_then(|(line, said)| Some((line, Moment::parse_rfc3339(&said.time)?, said)));
+        match said {
             None => exported.unreadable += 1,
-            Some((_, time))
-                if from.is_some_and(|from| time < from) || to.is_some_and(|to| time >= to) => {}
-            Some((line, _)) => {
+            Some((line, time, said)) if wanted.is(&said, time) => {
                 out.write_all(line)?;
                 out.write_all(b"\n")?;
                 exported.lines += 1;
             }
+            Some(_) => {}
         }
     }
-    Ok(exported)
+    Ok(())
 }

@@ -260,13 +260,12 @@ fn a_trail_with_a_broken_end_is_not_gone_on_with() {
 fn an_export_is_a_range_of_time() {
     let (_dir, path) = trail(6);
     let mut out = Vec::new();
-    let exported = export(
-        &path,
-        Some(Moment::from_secs(2)),
-        Some(Moment::from_secs(5)),
-        &mut out,
-    )
-    .unwrap();
+    let wanted = Wanted {
+        from: Some(Moment::from_secs(2)),
+        to: Some(Moment::from_secs(5)),
+        ..Wanted::default()
+    };
+    let exported = export(&path, &wanted, &mut out).unwrap();
     assert_eq!(
         exported,
         Exported {
@@ -278,4 +277,134 @@ fn an_export_is_a_range_of_time() {
         String::from_utf8(out).unwrap().lines().collect::<Vec<_>>(),
         lines(&path)[1..4]
     );
+}
+
+/// A trail of `lines` events in files of about three lines each, closed.
+fn rotated(lines: i64) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let audit = Audit::begin(path.clone(), 600, counter()).unwrap();
+    for n in 1..=lines {
+        audit.record(event(n));
+        assert!(audit.flush());
+    }
+    (dir, path)
+}
+
+fn files(path: &Path) -> Vec<PathBuf> {
+    let all = segments::segments(path).unwrap().into_iter();
+    all.map(|segment| segment.path).collect()
+}
+
+#[test]
+fn a_long_trail_goes_on_in_a_new_file_and_the_chain_with_it() {
+    let (_dir, path) = rotated(12);
+    let aside = files(&path);
+    assert!(aside.len() > 1, "{aside:?}");
+    let verified = verify(&path).unwrap();
+    assert_eq!((verified.lines, verified.first), (12, 1));
+    let mut out = Vec::new();
+    let exported = export(&path, &Wanted::default(), &mut out).unwrap();
+    assert_eq!(exported.lines, 12);
+    // Another process goes on where it ended, also right after a rotation.
+    let again = Audit::begin(path.clone(), 1, counter()).unwrap();
+    for n in 13..=15 {
+        again.record(event(n));
+        assert!(again.flush());
+    }
+    drop(again);
+    let audit = open(&path);
+    audit.record(event(16));
+    drop(audit);
+    assert_eq!(verify(&path).unwrap().lines, 16);
+}
+
+#[test]
+fn a_file_that_was_put_aside_is_as_safe_as_the_others() {
+    let (_dir, path) = rotated(12);
+    let first = files(&path).remove(0);
+    let whole = fs::read_to_string(&first).unwrap();
+    fs::write(&first, whole.replacen("number 2", "number 7", 1)).unwrap();
+    assert_eq!(broken_at(&path), 2);
+    fs::write(&first, &whole).unwrap();
+    verify(&path).unwrap();
+
+    fs::remove_file(&first).unwrap();
+    assert_eq!(broken_at(&path), 1);
+    let rest = verify_against(&path, &[], true).unwrap();
+    assert!(rest.first > 1 && rest.lines == 12, "{rest:?}");
+}
+
+#[test]
+fn what_was_noted_elsewhere_finds_a_trail_that_was_written_anew() {
+    let (_dir, path) = trail(6);
+    let noted: Vec<Anchor> = lines(&path)
+        .iter()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|line| Anchor {
+            seq: line["seq"].as_u64().unwrap(),
+            hash: line["hash"].as_str().unwrap().to_owned(),
+        })
+        .filter(|anchor| anchor.seq % 2 == 0)
+        .collect();
+    assert_eq!(verify_against(&path, &noted, false).unwrap().anchors, 3);
+    let name = trail_name(&path).unwrap();
+
+    // Somebody with both files writes another history, whole in itself.
+    for file in ["audit.jsonl", "audit.jsonl.head"] {
+        fs::remove_file(path.with_file_name(file)).unwrap();
+    }
+    let forged = open(&path);
+    for n in [1, 2, 99, 4, 5, 6] {
+        forged.record(event(n));
+    }
+    drop(forged);
+    verify(&path).unwrap();
+    match verify_against(&path, &noted, false) {
+        Err(VerifyError::Broken(found)) => assert_eq!(found.line, 4),
+        other => panic!("{other:?}"),
+    }
+
+    // Or a shorter one.
+    let (_dir, path) = trail(4);
+    assert_eq!(trail_name(&path).unwrap(), name, "the same first line");
+    match verify_against(&path, &noted, false) {
+        Err(VerifyError::Broken(found)) => {
+            assert!(found.line == 5 && found.why.contains("the directory knows of 6"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_export_can_ask_for_what_one_person_did_to_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let audit = open(&path);
+    for (what, who, whom) in [
+        ("mfa_reset", "ann", "kim"),
+        ("mfa_reset", "ann", "sam"),
+        ("person_disabled", "lee", "kim"),
+    ] {
+        audit.record(
+            AuditEvent::new(what, Moment::from_secs(1))
+                .who(who)
+                .whom(whom),
+        );
+    }
+    assert!(audit.flush());
+    let count = |event: Option<&str>, who: Option<&str>, whom: Option<&str>| {
+        let own = |word: Option<&str>| word.map(str::to_owned);
+        let wanted = Wanted {
+            event: own(event),
+            who: own(who),
+            whom: own(whom),
+            ..Wanted::default()
+        };
+        export(&path, &wanted, &mut Vec::new()).unwrap().lines
+    };
+    assert_eq!(count(Some("mfa_reset"), None, Some("kim")), 1);
+    assert_eq!(count(None, None, Some("kim")), 2);
+    assert_eq!(count(None, Some("ann"), None), 2);
+    assert_eq!(count(None, Some("kim"), None), 0);
 }

@@ -5,15 +5,21 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
 
 use super::chain::{LONGEST_LINE, Link, read_head, read_line, take_turn, write_head};
-use super::{AuditError, AuditEvent, Message};
+use super::segments::{
+    is_current, last_of, name_of, read_name, segment_path, segments, write_name,
+};
+use super::{AuditError, AuditEvent, Head, Message};
 
 /// Events that are written, and synced to the disk, at once.
 const BATCH: usize = 256;
+/// How often a file is opened that others put aside meanwhile.
+const TURNS: u32 = 8;
 /// Between attempts to write what could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -22,13 +28,18 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Chain {
     path: PathBuf,
     known: Link,
+    /// Bytes after which the file is put aside and the next one begun.
+    rotate_at: u64,
+    trail: Option<String>,
 }
 
 impl Chain {
-    pub fn open(path: &Path) -> Result<Chain, AuditError> {
+    pub fn open(path: &Path, rotate_at: u64) -> Result<Chain, AuditError> {
         let mut chain = Chain {
             path: path.to_owned(),
             known: Link::origin(),
+            rotate_at,
+            trail: None,
         };
         let unusable = |source| AuditError::Unusable {
             path: path.to_owned(),
@@ -44,27 +55,59 @@ impl Chain {
                 });
             }
         };
+        chain.trail = read_name(path).map_err(unusable)?;
         tracing::info!(seq = chain.known.seq, head = %chain.known.hash, "the audit trail goes on");
         Ok(chain)
     }
 
     /// Opens and locks the file. Each time anew: it may have been moved away.
     fn turn(&self) -> io::Result<File> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&self.path)?;
-        take_turn(|| file.try_lock())?;
-        Ok(file)
+        for _ in 0..TURNS {
+            let file = OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&self.path)?;
+            take_turn(|| file.try_lock())?;
+            if is_current(&file, &self.path)? {
+                return Ok(file);
+            }
+        }
+        Err(io::Error::other("the trail is put aside again and again"))
+    }
+
+    /// The place of the last line, and what the directory may be told of it.
+    pub fn head(&self) -> Option<Head> {
+        let trail = self.trail.clone()?;
+        Some(Head {
+            trail,
+            seq: self.known.seq,
+            hash: self.known.hash.clone(),
+        })
+    }
+
+    /// Puts a file aside that has grown long. The head beside it knows its last line already.
+    fn rotate(&self, file: File, link: &Link) -> io::Result<File> {
+        if link.seq == 0 || file.metadata()?.len() < self.rotate_at {
+            return Ok(file);
+        }
+        std::fs::rename(&self.path, segment_path(&self.path, link.seq))?;
+        tracing::info!(last = link.seq, "the audit trail goes on in a new file");
+        self.turn()
     }
 
     /// The place of the last line, or the last that is known to have been there: when lines have
     /// vanished the chain goes on from where it was, so that the gap stays visible.
     fn last(&self, file: &mut File) -> io::Result<Result<Link, &'static str>> {
         let in_file = match tail(file)? {
-            None => Link::origin(),
+            None => match segments(&self.path)?.last() {
+                None => Link::origin(),
+                Some(segment) => match last_of(segment)? {
+                    Ok(link) => link,
+                    Err(why) => return Ok(Err(why)),
+                },
+            },
             Some(line) => match read_line(&line) {
                 Ok(whole) => whole.link,
                 Err(why) => return Ok(Err(why)),
@@ -98,9 +141,15 @@ impl Chain {
                 self.known.clone()
             }
         };
+        file = self.rotate(file, &link)?;
         let mut text = Vec::new();
         for event in events {
             link = link.extend(event, &mut text);
+            if link.seq == 1 {
+                let name = name_of(&link);
+                write_name(&self.path, &name)?;
+                self.trail = Some(name);
+            }
         }
         let length = file.metadata()?.len();
         if let Err(error) = file.write_all(&text).and_then(|()| file.sync_data()) {
@@ -150,11 +199,13 @@ pub(super) struct Writer {
     failures: IntCounter,
     pending: Vec<AuditEvent>,
     waiting: Vec<SyncSender<()>>,
+    head: Arc<Mutex<Option<Head>>>,
 }
 
 impl Writer {
-    pub fn new(chain: Chain, failures: IntCounter) -> Writer {
+    pub fn new(chain: Chain, failures: IntCounter, head: Arc<Mutex<Option<Head>>>) -> Writer {
         Writer {
+            head,
             chain,
             failures,
             pending: Vec::new(),
@@ -208,6 +259,7 @@ impl Writer {
             return false;
         }
         self.pending.clear();
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = self.chain.head();
         for waiting in self.waiting.drain(..) {
             // Whoever waited may have given up.
             let _ = waiting.try_send(());

@@ -1,0 +1,401 @@
+//! What stays while gateway.toml changes, and makes of it what changes: the scene that requests are
+//! judged and passed on in. Everything that can fail is made first; then all of it is swapped.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::{StartError, World, messages, origins, sites};
+use crate::config::change::Change;
+use crate::config::settings::{CertificateFiles, Settings};
+use crate::directory::Directory;
+use crate::directory::passwords::Hasher;
+use crate::gate::headers::Managed;
+use crate::gate::host::HostTable;
+use crate::messages::Messages;
+use crate::observe::access::AccessLog;
+use crate::observe::audit::{Audit, AuditEvent, Head};
+use crate::observe::metrics::Metrics;
+use crate::observe::spans::Spans;
+use crate::policies::{Base, PolicyFolder, Reload};
+use crate::portal;
+use crate::proxy::certificates::{self, CertificateError, Certificates};
+use crate::proxy::facts::Reader;
+use crate::proxy::forward::Front;
+use crate::proxy::gateway::{Scene, Way};
+use crate::proxy::listen::Crowd;
+use crate::proxy::record::Books;
+use crate::proxy::upstream::Upstream;
+use crate::sessions::Sessions;
+use crate::sessions::assertions::Assertions;
+use crate::sessions::kept::KeptForms;
+
+/// What every scene is made with.
+pub struct Ground {
+    pub world: World,
+    pub sessions: Arc<Sessions>,
+    pub directory: Directory,
+    pub hasher: Arc<Hasher>,
+    pub policies: PolicyFolder,
+    pub metrics: Arc<Metrics>,
+    pub access: Option<Arc<AccessLog>>,
+    pub spans: Option<Arc<Spans>>,
+    pub audit: Arc<Audit>,
+    pub assertions: Arc<Assertions>,
+    pub kept: Arc<KeptForms>,
+    pub portal_key: Zeroizing<[u8; 32]>,
+    pub observer: Arc<dyn portal::Observer>,
+    /// Health checks end with it.
+    pub over: watch::Receiver<bool>,
+}
+
+/// The settings in force, and what was opened for them and may stay.
+#[derive(Clone)]
+struct Standing {
+    settings: Arc<Settings>,
+    messages: Arc<Messages>,
+}
+
+pub struct House {
+    pub ground: Ground,
+    pub scene: Arc<ArcSwap<Scene>>,
+    pub origins: Arc<ArcSwap<HostTable<String>>>,
+    pub certificates: Arc<Certificates>,
+    pub crowd: Arc<Crowd>,
+    standing: Mutex<Standing>,
+    groups: AtomicU64,
+    complaint: Mutex<Option<String>>,
+    anchored: ArcSwapOption<Head>,
+}
+
+/// Whether any backend's certificate is to be judged by the system's authorities.
+pub fn trusts_system(settings: &Settings) -> bool {
+    settings.backends.iter().any(|backend| {
+        backend.tls.ca.is_none() && backend.addresses.iter().any(|address| address.tls)
+    })
+}
+
+/// When all of it is the same, the file was not touched.
+pub fn stamp(file: &Path) -> Option<(SystemTime, u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+pub fn base(settings: &Settings) -> Base {
+    Base {
+        session: settings.session,
+        rollout: settings.rollout.clone(),
+        products: settings.products.clone(),
+    }
+}
+
+/// The files in the configuration, or one pair for development.
+pub fn certificate_files(settings: &Settings) -> Result<Vec<CertificateFiles>, CertificateError> {
+    if !settings.tls.certificates.is_empty() {
+        return Ok(settings.tls.certificates.clone());
+    }
+    let hosts: Vec<String> = std::iter::once(&settings.portal.host)
+        .chain(settings.products.iter().map(|product| &product.host))
+        .map(|host| host.as_str().to_owned())
+        .collect();
+    tracing::warn!(
+        "no certificate is configured: one for development is used, which no browser trusts"
+    );
+    Ok(vec![certificates::development(
+        &settings.store.data_dir,
+        &hosts,
+    )?])
+}
+
+impl House {
+    pub async fn open(
+        settings: Settings,
+        ground: Ground,
+        crowd: Arc<Crowd>,
+    ) -> Result<House, StartError> {
+        let certificates = Arc::new(Certificates::read(certificate_files(&settings)?)?);
+        let standing = Standing {
+            messages: Arc::new(messages::open(&settings.messages, &ground.metrics)?),
+            settings: Arc::new(settings),
+        };
+        let groups = AtomicU64::new(1);
+        let scene = scene(&ground, &groups, &standing, None).await?;
+        Ok(House {
+            origins: Arc::new(ArcSwap::from_pointee(origins(&standing.settings)?)),
+            scene: Arc::new(ArcSwap::from_pointee(scene)),
+            certificates,
+            crowd,
+            standing: Mutex::new(standing),
+            groups,
+            complaint: Mutex::default(),
+            anchored: ArcSwapOption::empty(),
+            ground,
+        })
+    }
+
+    fn standing(&self) -> Standing {
+        let standing = self.standing.lock();
+        standing.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.standing().settings
+    }
+
+    pub fn messages(&self) -> Arc<Messages> {
+        self.standing().messages
+    }
+
+    /// Reads gateway.toml again and follows it, whole or not at all. What the policies came to, when
+    /// they were read again for it.
+    pub async fn follow(&self) -> Option<Reload> {
+        let source = self.settings().source.clone();
+        let read = tokio::task::spawn_blocking(move || source.read_again()).await;
+        let outcome = match read {
+            Ok(Ok(settings)) => self.take_over(settings).await,
+            Ok(Err(problems)) => Err(problems.to_string()),
+            Err(_) => Err(String::from("it could not be read")),
+        };
+        self.ground.metrics.config_reloaded(outcome.is_ok());
+        let mut complaint = self
+            .complaint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(reload) => {
+                *complaint = None;
+                reload
+            }
+            Err(problems) => {
+                if complaint.as_ref() != Some(&problems) {
+                    tracing::error!(
+                        problems,
+                        "gateway.toml can't be used; everything stays as it is"
+                    );
+                    self.note("configuration_rejected", "see the program's log");
+                }
+                *complaint = Some(problems);
+                None
+            }
+        }
+    }
+
+    async fn take_over(&self, read: Settings) -> Result<Option<Reload>, String> {
+        let before = self.standing();
+        let change = Change::between(&before.settings, &read);
+        if trusts_system(&read) && !trusts_system(&before.settings) {
+            return Err(String::from(
+                "the first https backend without tls.ca needs a restart: the system's authorities are read at the start",
+            ));
+        }
+        for key in &change.waiting {
+            tracing::warn!(
+                key,
+                "is another in gateway.toml, and takes effect at the next start"
+            );
+        }
+        if change.followed.is_empty() {
+            return Ok(None);
+        }
+        let Some(settings) = read.following(&before.settings) else {
+            return Err(String::from("exactly one product must be primary"));
+        };
+        let reload = self
+            .swap(&before, settings)
+            .await
+            .map_err(|error| error.to_string())?;
+        let keys = change.followed.join(", ");
+        tracing::info!(keys, "gateway.toml is followed");
+        self.note("configuration_changed", &keys);
+        Ok(Some(reload))
+    }
+
+    /// First what can fail, then what can't.
+    async fn swap(&self, before: &Standing, settings: Settings) -> Result<Reload, StartError> {
+        let messages = if settings.messages == before.settings.messages {
+            Arc::clone(&before.messages)
+        } else {
+            Arc::new(messages::open(&settings.messages, &self.ground.metrics)?)
+        };
+        let files = certificate_files(&settings)?;
+        let certificates = match self.certificates.are(&files) {
+            true => None,
+            false => Some(Certificates::read(files)?),
+        };
+        let standing = Standing {
+            settings: Arc::new(settings),
+            messages,
+        };
+        let settings = &standing.settings;
+        let origins = origins(settings)?;
+        let old = self.scene.load_full();
+        let scene = scene(&self.ground, &self.groups, &standing, Some(&old)).await?;
+
+        if let Some(certificates) = certificates {
+            self.certificates.replace(certificates);
+        }
+        let reload = self.ground.policies.set_base(base(settings));
+        self.ground.sessions.set_products(settings.products.clone());
+        self.crowd.trust(&settings.listen.trusted_proxies);
+        self.scene.store(Arc::new(scene));
+        self.origins.store(Arc::new(origins));
+        self.ground.metrics.forget_backends();
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+        Ok(reload)
+    }
+
+    /// Asks again where the backends' names lead.
+    pub async fn follow_names(&self) {
+        let names = &self.ground.world.names;
+        let scene = self.scene.load_full();
+        let moved = join_all(scene.upstreams.iter().map(|upstream| upstream.moved(names))).await;
+        let mut upstreams = scene.upstreams.clone();
+        let mut any = false;
+        for (upstream, moved) in upstreams.iter_mut().zip(moved) {
+            match moved {
+                Ok(None) => {}
+                Ok(Some(moved)) => {
+                    moved.watch_health(self.ground.over.clone());
+                    tracing::info!(
+                        before = ?upstream.sockets(),
+                        now = ?moved.sockets(),
+                        "a backend's name leads elsewhere"
+                    );
+                    *upstream = Arc::new(moved);
+                    any = true;
+                }
+                Err(error) => tracing::error!(%error, "a backend that moved can't be used"),
+            }
+        }
+        if any {
+            self.scene.store(Arc::new(Scene {
+                upstreams,
+                ..Scene::clone(&scene)
+            }));
+        }
+    }
+
+    /// Notes in the directory where this node's audit trail stands, if it has grown.
+    pub async fn anchor(&self) {
+        let Some(head) = self.ground.audit.head() else {
+            return;
+        };
+        if self.anchored.load().as_deref() == Some(&head) {
+            return;
+        }
+        let now = (self.ground.world.clock)();
+        let directory = &self.ground.directory;
+        match directory
+            .anchor(&head.trail, head.seq, &head.hash, now)
+            .await
+        {
+            Ok(()) => self.anchored.store(Some(Arc::new(head))),
+            Err(error) => tracing::warn!(%error, "the audit trail could not be anchored"),
+        }
+    }
+
+    /// A line of the audit trail that no person is the cause of.
+    pub fn note(&self, event: &'static str, detail: &str) {
+        let now = (self.ground.world.clock)();
+        let line = AuditEvent::new(event, now).who("operator").detail(detail);
+        self.ground.audit.record(line);
+    }
+}
+
+async fn scene(
+    ground: &Ground,
+    groups: &AtomicU64,
+    standing: &Standing,
+    before: Option<&Scene>,
+) -> Result<Scene, StartError> {
+    let settings = &standing.settings;
+    let upstreams = upstreams(ground, groups, settings, before).await?;
+    let portal = Arc::new(portal_state(ground, standing));
+    let books = Books {
+        metrics: Arc::new(ground.metrics.for_products(&settings.products)),
+        access: ground.access.clone(),
+        spans: ground.spans.clone(),
+        portal_host: settings.portal.host.as_str().into(),
+    };
+    Ok(Scene {
+        reader: Arc::new(Reader {
+            sites: sites(settings)?,
+            managed: Managed::of(&settings.products),
+            limits: settings.limits.clone(),
+            trusted_proxies: settings.listen.trusted_proxies.clone(),
+            portal_origin: settings.portal.origin.clone(),
+        }),
+        upstreams,
+        ways: settings
+            .products
+            .iter()
+            .zip(&settings.backends)
+            .map(|(product, backend)| Way {
+                front: Front::of(product),
+                body_limit: backend.body_limit,
+                bar: backend.bar,
+            })
+            .collect(),
+        portal: portal::router(Arc::clone(&portal)),
+        own: portal::own_router(portal),
+        keep_form: settings.keep_form,
+        title: settings.portal.title.as_str().into(),
+        books: Arc::new(books),
+    })
+}
+
+/// Those that are as they were stay, with what is known of their health.
+async fn upstreams(
+    ground: &Ground,
+    groups: &AtomicU64,
+    settings: &Settings,
+    before: Option<&Scene>,
+) -> Result<Vec<Arc<Upstream>>, StartError> {
+    let mut upstreams = Vec::with_capacity(settings.backends.len());
+    let mut standing: Vec<Arc<Upstream>> =
+        before.map_or_else(Vec::new, |scene| scene.upstreams.clone());
+    for (product, backend) in settings.products.iter().zip(&settings.backends) {
+        let same = |upstream: &Arc<Upstream>| upstream.is(backend, product.websockets);
+        if let Some(at) = standing.iter().position(same) {
+            // Taken out: two products with the same backends have their pools apart.
+            upstreams.push(standing.swap_remove(at));
+            continue;
+        }
+        let group = groups.fetch_add(1, Ordering::Relaxed);
+        let names = &ground.world.names;
+        let upstream = Upstream::new(group, backend, product.websockets, names).await?;
+        upstream.watch_health(ground.over.clone());
+        upstreams.push(Arc::new(upstream));
+    }
+    Ok(upstreams)
+}
+
+fn portal_state(ground: &Ground, standing: &Standing) -> portal::State {
+    let settings = &standing.settings;
+    portal::State {
+        kept: Arc::clone(&ground.kept),
+        messages: Arc::clone(&standing.messages),
+        sessions: Arc::clone(&ground.sessions),
+        directory: ground.directory.clone(),
+        hasher: Arc::clone(&ground.hasher),
+        policies: ground.policies.published(),
+        products: settings.products.clone(),
+        portal_origin: settings.portal.origin.clone(),
+        title: settings.portal.title.clone(),
+        clock: Arc::clone(&ground.world.clock),
+        random: Arc::clone(&ground.world.random),
+        keys: portal::Keys::new(*ground.portal_key),
+        observer: Arc::clone(&ground.observer),
+        jwks: {
+            let assertions = Arc::clone(&ground.assertions);
+            Arc::new(move || assertions.jwks())
+        },
+    }
+}

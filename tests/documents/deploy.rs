@@ -1,0 +1,296 @@
+//! What stands in deploy/ can be read by those whom it is for, and says what the program does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{read, root};
+
+fn yaml(text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|problem| panic!("{problem}\n{text}"))
+}
+
+/// `Values.image.tag` of the chart's values.
+fn value<'a>(values: &'a Value, path: &str) -> &'a Value {
+    path.split('.')
+        .filter(|key| !key.is_empty())
+        .fold(values, |at, key| {
+            assert!(!at[key].is_null(), "values.yaml has no {path}");
+            &at[key]
+        })
+}
+
+fn indented(text: &str, by: &str) -> String {
+    let by = " ".repeat(by.trim().parse().unwrap());
+    let lines = text.trim_end().lines();
+    let put = |line: &str| {
+        if line.is_empty() {
+            String::new()
+        } else {
+            format!("{by}{line}")
+        }
+    };
+    lines.map(put).collect::<Vec<_>>().join("\n")
+}
+
+/// The little of Helm's language that the chart allows itself: values, `quote`, `indent` and `toYaml`.
+fn rendered(template: &str, values: &Value) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let (tag, after) = after.split_once("}}").expect("a tag that ends");
+        out.push_str(before);
+        let mut steps = tag.trim().split('|').map(str::trim);
+        let name = steps.next().unwrap();
+        let found = match name {
+            ".Release.Name" => Value::from("clinic"),
+            ".Chart.AppVersion" => Value::from(env!("CARGO_PKG_VERSION")),
+            other => {
+                let path = other.strip_prefix(".Values.");
+                value(values, path.unwrap_or_else(|| panic!("unknown {other}"))).clone()
+            }
+        };
+        let plain = match &found {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let text = steps.fold(plain, |text, step| match step.split_once(' ') {
+            None if step == "quote" => format!("{text:?}"),
+            // JSON is YAML.
+            None if step == "toYaml" => text,
+            Some(("indent", by)) => indented(&text, by),
+            _ => panic!("the chart keeps to what this test understands, not {step}"),
+        });
+        out.push_str(&text);
+        rest = after;
+    }
+    out + rest
+}
+
+fn chart() -> Vec<(String, Value)> {
+    let folder = "deploy/helm/vestibule";
+    let values = yaml(&read(&format!("{folder}/values.yaml")));
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(root().join(folder).join("templates")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let object = yaml(&rendered(&text, &values));
+        all.push((object["kind"].as_str().unwrap().to_owned(), object));
+    }
+    all
+}
+
+fn of_kind(kind: &str) -> Value {
+    chart()
+        .into_iter()
+        .find(|(found, _)| found == kind)
+        .unwrap()
+        .1
+}
+
+/// Settings that a text of gateway.toml and an environment come to.
+fn settings(text: &str, variables: &[(String, String)]) -> vestibule::config::Settings {
+    let variables = variables.iter().cloned();
+    vestibule::config::read(
+        text,
+        Path::new("/etc/vestibule/gateway.toml"),
+        variables,
+        &[],
+    )
+    .unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_chart_is_of_this_version_and_its_objects_fit_together() {
+    let chart = yaml(&read("deploy/helm/vestibule/Chart.yaml"));
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    let kinds: BTreeSet<String> = self::chart().into_iter().map(|(kind, _)| kind).collect();
+    let expected = ["ConfigMap", "Deployment", "PodDisruptionBudget", "Service"];
+    assert_eq!(
+        kinds.iter().map(String::as_str).collect::<Vec<_>>(),
+        expected
+    );
+
+    let deployment = of_kind("Deployment");
+    let pod = &deployment["spec"]["template"];
+    let selector = &of_kind("Service")["spec"]["selector"];
+    assert_eq!(selector, &pod["metadata"]["labels"]);
+    assert_eq!(selector, &deployment["spec"]["selector"]["matchLabels"]);
+    assert_eq!(
+        selector,
+        &of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
+    );
+
+    let spec = &pod["spec"];
+    let volumes: BTreeSet<&str> = spec["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|volume| volume["name"].as_str().unwrap())
+        .collect();
+    let containers = ["containers", "initContainers"].map(|key| spec[key].as_array().unwrap());
+    for container in containers.into_iter().flatten() {
+        let security = &container["securityContext"];
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(security["allowPrivilegeEscalation"], false);
+        assert_eq!(security["capabilities"]["drop"][0], "ALL");
+        for mount in container["volumeMounts"].as_array().unwrap() {
+            assert!(volumes.contains(mount["name"].as_str().unwrap()), "{mount}");
+        }
+    }
+    assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+    let gateway = &spec["containers"][0];
+    let ports: BTreeSet<&str> = gateway["ports"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|port| port["name"].as_str().unwrap())
+        .collect();
+    for port in of_kind("Service")["spec"]["ports"].as_array().unwrap() {
+        assert!(
+            ports.contains(port["targetPort"].as_str().unwrap()),
+            "{port}"
+        );
+    }
+    for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")] {
+        assert_eq!(gateway[probe]["httpGet"]["path"], path);
+        assert!(ports.contains(gateway[probe]["httpGet"]["port"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn the_charts_configuration_is_one_that_the_program_takes() {
+    let map = of_kind("ConfigMap");
+    let deployment = of_kind("Deployment");
+    let gateway = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let variables: Vec<(String, String)> = gateway["env"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|variable| {
+            let name = variable["name"].as_str().unwrap().to_owned();
+            let secret = variable["valueFrom"]["secretKeyRef"]["key"].as_str();
+            let text = match secret {
+                Some("sessions") => "redis://redis:6379",
+                Some("directory") => "postgres://vestibule@postgres/vestibule",
+                Some(other) => panic!("{other}"),
+                None => variable["value"].as_str().unwrap(),
+            };
+            (name, text.to_owned())
+        })
+        .collect();
+    let settings = settings(map["data"]["gateway.toml"].as_str().unwrap(), &variables);
+    assert_eq!(settings.store.data_dir, Path::new("/var/lib/vestibule"));
+    assert_eq!(
+        settings.store.master_key,
+        Path::new("/var/lib/vestibule/master.key")
+    );
+    assert_eq!(settings.policies_dir, Path::new("/etc/vestibule/policies"));
+    let grace = &deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
+    assert!(grace.as_u64().unwrap() > settings.limits.drain.as_secs());
+
+    let folder = tempfile::tempdir().unwrap();
+    let default = map["data"]["default.toml"].as_str().unwrap();
+    std::fs::write(folder.path().join("default.toml"), default).unwrap();
+    let any = vestibule::config::ProductIds::any();
+    vestibule::policies::PolicyFolder::examine(folder.path(), any).unwrap();
+}
+
+#[test]
+fn the_compose_file_names_what_there_is() {
+    let compose = yaml(&read("deploy/compose.yaml"));
+    let services = compose["services"].as_object().unwrap();
+    assert_eq!(
+        services.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        BTreeSet::from(["gateway", "postgres", "redis"])
+    );
+    for (name, service) in services {
+        for volume in service["volumes"].as_array().into_iter().flatten() {
+            let source = volume.as_str().unwrap().split(':').next().unwrap();
+            let known = source.starts_with("../")
+                || !compose["volumes"][source].is_null()
+                || compose["volumes"].as_object().unwrap().contains_key(source);
+            assert!(known, "{name}: {volume}");
+        }
+        for secret in service["secrets"].as_array().into_iter().flatten() {
+            assert!(!compose["secrets"][secret.as_str().unwrap()].is_null());
+        }
+    }
+    let gateway = &services["gateway"];
+    for other in gateway["depends_on"].as_object().unwrap().keys() {
+        assert!(!services[other]["healthcheck"].is_null(), "{other}");
+    }
+    let variables: Vec<(String, String)> = gateway["environment"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
+        .collect();
+    settings(&read("gateway.toml"), &variables);
+    let order = gateway["entrypoint"][2].as_str().unwrap();
+    assert!(order.contains("VESTIBULE_STORE__DIRECTORY=") && order.contains("exec vestibule run"));
+}
+
+/// The lines of a unit file, `Section.Key=value`.
+fn unit(name: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in read(&format!("deploy/systemd/{name}")).lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            found.push((format!("{section}.{key}"), value.to_owned()));
+        }
+    }
+    found
+}
+
+fn line<'a>(unit: &'a [(String, String)], key: &str) -> &'a str {
+    let found = unit.iter().find(|(found, _)| found == key);
+    &found.unwrap_or_else(|| panic!("no {key}")).1
+}
+
+#[test]
+fn the_units_hand_over_sockets_that_the_program_knows_and_shut_everything_else() {
+    let service = unit("vestibule.service");
+    for (socket, name) in [
+        ("vestibule.socket", "https"),
+        ("vestibule-http.socket", "http"),
+    ] {
+        let unit = unit(socket);
+        assert_eq!(line(&unit, "Socket.FileDescriptorName"), name);
+        assert_eq!(line(&unit, "Socket.Service"), "vestibule.service");
+        assert!(line(&service, "Unit.Requires").contains(socket));
+    }
+    assert_eq!(line(&service, "Service.Type"), "notify");
+    assert_eq!(line(&service, "Service.NotifyAccess"), "all");
+    for (key, value) in [
+        ("CapabilityBoundingSet", ""),
+        ("NoNewPrivileges", "true"),
+        ("ProtectSystem", "strict"),
+        ("PrivateDevices", "true"),
+        ("MemoryDenyWriteExecute", "true"),
+        ("UMask", "0077"),
+    ] {
+        assert_eq!(line(&service, &format!("Service.{key}")), value, "{key}");
+    }
+    for command in ["Service.ExecStart", "Service.ExecStartPre"] {
+        let words = line(&service, command).replace("/usr/bin/vestibule", "vestibule");
+        crate::assert_is_command(&words);
+    }
+    let variables: Vec<(String, String)> = service
+        .iter()
+        .filter(|(key, _)| key == "Service.Environment")
+        .map(|(_, value)| {
+            let (name, text) = value.trim_matches('"').split_once('=').unwrap();
+            (name.to_owned(), text.to_owned())
+        })
+        .collect();
+    let settings = settings(&read("gateway.toml"), &variables);
+    assert_eq!(
+        settings.store.master_key,
+        Path::new("/var/lib/vestibule/master.key")
+    );
+    let stop = line(&service, "Service.TimeoutStopSec").trim_end_matches('s');
+    assert!(stop.parse::<u64>().unwrap() > settings.limits.drain.as_secs());
+}
