@@ -26,12 +26,13 @@ use tokio::task::JoinSet;
 use crate::config::Problems;
 use crate::config::settings::{Listen, SessionStore, Settings, WhenUnavailable};
 use crate::directory::passwords::Hasher;
-use crate::directory::seal::{MasterKey, MasterKeyError};
+use crate::directory::seal::{MasterKey, MasterKeyError, Seal};
 use crate::directory::{Directory, DirectoryError};
 use crate::gate::facts::Site;
 use crate::gate::headers::Managed;
 use crate::gate::host::{DuplicateHost, HostTable};
 use crate::gate::policy::Policies;
+use crate::legacy::{self, Legacy, OpenError, SignOns};
 use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
@@ -80,6 +81,8 @@ pub enum StartError {
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]
     Upstream(#[from] UpstreamError),
+    #[error("an application or directory that keeps passwords can't be asked: {0}")]
+    Legacy(#[from] OpenError),
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error("{address} can't be listened on: {source}")]
@@ -233,8 +236,25 @@ pub async fn start(
         u32::from_be_bytes(process),
     );
     let messages = Arc::new(messages::open(&settings.messages, &metrics)?);
+    let legacy = Arc::new(Legacy::open(&settings.products, &settings.backends).await?);
+    let trail = Arc::new(Trail::new(
+        Arc::clone(&metrics),
+        Arc::clone(&audit),
+        lines,
+        Arc::clone(&world.clock),
+    ));
+    let sign_ons = SignOns::new(legacy::Parts {
+        legacy: Arc::clone(&legacy),
+        sessions: Arc::clone(&sessions),
+        directory: directory.clone(),
+        seal: Seal::under(&master).map_err(DirectoryError::from)?,
+        clock: Arc::clone(&world.clock),
+        random: Arc::clone(&world.random),
+        observer: Arc::clone(&trail) as Arc<dyn legacy::Observer>,
+    });
     let portal = Arc::new(portal::State {
         kept: Arc::clone(&kept),
+        legacy,
         messages: Arc::clone(&messages),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
@@ -246,12 +266,7 @@ pub async fn start(
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         keys: portal::Keys::new(master.derive("portal")),
-        observer: Arc::new(Trail::new(
-            Arc::clone(&metrics),
-            Arc::clone(&audit),
-            lines,
-            Arc::clone(&world.clock),
-        )),
+        observer: trail,
         jwks: {
             let assertions = Arc::clone(&assertions);
             Arc::new(move || assertions.jwks())
@@ -266,7 +281,7 @@ pub async fn start(
         &sessions,
         policies.published(),
         &upstreams,
-        (portal, kept),
+        (portal, kept, sign_ons),
         Books {
             metrics: Arc::clone(&metrics),
             access: access.clone(),
@@ -448,7 +463,7 @@ fn gateway(
     sessions: &Arc<Sessions>,
     policies: Arc<ArcSwap<Policies>>,
     upstreams: &Arc<Vec<Upstream>>,
-    (portal, kept): (Arc<portal::State>, Arc<KeptForms>),
+    (portal, kept, sign_ons): (Arc<portal::State>, Arc<KeptForms>, Arc<SignOns>),
     books: Books,
 ) -> Result<Gateway, StartError> {
     // A Location is built of these for every sign-in: better to know now that it can be.
@@ -488,6 +503,7 @@ fn gateway(
             settings.keep_form,
             settings.limits.kept_forms,
         ),
+        sign_ons,
         title: settings.portal.title.clone(),
         books: Arc::new(books),
         clock: Arc::clone(&world.clock),

@@ -1,5 +1,6 @@
 //! gateway.toml: read as it stands, then made into [`Settings`].
 
+mod credentials;
 mod load;
 mod operation;
 pub mod problem;

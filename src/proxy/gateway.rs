@@ -21,14 +21,16 @@ use super::forward::{self, Front};
 use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
+use super::sign_on::Signed;
 use super::upstream::{MOST_TRIES, Upstream};
-use super::{service, websocket};
+use super::{service, sign_on, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
 use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
 use crate::gate::session::{Secret, Token};
+use crate::legacy::SignOns;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -55,6 +57,7 @@ pub struct Gateway {
     pub portal: Router,
     pub own: Router,
     pub keeper: Keeper,
+    pub sign_ons: Arc<SignOns>,
     /// The portal's title, on every page.
     pub title: String,
     pub books: Arc<Books>,
@@ -70,15 +73,17 @@ pub struct Gateway {
 pub struct Passage {
     pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
-    facts_address: std::net::IpAddr,
-    permit: Option<Permit>,
+    pub(super) facts_address: std::net::IpAddr,
+    pub(super) permit: Option<Permit>,
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
     pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
-    close_in_stages: bool,
+    pub(super) close_in_stages: bool,
     /// A kept form that its owner sends at last.
     pub(super) sending: Option<Box<Sending>>,
+    /// What the application is shown that has to be signed in to.
+    pub(super) signed: Option<Box<Signed>>,
     bar: Bar,
 }
 
@@ -98,6 +103,7 @@ impl ProxyHttp for Gateway {
             manner: Manner::Json,
             close_in_stages: false,
             sending: None,
+            signed: None,
             bar: Bar::Unwanted,
         }
     }
@@ -160,6 +166,10 @@ impl ProxyHttp for Gateway {
             Decision::Forward(permit) => {
                 if let Some(leash) = looked_up.leash {
                     scope.tie(leash);
+                }
+                let judged = (&*facts, &looked_up.known);
+                if !self.sign_on(session, passage, &permit, judged, now).await? {
+                    return Ok(true);
                 }
                 if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
                     return Ok(true);
@@ -297,7 +307,43 @@ impl ProxyHttp for Gateway {
             passage.facts_address,
             &passage.record.request_id,
             http2(passage),
-        )
+        )?;
+        match &passage.signed {
+            Some(signed) => signed.put_on(upstream),
+            None => Ok(()),
+        }
+    }
+
+    /// Before anything of an answer goes on: an application that has forgotten a person is signed in
+    /// to again, and asked again.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        passage: &mut Passage,
+    ) -> Result<()> {
+        self.hear(answer, passage).await
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        _passage: &mut Passage,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let whole = !session.as_ref().retry_buffer_truncated();
+        if sign_on::is_again(&error) {
+            // Whatever the method: it sent us to its sign-in page instead of doing what was asked.
+            error.set_retry(whole);
+        } else if whole && session.req_header().method.is_idempotent() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
     }
 
     async fn response_filter(
@@ -340,6 +386,9 @@ impl ProxyHttp for Gateway {
         error: &Error,
         passage: &mut Passage,
     ) -> FailToProxy {
+        if let Some(told) = self.sign_on_failed(session, error, passage).await {
+            return told;
+        }
         let status = failure_status(error);
         let begun = session
             .response_written()
@@ -556,7 +605,7 @@ fn visitor_cookie(secret: Secret) -> http::HeaderValue {
     http::HeaderValue::from_str(&cookie.to_string()).unwrap_or(http::HeaderValue::from_static(""))
 }
 
-fn http2(passage: &Passage) -> bool {
+pub(super) fn http2(passage: &Passage) -> bool {
     let scope = passage.scope.as_ref();
     scope.is_some_and(|scope| scope.connection.http2)
 }
