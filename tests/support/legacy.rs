@@ -159,8 +159,7 @@ async fn sign_in(State(inner): Shared, headers: HeaderMap, body: String) -> Resp
         let token = inner.fresh("form-");
         inner.forms.insert(token.clone());
         let cookie = format!("FORM={token}; Path=/login; HttpOnly");
-        let answer = (StatusCode::OK, [(header::SET_COOKIE, cookie)]);
-        return (answer, Html(form(&token))).into_response();
+        return ([(header::SET_COOKIE, cookie)], Html(form(&token))).into_response();
     }
     let user = of("user");
     if inner.jealous {
