@@ -27,11 +27,12 @@ const SECTION_11: &[&str] = &[
     "vestibule_build_info",
 ];
 
-/// What the observers say about themselves, beyond section 11.
+/// Beyond section 11.
 const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
     "vestibule_audit_failures_total",
     "vestibule_malformed_requests_total{reason}",
+    "vestibule_sign_ons_total{product,result}",
 ];
 
 fn products() -> Products {
@@ -65,6 +66,7 @@ fn used() -> Metrics {
     metrics.decision(Some(0), "allow", "session");
     metrics.malformed(Malformed::Framing);
     metrics.sign_in("ok");
+    metrics.sign_on(1, "ok");
     metrics.factor_challenge("totp", "ok");
     metrics.sessions_active(3);
     metrics.session_ended(Some(1), "product_idle");
