@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod directory;
 pub mod gate;
+pub mod legacy;
 pub mod messages;
 pub mod observe;
 pub mod pages;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Room, and what it may know.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("gate", &[]),
     ("demo", &[]),
     ("pages", &[]),
@@ -21,13 +21,24 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("policies", &["gate", "config"]),
     ("sessions", &["gate"]),
     ("directory", &["gate"]),
+    ("legacy", &["gate", "config", "directory", "sessions"]),
     ("messages", &["gate"]),
     ("observe", &["gate"]),
     (
         "portal",
-        &["gate", "sessions", "directory", "messages", "pages"],
+        &[
+            "gate",
+            "sessions",
+            "directory",
+            "legacy",
+            "messages",
+            "pages",
+        ],
     ),
-    ("proxy", &["gate", "sessions", "observe", "pages", "config"]),
+    (
+        "proxy",
+        &["gate", "sessions", "legacy", "observe", "pages", "config"],
+    ),
     (
         "app",
         &[
@@ -36,6 +47,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "policies",
             "sessions",
             "directory",
+            "legacy",
             "messages",
             "observe",
             "pages",

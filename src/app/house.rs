@@ -14,10 +14,12 @@ use zeroize::Zeroizing;
 use super::{StartError, World, messages, origins, sites};
 use crate::config::change::Change;
 use crate::config::settings::{CertificateFiles, Settings};
-use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
+use crate::directory::seal::{MasterKey, Seal};
+use crate::directory::{Directory, DirectoryError};
 use crate::gate::headers::Managed;
 use crate::gate::host::HostTable;
+use crate::legacy::{self, Legacy, SignOns};
 use crate::messages::Messages;
 use crate::observe::access::AccessLog;
 use crate::observe::audit::{Audit, AuditEvent, Head};
@@ -51,6 +53,8 @@ pub struct Ground {
     pub kept: Arc<KeptForms>,
     pub portal_key: Zeroizing<[u8; 32]>,
     pub observer: Arc<dyn portal::Observer>,
+    pub sign_on_observer: Arc<dyn legacy::Observer>,
+    pub master: MasterKey,
     /// Health checks end with it.
     pub over: watch::Receiver<bool>,
 }
@@ -317,7 +321,17 @@ async fn scene(
 ) -> Result<Scene, StartError> {
     let settings = &standing.settings;
     let upstreams = upstreams(ground, groups, settings, before).await?;
-    let portal = Arc::new(portal_state(ground, standing));
+    let legacy = Arc::new(Legacy::open(&settings.products, &settings.backends).await?);
+    let sign_ons = SignOns::new(legacy::Parts {
+        legacy: Arc::clone(&legacy),
+        sessions: Arc::clone(&ground.sessions),
+        directory: ground.directory.clone(),
+        seal: Seal::under(&ground.master).map_err(DirectoryError::from)?,
+        clock: Arc::clone(&ground.world.clock),
+        random: Arc::clone(&ground.world.random),
+        observer: Arc::clone(&ground.sign_on_observer),
+    });
+    let portal = Arc::new(portal_state(ground, standing, legacy));
     let books = Books {
         metrics: Arc::new(ground.metrics.for_products(&settings.products)),
         access: ground.access.clone(),
@@ -345,6 +359,7 @@ async fn scene(
             .collect(),
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
+        sign_ons,
         keep_form: settings.keep_form,
         title: settings.portal.title.as_str().into(),
         books: Arc::new(books),
@@ -377,10 +392,11 @@ async fn upstreams(
     Ok(upstreams)
 }
 
-fn portal_state(ground: &Ground, standing: &Standing) -> portal::State {
+fn portal_state(ground: &Ground, standing: &Standing, legacy: Arc<Legacy>) -> portal::State {
     let settings = &standing.settings;
     portal::State {
         kept: Arc::clone(&ground.kept),
+        legacy,
         messages: Arc::clone(&standing.messages),
         sessions: Arc::clone(&ground.sessions),
         directory: ground.directory.clone(),

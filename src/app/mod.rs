@@ -34,6 +34,7 @@ use crate::directory::{Directory, DirectoryError};
 use crate::gate::facts::Site;
 use crate::gate::host::{DuplicateHost, HostTable};
 use crate::gate::traceparent::to_hex;
+use crate::legacy::{self, OpenError};
 use crate::messages::{Messages, MessagesError};
 use crate::observe::access::{AccessLog, Sink};
 use crate::observe::admin::Admin;
@@ -82,6 +83,8 @@ pub enum StartError {
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]
     Upstream(#[from] UpstreamError),
+    #[error("an application or directory that keeps passwords can't be asked: {0}")]
+    Legacy(#[from] OpenError),
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error(transparent)]
@@ -281,7 +284,9 @@ pub async fn start(
         assertions,
         kept: Arc::clone(&kept),
         portal_key: Zeroizing::new(master.derive("portal")),
+        sign_on_observer: Arc::clone(&observer) as Arc<dyn legacy::Observer>,
         observer,
+        master: master.clone(),
         over: tasks_watch.clone(),
     };
     let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::directory::Line;
 use crate::gate::name::ProductId;
+use crate::legacy::{self, SignedOn};
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 use crate::portal;
@@ -105,6 +106,45 @@ impl portal::Observer for Trail {
         });
     }
 }
+
+impl legacy::Observer for Trail {
+    fn signed_on(&self, told: SignedOn<'_>) {
+        let claim = told.claim;
+        self.metrics.sign_on(claim.product.id.as_str(), told.result);
+        let now = (self.clock)();
+        let detail = format!("{} {} {}", claim.product.id, claim.login, told.result);
+        self.lines.record(
+            now,
+            Line {
+                company: Some(claim.company.clone()),
+                event: String::from(SIGN_ON),
+                who: Some(claim.person.to_string()),
+                session: Some(claim.session.to_string()),
+                address: told
+                    .address
+                    .map(|address| address.to_canonical().to_string())
+                    .unwrap_or_default(),
+                request_id: claim.request_id.clone(),
+                detail: Some(detail.clone()),
+                ..Line::default()
+            },
+        );
+        let mut event = AuditEvent::new(SIGN_ON, now)
+            .who(&claim.person)
+            .company(&claim.company)
+            .product(&claim.product.id)
+            .session(claim.session)
+            .request_id(&claim.request_id)
+            .detail(detail);
+        if let Some(address) = told.address {
+            event = event.address(address);
+        }
+        self.audit.record(event);
+    }
+}
+
+/// The gateway signed in to an application for somebody, or tried to.
+const SIGN_ON: &str = "sign_on";
 
 fn text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())

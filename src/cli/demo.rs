@@ -15,8 +15,8 @@ use super::{Failure, world};
 use crate::app::{self, Sockets, World};
 use crate::config;
 use crate::demo::{self, Links};
-use crate::directory::{Directory, DirectoryError};
-use crate::gate::name::{PersonId, ProductId};
+use crate::directory::{Directory, DirectoryError, SignOnPlace, TypedCredentials};
+use crate::gate::name::{Login, PersonId, ProductId};
 use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
 use crate::messages::Messages;
@@ -65,7 +65,7 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     let addresses = [emr.1, billing.1, analytics.1];
     let applications = [
         tokio::spawn(demo::emr(emr.0, links.clone())),
-        tokio::spawn(demo::billing(billing.0, links.clone())),
+        tokio::spawn(demo::billing_by_form(billing.0, links.clone())),
         tokio::spawn(demo::analytics(analytics.0, links)),
     ];
 
@@ -91,6 +91,8 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
         .map_err(Failure::not_so)?;
     let texted = enrol_texted(&running.directory);
     texted.await.map_err(Failure::not_so)?;
+    let typed = keep_billing_passwords(&running.directory);
+    typed.await.map_err(Failure::not_so)?;
     let posts = posts(&running.messages);
     let outbox = tokio::spawn(demo::outbox(outbox.0, posts));
     std::io::stdout()
@@ -125,6 +127,41 @@ async fn enrol_texted(directory: &Directory) -> Result<(), DirectoryError> {
             world::now(),
         )
         .await?;
+    Ok(())
+}
+
+/// Who is paired from the start has nothing to type in Billing: as if they had paired themselves.
+async fn keep_billing_passwords(directory: &Directory) -> Result<(), DirectoryError> {
+    let Ok(product) = ProductId::parse("billing") else {
+        return Ok(());
+    };
+    for known in demo::people()
+        .iter()
+        .filter(|known| known.product == "billing")
+    {
+        let Ok(login) = Login::parse(known.login) else {
+            continue;
+        };
+        let account = directory.account(&product, &login).await?;
+        let Some(person) = account.and_then(|account| account.person) else {
+            continue;
+        };
+        let place = SignOnPlace {
+            product: product.clone(),
+            account_of: product.clone(),
+            login,
+            person,
+        };
+        if directory.sign_on_secret(&place).await?.is_none() {
+            let credentials = TypedCredentials {
+                username: known.login.to_owned(),
+                password: known.password.to_owned().into(),
+            };
+            directory
+                .keep_sign_on_secret(&place, &credentials, world::now())
+                .await?;
+        }
+    }
     Ok(())
 }
 
@@ -212,6 +249,8 @@ backends = ["http://{billing}"]
 idle = "2h"
 activity = {{ ignore = ["/poll/**"] }}
 bar = true
+# Billing knows no headers: the gateway fills its sign-in form.
+sign_on = {{ kind = "form", page = "/login", username_field = "user", password_field = "pass" }}
 
 [products.analytics]
 name = "Analytics"

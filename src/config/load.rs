@@ -347,10 +347,15 @@ fn notices(
         }
     }
     for (product, backend) in products.iter().zip(backends) {
-        if backend.sign_on != SignOn::Headers {
+        let signs_in = backend.sign_on != SignOn::Headers;
+        let away = backend
+            .addresses
+            .iter()
+            .any(|address| !address.tls && !address.is_here());
+        if signs_in && away {
             note(
                 format!("products.{}.sign_on", product.id),
-                "is not acted upon by this version: the backend gets headers only",
+                "passwords travel to the backend without TLS",
             );
         }
     }

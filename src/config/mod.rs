@@ -1,6 +1,7 @@
 //! gateway.toml: read as it stands, then made into [`Settings`].
 
 pub mod change;
+mod credentials;
 mod load;
 mod operation;
 pub mod problem;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
+use super::credentials::{credentials, natural, sign_on};
 use super::reader::{Field, Fields, hint};
-use super::settings::{Backend, BackendAddress, BackendTls, Health, SignOn, SignOnForm, Timeouts};
+use super::settings::{Backend, BackendAddress, BackendTls, Health, SignOn, Timeouts};
 use super::values::{certificate_files, list_of, origin, owned, pattern};
 use crate::gate::identity::ValueTemplate;
 use crate::gate::name::ProductId;
@@ -232,13 +233,17 @@ fn backend(fields: &Fields<'_>) -> Option<Backend> {
         }
     });
     let tls = fields.optional("tls");
+    let sign_on = fields.or("sign_on", SignOn::Headers, sign_on);
     let backend = Backend {
         addresses: Vec::new(),
         health: fields.or("health", health_without(None), health),
         timeouts: fields.or("timeouts", TIMEOUTS, timeouts),
         body_limit: fields.optional("body_limit").and_then(|field| field.size()),
         tls: tls.as_ref().and_then(backend_tls).unwrap_or_default(),
-        sign_on: fields.or("sign_on", SignOn::Headers, sign_on),
+        credentials: fields.or("credentials", natural(&sign_on), |field| {
+            credentials(field, &sign_on)
+        }),
+        sign_on,
         bar: fields.or("bar", false, |field| field.boolean()),
     };
     let addresses = addresses?;
@@ -305,7 +310,7 @@ fn health(field: &Field<'_>) -> Option<Health> {
     })
 }
 
-fn path(field: &Field<'_>) -> Option<String> {
+pub fn path(field: &Field<'_>) -> Option<String> {
     field.parsed("a path such as \"/healthz\"", |text| {
         let plain = text.bytes().all(|b| b.is_ascii_graphic());
         if text.starts_with('/') && plain {
@@ -339,44 +344,5 @@ fn backend_tls(field: &Field<'_>) -> Option<BackendTls> {
                 .optional("server_name")
                 .and_then(|field| owned(&field)),
         })
-    })
-}
-
-fn sign_on(field: &Field<'_>) -> Option<SignOn> {
-    if !field.is_table() {
-        return field.word(&[("headers", ())]).map(|()| SignOn::Headers);
-    }
-    field.table(|fields| {
-        let is_form = fields.required("kind").and_then(|field| {
-            field.word(&[
-                ("headers", None),
-                ("basic", Some(false)),
-                ("form", Some(true)),
-            ])
-        });
-        let need = |key| match is_form {
-            Some(Some(true)) => fields.required(key),
-            _ => fields.optional(key),
-        };
-        let page = need("page").and_then(|field| path(&field));
-        let username_field = need("username_field").and_then(|field| owned(&field));
-        let password_field = need("password_field").and_then(|field| owned(&field));
-        let signed_out = fields.optional("signed_out").and_then(|field| path(&field));
-        match is_form? {
-            Some(true) => Some(SignOn::Form(SignOnForm {
-                page: page?,
-                username_field: username_field?,
-                password_field: password_field?,
-                signed_out,
-            })),
-            kind if page.is_some() || username_field.is_some() || password_field.is_some() => {
-                let kind = if kind.is_none() { "headers" } else { "basic" };
-                fields.wrong(format!(
-                    "the page and its fields are for kind \"form\", not \"{kind}\""
-                ))
-            }
-            Some(false) => Some(SignOn::Basic),
-            None => Some(SignOn::Headers),
-        }
     })
 }

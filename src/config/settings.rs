@@ -125,6 +125,7 @@ pub struct Backend {
     pub body_limit: Option<u64>,
     pub tls: BackendTls,
     pub sign_on: SignOn,
+    pub credentials: CredentialsKind,
     /// Whether the bar is added to its pages.
     pub bar: bool,
 }
@@ -135,6 +136,17 @@ pub struct BackendAddress {
     /// A name, or an address without brackets.
     pub host: String,
     pub port: u16,
+}
+
+impl BackendAddress {
+    /// Whether it is this machine.
+    pub fn is_here(&self) -> bool {
+        self.host == "localhost"
+            || self
+                .host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,17 +183,69 @@ pub struct BackendTls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignOn {
     Headers,
-    Basic,
-    Form(SignOnForm),
+    Basic(BasicForm),
+    Form(SignInForm),
 }
 
+/// A legacy application's own sign-in form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignOnForm {
+pub struct SignInForm {
     pub page: String,
     pub username_field: String,
     pub password_field: String,
     /// A redirect to here says that the backend forgot; `None`: to `page`.
     pub signed_out: Option<String>,
+    /// What only who is signed in sees: a sign-in is believed when this opens.
+    pub inside: String,
+    /// For a whole sign-in.
+    pub deadline: Duration,
+}
+
+/// An application that takes `Authorization: Basic`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BasicForm {
+    /// What nobody sees without a password.
+    pub inside: String,
+    pub deadline: Duration,
+}
+
+/// Who knows whether a password of the product is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsKind {
+    /// The gateway's own directory.
+    Directory,
+    Basic(BasicForm),
+    Form(SignInForm),
+    Ldap(LdapServer),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LdapServer {
+    /// `ldaps://host[:port]` or `ldap://host[:port]`.
+    pub url: String,
+    pub start_tls: bool,
+    /// PEM; `None`: the system's authorities.
+    pub ca: Option<PathBuf>,
+    pub look_up: LdapLookUp,
+    /// For connecting, searching and binding together.
+    pub deadline: Duration,
+}
+
+/// Which entry a username is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LdapLookUp {
+    /// A name with `{login}` in it.
+    Direct(String),
+    Search(DirectorySearch),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectorySearch {
+    pub base: String,
+    /// With `{login}` in it.
+    pub filter: String,
+    /// Who searches; `None`: nobody in particular.
+    pub reader: Option<(String, SecretText)>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::settings::{SessionStore, TlsMinimum, WhenUnavailable};
+use super::settings::{CredentialsKind, SessionStore, SignOn, TlsMinimum, WhenUnavailable};
 use super::{Problems, Settings, load, read};
 use crate::gate::product::{Access, Accounts, IdentityHeaders, OpenAccess, Unauthenticated};
 
@@ -387,7 +387,76 @@ sign_on = { kind = "form", page = "/login", username_field = "user", password_fi
     assert_eq!(backend.health.interval, Duration::from_secs(1));
     assert_eq!(backend.timeouts.idle, Duration::from_secs(4));
     assert_eq!(backend.body_limit, Some(65_536));
-    assert_eq!(settings.notices.len(), 1, "sign_on is told");
+    assert!(settings.notices.is_empty(), "nothing to tell");
+    let SignOn::Form(form) = &backend.sign_on else {
+        panic!("no form")
+    };
+    assert_eq!((form.page.as_str(), form.inside.as_str()), ("/login", "/"));
+    assert_eq!(backend.credentials, CredentialsKind::Form(form.clone()));
+}
+
+#[test]
+fn who_keeps_passwords_is_described_whole_or_refused() {
+    const FORM: &str = "kind = \"form\", page = \"/l\", username_field = \"u\"";
+    const LDAP: &str = "kind = \"ldap\", url = \"ldaps://l.example.org\"";
+    for (keys, complaint) in [
+        (format!("sign_on = {{ {FORM} }}"), "sign_on.password_field"),
+        (
+            format!("sign_on = {{ {FORM}, password_field = \"u\" }}"),
+            "can't have one field",
+        ),
+        (
+            format!("sign_on = {{ {FORM}, password_field = \"p\", deadline = \"2m\" }}"),
+            "at most 60s",
+        ),
+        (
+            String::from("sign_on = { kind = \"basic\", page = \"/login\" }"),
+            "is for kind \"form\" only",
+        ),
+        (
+            String::from("sign_on = { kind = \"basic\" }\ncredentials = \"directory\""),
+            "leave the key out",
+        ),
+        (
+            format!("credentials = {{ {LDAP} }}"),
+            "\"dn\" or \"search\"",
+        ),
+        (
+            format!("credentials = {{ {LDAP}, dn = \"uid=kim\" }}"),
+            "has no {login}",
+        ),
+        (
+            format!("credentials = {{ {LDAP}, dn = \"uid={{login}}\", start_tls = true }}"),
+            "TLS from the beginning",
+        ),
+        (
+            format!("credentials = {{ {LDAP}, dn = \"uid={{login}}\", start_tls = false }}")
+                .replace("ldaps:", "ldap:"),
+            "under TLS only",
+        ),
+        (
+            format!(
+                "credentials = {{ {LDAP}, search = {{ base = \"dc=x\", filter = \"(uid={{login}})\", bind_dn = \"cn=r\" }} }}"
+            ),
+            "go together",
+        ),
+        (
+            format!("credentials = {{ {LDAP}, dn = \"uid={{login}}\", pgae = \"/\" }}"),
+            "pgae",
+        ),
+    ] {
+        let said = complaints(&format!("{SMALL}{keys}\n"));
+        assert!(said.contains(complaint), "{keys}: {said}");
+    }
+    // What `sign_on` describes need not stand twice.
+    let keys = format!(
+        "sign_on = {{ {FORM}, password_field = \"p\" }}\ncredentials = {{ kind = \"form\" }}"
+    );
+    let settings = read_text(&format!("{SMALL}{keys}\n")).unwrap();
+    assert!(matches!(
+        &settings.backends[0].credentials,
+        CredentialsKind::Form(form) if form.page == "/l"
+    ));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Billing: invoices and payments. Has its own sign-in page with a hidden field and its own
-//! session; identity headers open such a session for users it knows.
+//! session; identity headers open such a session for users it knows, unless it is run as one that
+//! knows no headers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -75,8 +76,22 @@ pub async fn serve(listener: TcpListener, links: Links) -> io::Result<()> {
     axum::serve(listener, app(links)).await
 }
 
+/// The same, as an application that knows no headers: its own sign-in page is the only way in.
+pub async fn serve_by_form(listener: TcpListener, links: Links) -> io::Result<()> {
+    axum::serve(listener, app_by_form(links)).await
+}
+
 /// Billing, for whoever has a listener of another kind.
 pub fn app(links: Links) -> Router {
+    app_trusting(links, Trust::OpensSession)
+}
+
+/// Billing that knows no headers.
+pub fn app_by_form(links: Links) -> Router {
+    app_trusting(links, Trust::OwnPage)
+}
+
+fn app_trusting(links: Links, trust: Trust) -> Router {
     let house = House {
         id: "billing",
         name: "LedgerWorks Billing",
@@ -89,7 +104,7 @@ pub fn app(links: Links) -> Router {
         ],
         links,
     };
-    let door = Door::new("billing", "LWSESSION", Trust::OpensSession);
+    let door = Door::new("billing", "LWSESSION", trust);
     let reception = Arc::new(Reception {
         house,
         door,

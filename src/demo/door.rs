@@ -29,6 +29,9 @@ pub enum Trust {
     EachRequest,
     /// Headers open the application's own session, for users it knows.
     OpensSession,
+    /// Whoever signs in at the application's own page is in, and nobody else. Of headers it takes
+    /// the company that its user works for, among those that the user has.
+    OwnPage,
 }
 
 /// What the door makes of a request.
@@ -74,6 +77,12 @@ impl Door {
     pub fn recognise(&self, headers: &HeaderMap) -> Caller {
         let named = Visitor::from_headers(headers);
         let remembered = self.visitor(headers);
+        if self.trust == Trust::OwnPage {
+            return match remembered {
+                Some(visitor) => Caller::Visitor(self.at_work(visitor, named), None),
+                None => Caller::Nobody,
+            };
+        }
         match (named, remembered) {
             (None, None) => Caller::Nobody,
             (None, Some(visitor)) => Caller::Visitor(visitor, None),
@@ -89,6 +98,19 @@ impl Door {
                 Some(cookie) => Caller::Visitor(visitor, Some(cookie)),
                 None => Caller::Nobody,
             },
+        }
+    }
+
+    fn at_work(&self, visitor: Visitor, named: Option<Visitor>) -> Visitor {
+        let company = named.map(|named| named.company).unwrap_or_default();
+        let has = self
+            .users
+            .iter()
+            .any(|user| user.login == visitor.login && user.companies.contains(&company.as_str()));
+        if has {
+            Visitor { company, ..visitor }
+        } else {
+            visitor
         }
     }
 

@@ -19,7 +19,10 @@ mod reception;
 mod visitor;
 
 pub use self::analytics::{app as analytics_app, serve as analytics};
-pub use self::billing::{app as billing_app, serve as billing};
+pub use self::billing::{
+    app as billing_app, app_by_form as billing_app_by_form, serve as billing,
+    serve_by_form as billing_by_form,
+};
 pub use self::emr::{app as emr_app, serve as emr};
 pub use self::links::{Link, Links};
 pub use self::outbox::{Posted, Posts, serve as outbox};

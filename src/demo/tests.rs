@@ -29,6 +29,8 @@ impl Drop for Running {
 enum App {
     Emr,
     Billing,
+    /// Billing that knows no headers.
+    BillingByForm,
     Analytics,
 }
 
@@ -48,6 +50,7 @@ async fn run_with(app: App, links: Links) -> Running {
     let task = match app {
         App::Emr => tokio::spawn(super::emr(listener, links)),
         App::Billing => tokio::spawn(super::billing(listener, links)),
+        App::BillingByForm => tokio::spawn(super::billing_by_form(listener, links)),
         App::Analytics => tokio::spawn(super::analytics(listener, links)),
     };
     // Another test may have installed it already.
@@ -105,7 +108,7 @@ const KIM_IN_BILLING: [(&str, &str); 3] = [
 /// The headers with which the application knows its visitor.
 fn someone(app: App) -> &'static [(&'static str, &'static str)] {
     match app {
-        App::Billing => &KIM_IN_BILLING,
+        App::Billing | App::BillingByForm => &KIM_IN_BILLING,
         App::Emr | App::Analytics => &KIM,
     }
 }
@@ -337,6 +340,39 @@ async fn billing_takes_its_own_form_only_with_the_hidden_field_of_this_browser()
         .await
         .unwrap();
     assert!(page.contains("INV-20841") && !page.contains("INV-31007"));
+}
+
+#[tokio::test]
+async fn billing_that_knows_no_headers_is_entered_by_its_form_alone() {
+    let billing = run(App::BillingByForm).await;
+    let named = billing.get("/", &KIM_IN_BILLING).await;
+    assert_eq!(location(&named), "/login", "headers open nothing");
+    let page = billing.get("/login", &[]).await;
+    let cookie = set_cookie(&page);
+    let csrf = hidden_field(&page.text().await.unwrap());
+    let of = |login: &str| people().iter().find(|p| p.login == login).unwrap().password;
+    let form = [
+        ("user", "anovakova"),
+        ("pass", of("anovakova")),
+        ("csrf", csrf.as_str()),
+    ];
+    let right = billing.post("/login", &[("Cookie", &cookie)], &form).await;
+    let session = set_cookie(&right);
+    // Of headers it takes the company, among those that its user has.
+    for (company, shown) in [
+        ("acme-rehab", "INV-20841"),
+        ("northside", "INV-31007"),
+        ("elsewhere", "INV-20841"),
+    ] {
+        let headers = [
+            ("Cookie", session.as_str()),
+            ("X-Forwarded-User", "kdoe"),
+            ("X-Vestibule-Company", company),
+        ];
+        let page = billing.get("/", &headers).await.text().await.unwrap();
+        assert!(page.contains(shown), "{company}: {page}");
+        assert!(page.contains("Ada"), "its own user, whatever headers say");
+    }
 }
 
 #[tokio::test]

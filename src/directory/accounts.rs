@@ -25,6 +25,26 @@ impl Directory {
         rows.iter().map(Account::read).collect()
     }
 
+    /// The account of a login that another system vouches for, made when there is none yet: its
+    /// password is not ours, and its companies are its person's.
+    pub async fn adopt_account(
+        &self,
+        product: &ProductId,
+        login: &Login,
+        now: Moment,
+    ) -> Result<Account, DirectoryError> {
+        let elsewhere = PasswordHash::elsewhere();
+        let values = [
+            Value::Text(product.as_str()),
+            Value::Text(login.as_str()),
+            Value::Text(&elsewhere.0),
+            Value::Number(now.millis()),
+        ];
+        self.pool().write(sql::ACCOUNT_ADOPT, &values).await?;
+        let account = self.account(product, login).await?;
+        account.ok_or_else(|| DirectoryError::Unknown(format!("{product} {login}")))
+    }
+
     /// Replaces `old` by `new`; false when somebody else was first. The age is not touched.
     pub async fn upgrade_hash(
         &self,

@@ -76,6 +76,10 @@ impl Directory {
         for row in &rows {
             products.push(row.parsed("product")?);
         }
+        // A password is kept for a link and goes with it.
+        transaction
+            .write(sql::SIGN_ON_SECRETS_FORGET, &values)
+            .await?;
         let values = [Value::Text(person.as_str()), Value::TextOrNull(None)];
         transaction
             .write(sql::PERSON_DEFAULT_PRODUCT, &values)

@@ -14,12 +14,13 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 6] = migrations![
+const TEXTS: [(&str, &str); 7] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
     "0004_administration",
     "0006_passwords",
+    "0007_sign_on",
     "0010_operations",
 ];
 

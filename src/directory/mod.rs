@@ -20,6 +20,7 @@ mod pool;
 mod recovery;
 mod resets;
 mod settings;
+mod sign_on;
 mod sql;
 mod trail;
 
@@ -38,6 +39,7 @@ pub use emergencies::StoredEmergency;
 pub use keys::SigningKey;
 pub use links::Pairing;
 pub use passkeys::StoredPasskey;
+pub use sign_on::{SignOnPlace, SignOnSecret, TypedCredentials};
 pub use trail::{Line, LinesOf};
 
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,13 @@ pub struct PasswordHash(pub String);
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordHash(…)")
+    }
+}
+
+impl PasswordHash {
+    /// Of an account whose password another system keeps: no password opens it.
+    pub fn elsewhere() -> PasswordHash {
+        PasswordHash(String::from("elsewhere"))
     }
 }
 

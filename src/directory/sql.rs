@@ -77,6 +77,24 @@ pub(super) const ACCOUNT_PAIR: &str = "UPDATE accounts SET person_id = $3 \
 pub(super) const ACCOUNTS_UNPAIR: &str = "UPDATE accounts SET person_id = NULL \
      WHERE person_id = $1 AND product <> $2 RETURNING product";
 
+/// For a login whose password another system keeps.
+pub(super) const ACCOUNT_ADOPT: &str = "INSERT INTO accounts (product, login, person_id, \
+     password_hash, password_set_at, companies, default_company, imported) \
+     VALUES ($1, $2, NULL, $3, $4, '[]', NULL, NULL) ON CONFLICT DO NOTHING";
+
+pub(super) const SIGN_ON_SECRET: &str = "SELECT secret, version, refused FROM sign_on_secrets \
+     WHERE product = $1 AND login = $2 AND person_id = $3";
+pub(super) const SIGN_ON_SECRET_KEEP: &str = "INSERT INTO sign_on_secrets \
+     (product, login, account_of, person_id, secret, set_at, version, refused) \
+     VALUES ($1, $2, $3, $4, $5, $6, 1, 0) \
+     ON CONFLICT (product, login) DO UPDATE SET account_of = excluded.account_of, \
+     person_id = excluded.person_id, secret = excluded.secret, set_at = excluded.set_at, \
+     version = sign_on_secrets.version + 1, refused = 0";
+pub(super) const SIGN_ON_SECRET_REFUSE: &str = "UPDATE sign_on_secrets SET refused = 1 \
+     WHERE product = $1 AND login = $2 AND person_id = $3 AND version = $4";
+pub(super) const SIGN_ON_SECRETS_FORGET: &str =
+    "DELETE FROM sign_on_secrets WHERE person_id = $1 AND account_of <> $2";
+
 pub(super) const PASSWORDS_BEFORE: &str = "SELECT password_hash FROM password_history \
      WHERE product = $1 AND login = $2 ORDER BY place DESC";
 pub(super) const PASSWORD_KEEP: &str = "INSERT INTO password_history \

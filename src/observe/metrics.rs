@@ -128,6 +128,14 @@ impl Metrics {
         self.families.sign_ins.with_label_values(&[result]).inc();
     }
 
+    /// The gateway signed in to an application for somebody, or tried to.
+    pub fn sign_on(&self, product: &str, result: &'static str) {
+        self.families
+            .sign_ons
+            .with_label_values(&[product, result])
+            .inc();
+    }
+
     pub fn factor_challenge(&self, method: &'static str, result: &'static str) {
         self.families
             .factor_challenges
@@ -357,6 +365,7 @@ struct Families {
     decisions: IntCounterVec,
     malformed: IntCounterVec,
     sign_ins: IntCounterVec,
+    sign_ons: IntCounterVec,
     factor_challenges: IntCounterVec,
     sessions_active: IntGauge,
     sessions_ended: IntCounterVec,
@@ -432,6 +441,12 @@ impl Families {
                 &["reason"],
             ),
             sign_ins: counters(r, "sign_ins_total", "Attempts to sign in.", &["result"]),
+            sign_ons: counters(
+                r,
+                "sign_ons_total",
+                "Sign-ins of the gateway to applications behind it, for people.",
+                &["product", "result"],
+            ),
             factor_challenges: counters(
                 r,
                 "factor_challenges_total",

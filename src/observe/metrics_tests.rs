@@ -27,7 +27,7 @@ const SECTION_11: &[&str] = &[
     "vestibule_build_info",
 ];
 
-/// What the observers say about themselves, beyond section 11.
+/// Beyond section 11.
 const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
     "vestibule_audit_failures_total",
@@ -35,6 +35,7 @@ const BEYOND: &[&str] = &[
     "vestibule_trace_spans_total{result}",
     "vestibule_config_last_reload_successful",
     "vestibule_break_glass_open",
+    "vestibule_sign_ons_total{product,result}",
 ];
 
 fn products() -> Products {
@@ -68,6 +69,7 @@ fn used() -> Metrics {
     metrics.decision(Some(0), "allow", "session");
     metrics.malformed(Malformed::Framing);
     metrics.sign_in("ok");
+    metrics.sign_on("billing", "ok");
     metrics.factor_challenge("totp", "ok");
     metrics.sessions_active(3);
     metrics.session_ended(Some("billing"), "product_idle");

@@ -16,7 +16,7 @@ pub use problem::Problem;
 pub use script::{passkey_script, passkey_script_name};
 pub use single_sign_on::{
     ChangePassword, CompanyChoice, Connect, ConnectStep, DefaultChoice, Expired, Expiring, Forgot,
-    Paired, PasswordLine, Passwords, Reset, SingleSignOn,
+    Paired, PasswordLine, Passwords, ProductPassword, Reset, SingleSignOn,
 };
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
 

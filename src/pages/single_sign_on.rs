@@ -57,6 +57,20 @@ pub struct Paired {
     pub href: String,
 }
 
+/// The password that the gateway types into an application.
+#[derive(Template)]
+#[template(path = "product_password.html")]
+pub struct ProductPassword {
+    pub frame: Frame,
+    pub action: String,
+    pub product: String,
+    pub username: String,
+    /// One was kept, and the application does not take it.
+    pub changed: bool,
+    pub error: Option<String>,
+    pub hidden: Hidden,
+}
+
 /// One radio button of My Profile.
 pub struct DefaultChoice {
     pub id: String,
@@ -79,9 +93,10 @@ pub struct SingleSignOn {
 pub struct PasswordLine {
     pub product: String,
     pub login: String,
-    /// When it expires, if soon.
+    /// When it expires, if soon; or who keeps it.
     pub about: String,
-    pub href: String,
+    /// `None`: it can't be changed here.
+    pub href: Option<String>,
 }
 
 /// A part of My Profile.

@@ -8,10 +8,10 @@ use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::answer::{nothing_here, page, see_other};
 use super::apps::{frame, signed_in};
+use super::credentials::{self, Proof};
 use super::errand::{Errand, Landing};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
@@ -20,7 +20,7 @@ use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
-use crate::directory::{Account, Pairing};
+use crate::directory::{Account, Pairing, TypedCredentials};
 use crate::gate::name::{Login, PersonId};
 use crate::gate::password::Age;
 use crate::gate::product::{Accounts, Product};
@@ -205,10 +205,10 @@ impl Desk<'_> {
         }
         let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
         self.count(&attempt).await?;
-        if !self
-            .is_right(Some(&account), fields.text("password"))
-            .await?
-        {
+        let credentials = credentials::typed(fields.text("username"), fields.text("password"));
+        let primary = self.state.products.primary();
+        let asked = (&**primary, Some(&account));
+        if !self.prove(asked, &credentials, &attempt).await?.is_right() {
             self.heard(self.person(), "pairing", "first password refused");
             return refused(self.first(Some(WRONG)).await);
         }
@@ -235,12 +235,27 @@ impl Desk<'_> {
             }
             None => None,
         };
-        if !self.is_right(account.as_ref(), password).await? {
-            self.heard(self.person(), "pairing", "second password refused");
+        let credentials = credentials::typed(typed, password);
+        let asked = (&**self.product, account.as_ref());
+        let proof = self.prove(asked, &credentials, &attempt).await?;
+        if !proof.is_right() {
+            let told = match proof {
+                Proof::Unknown => "second name unknown",
+                _ => "second password refused",
+            };
+            self.heard(self.person(), "pairing", told);
             return refused(self.second(typed, Some(WRONG)));
         }
-        let Some(account) = account else {
-            return refused(self.second(typed, Some(WRONG)));
+        let account = match (account, &login, proof) {
+            (Some(account), ..) => account,
+            // Whoever keeps the passwords knows it, and that is enough.
+            (None, Some(login), Proof::Theirs) => {
+                let directory = &self.state.directory;
+                directory
+                    .adopt_account(&self.product.id, login, self.now)
+                    .await?
+            }
+            (None, ..) => return refused(self.second(typed, Some(WRONG))),
         };
         attempt.succeed(self.state, self.now).await?;
         // Before the age: who can't have it is not asked to change its password.
@@ -262,7 +277,7 @@ impl Desk<'_> {
             .await?;
             return see_other(&self.address());
         }
-        self.pair(&account).await
+        self.pair(&account, Some(&credentials)).await
     }
 
     async fn renewal_given(&self, expired: &Expired, fields: &Fields) -> Answer {
@@ -289,11 +304,11 @@ impl Desk<'_> {
             "password_changed",
             &format!("{} {} at pairing", self.product.id, account.login),
         );
-        self.pair(&Account {
+        let renewed = Account {
             password_hash: hash,
             ..account
-        })
-        .await
+        };
+        self.pair(&renewed, None).await
     }
 
     async fn begin_again(&self) -> Answer {
@@ -302,9 +317,13 @@ impl Desk<'_> {
         see_other(&self.address())
     }
 
-    async fn pair(&self, account: &Account) -> Answer {
+    /// `proved` is what the gateway may have to type for the person.
+    async fn pair(&self, account: &Account, proved: Option<&TypedCredentials>) -> Answer {
         match self.state.directory.pair(account, self.person()).await? {
             Pairing::Paired => {
+                if let Some(proved) = proved {
+                    self.keep_password(account, proved).await?;
+                }
                 let told = format!("{} paired as {}", self.product.id, account.login);
                 self.heard(self.person(), "pairing", &told);
             }
@@ -364,17 +383,32 @@ impl Desk<'_> {
         })
     }
 
-    /// One hash is computed whoever is asked for, so that the time tells nothing.
-    async fn is_right(&self, account: Option<&Account>, password: &str) -> Result<bool, Trouble> {
-        let stored = account.map(|account| account.password_hash.clone());
-        let verdict = self
-            .state
-            .hasher
-            .verify(stored, Zeroizing::new(password.to_owned()))
-            .await;
-        verdict
-            .map(|verdict| verdict.correct)
-            .map_err(|_| Trouble::unavailable("busy"))
+    async fn prove(
+        &self,
+        asked: (&Product, Option<&Account>),
+        credentials: &TypedCredentials,
+        attempt: &PasswordAttempt,
+    ) -> Result<Proof, Trouble> {
+        let (state, visit) = (self.state, self.visit);
+        let proved = credentials::prove(state, visit, asked, credentials, attempt, self.now).await;
+        proved.map_err(|trouble| trouble.with_link(self.address(), "Back"))
+    }
+
+    /// For products that are signed in to with it, and for no other.
+    async fn keep_password(
+        &self,
+        account: &Account,
+        proved: &TypedCredentials,
+    ) -> Result<(), Trouble> {
+        if !self.state.legacy.needs_password(self.product) {
+            return Ok(());
+        }
+        let place = credentials::place(self.state, self.product, &account.login, self.person());
+        let directory = &self.state.directory;
+        directory
+            .keep_sign_on_secret(&place, proved, self.now)
+            .await?;
+        Ok(())
     }
 
     async fn first(&self, error: Option<&str>) -> Answer {

@@ -62,6 +62,18 @@ fn newest_key(name: &str) -> String {
 }
 
 pub async fn asked(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+    let primary = state.products.primary();
+    if state.legacy.lives_elsewhere(primary) {
+        return page(&Message {
+            frame: frame(&state, None, ""),
+            title: String::from("Forgot your password?"),
+            paragraphs: vec![
+                super::own_password::elsewhere(primary),
+                format!("Ask whoever looks after {} for you.", primary.name),
+            ],
+            link: Some(back()),
+        });
+    }
     if !state.messages.can(Channel::Email) {
         return page(&Message {
             frame: frame(&state, None, ""),
@@ -121,7 +133,8 @@ fn is_ours(state: &State, visit: &Visit, fields: &Fields, now: Moment) -> bool {
 pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
     let now = (state.clock)();
     visit.sender(&state.portal_origin)?;
-    if !state.messages.can(Channel::Email) {
+    let elsewhere = state.legacy.lives_elsewhere(state.products.primary());
+    if elsewhere || !state.messages.can(Channel::Email) {
         return see_other(ASK);
     }
     if !is_ours(&state, &visit, &fields, now) {
@@ -229,7 +242,8 @@ fn letter(state: &State, account: &Account, secret: &Secret) -> String {
 pub async fn send_for(state: &Arc<State>, person: &Person, now: Moment) -> Result<bool, Trouble> {
     let primary = state.products.primary();
     let account = accounts::account_in(state, &person.id, primary).await?;
-    let Some(account) = account.filter(|_| state.messages.can(Channel::Email)) else {
+    let can = state.messages.can(Channel::Email) && !state.legacy.lives_elsewhere(primary);
+    let Some(account) = account.filter(|_| can) else {
         return Ok(false);
     };
     let name = account.login.as_str().to_owned();
@@ -245,6 +259,9 @@ struct Led {
 }
 
 async fn led(state: &State, written: &str, now: Moment) -> Result<Option<Led>, Trouble> {
+    if state.legacy.lives_elsewhere(state.products.primary()) {
+        return Ok(None);
+    }
     let Some(secret) = Secret::parse(written.as_bytes()) else {
         return Ok(None);
     };

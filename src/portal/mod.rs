@@ -17,6 +17,7 @@ mod companies;
 mod company;
 mod connect;
 mod cookies;
+mod credentials;
 mod devices;
 mod enter;
 mod errand;
@@ -34,6 +35,7 @@ mod own;
 mod own_password;
 mod passkeys;
 mod password;
+mod product_password;
 mod recovery;
 mod renewal;
 mod sign_out;
@@ -59,6 +61,7 @@ use crate::directory::passwords::Hasher;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::legacy::Legacy;
 use crate::messages::Messages;
 use crate::sessions::kept::KeptForms;
 use crate::sessions::tokens::Random;
@@ -77,6 +80,8 @@ pub struct State {
     pub sessions: Arc<Sessions>,
     pub kept: Arc<KeptForms>,
     pub directory: Directory,
+    /// Who keeps passwords that the directory does not.
+    pub legacy: Arc<Legacy>,
     /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
     pub messages: Arc<Messages>,
     pub hasher: Arc<Hasher>,
@@ -94,7 +99,7 @@ pub struct State {
 
 /// Hears what happened; asked nothing.
 pub trait Observer: Send + Sync {
-    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`, `expired`.
+    /// `ok`, `refused`, `throttled`, `busy`, `unreachable`, `factor_wanted`, `expired`.
     fn sign_in(&self, result: &'static str);
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
@@ -179,6 +184,10 @@ pub fn router(state: Arc<State>) -> Router {
         .route(
             "/connect/{product}",
             get(connect::opened).post(connect::submitted),
+        )
+        .route(
+            "/connect/{product}/password",
+            get(product_password::opened).post(product_password::submitted),
         )
         .route("/account/default", post(single_sign_on::save))
         .route("/account/reset-sso", post(single_sign_on::reset_own))

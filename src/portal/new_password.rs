@@ -53,7 +53,12 @@ impl<'a> Owner<'a> {
 
 /// How an account's password stands to the longest life that its company gives it. `home` is the
 /// company of an account that names none.
+/// A password that another system keeps has no age here.
 pub fn age(state: &State, account: &Account, home: &CompanyId, now: Moment) -> Age {
+    let product = state.products.by_id(account.product.as_str());
+    if product.is_some_and(|product| state.legacy.lives_elsewhere(product)) {
+        return Age::Good;
+    }
     let company = accounts::tenancy(account, home).current;
     let maximum = state.policies.load().of(&company).password.maximum_age;
     password::age(account.password_set_at, maximum, now)

@@ -59,16 +59,26 @@ pub async fn section(
             product: product.name.clone(),
             login: account.login.to_string(),
             about: match age(state, account, &session.company, now) {
+                _ if state.legacy.lives_elsewhere(product) => elsewhere(product),
                 Age::Good => String::new(),
                 Age::Ending(left) => format!("Expires in {}.", days(left)),
                 Age::Expired => String::from("Has expired."),
             },
-            href: format!("{PATH}?product={}", product.id),
+            href: (!state.legacy.lives_elsewhere(product))
+                .then(|| format!("{PATH}?product={}", product.id)),
         })
         .collect();
     let notice = (said == Some("changed"))
         .then(|| Notice::news("Your password is changed. You are signed out everywhere but here."));
     Ok(pages::Passwords { notice, lines })
+}
+
+/// Where a password is changed that is not kept here.
+pub fn elsewhere(product: &Product) -> String {
+    format!(
+        "Its password is not kept here: it is changed where the {} passwords are.",
+        product.name
+    )
 }
 
 /// Rounded up.
@@ -103,6 +113,15 @@ async fn desk<'a>(
         .into_iter()
         .find(|(product, _)| product.id.as_str() == wanted)
         .ok_or_else(|| Trouble::new(404, "no_account"))?;
+    if state.legacy.lives_elsewhere(&product) {
+        return Err(Trouble::new(404, "password_elsewhere")
+            .saying(
+                &format!("The {} password can't be changed here", product.name),
+                elsewhere(&product),
+                "",
+            )
+            .with_link("/account", "Back to My Profile"));
+    }
     Ok(Desk {
         state,
         session,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use zeroize::Zeroizing;
 
 use super::answer::see_other;
 use super::attempt::{self, Current};
+use super::credentials::{Proof, prove, remember, typed};
 use super::devices;
 use super::errand::Errand;
 use super::factor;
@@ -20,12 +20,12 @@ use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::{Sender, Visit};
 use super::{Audit, State, accounts};
-use crate::directory::passwords::Verdict;
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
 use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{CompanyId, Login, PersonId};
+use crate::gate::product::Product;
 use crate::gate::time::Moment;
 use crate::pages::Notice;
 
@@ -113,7 +113,8 @@ async fn password(
         heard(state, visit, "throttled", None, None);
         return Err(trouble.with_link(errand.on("/login"), "Back to log in"));
     }
-    let (account, person) = match proved(state, visit, login.as_ref(), password).await? {
+    let asked = (username, login.as_ref());
+    let (account, person) = match proved(state, visit, asked, password, &attempt, now).await? {
         Proved::Right(proved) => *proved,
         Proved::Wrong(tried) => {
             heard(state, visit, "refused", tried.as_ref(), None);
@@ -171,40 +172,40 @@ enum Proved {
 async fn proved(
     state: &Arc<State>,
     visit: &Visit,
-    login: Option<&Login>,
+    (username, login): (&str, Option<&Login>),
     password: &str,
+    attempt: &PasswordAttempt,
+    now: Moment,
 ) -> Result<Proved, Trouble> {
+    let primary = state.products.primary();
     let account = match login {
-        Some(login) => {
-            state
-                .directory
-                .account(&state.products.primary().id, login)
-                .await?
-        }
+        Some(login) => state.directory.account(&primary.id, login).await?,
         None => None,
     };
-    let stored = account
-        .as_ref()
-        .map(|account| account.password_hash.clone());
-    let verdict = state
-        .hasher
-        .verify(stored, Zeroizing::new(password.to_owned()))
-        .await;
-    let Ok(Verdict { correct, upgrade }) = verdict else {
-        heard(state, visit, "busy", None, None);
-        return Err(Trouble::unavailable("busy").saying(
-            "Many people are logging in right now",
-            "Your login could not be checked yet.",
-            "Wait a few seconds, then try again.",
-        ));
-    };
+    let credentials = typed(username, password);
+    let asked = (&**primary, account.as_ref());
+    let vouched = state.legacy.lives_elsewhere(primary);
+    let silent = if vouched { "unreachable" } else { "busy" };
+    let proof = prove(state, visit, asked, &credentials, attempt, now)
+        .await
+        .inspect_err(|_| heard(state, visit, silent, None, None))?;
     let tried = account.as_ref().and_then(|account| account.person.clone());
-    let Some(account) = account.filter(|_| correct) else {
-        return Ok(Proved::Wrong(tried));
+    let upgrade = match proof {
+        Proof::Ours(upgrade) => upgrade,
+        Proof::Theirs => None,
+        Proof::Wrong => return Ok(Proved::Wrong(tried)),
+        Proof::Unknown => {
+            tracing::debug!("a name that the directory of passwords does not know");
+            return Ok(Proved::Wrong(tried));
+        }
+    };
+    let Some(account) = account.filter(|account| !vouched || account.person.is_some()) else {
+        return Err(not_set_up(state, visit, attempt, primary, now).await);
     };
     let Some(person) = enabled(state, &account).await? else {
         return Ok(Proved::Wrong(tried));
     };
+    remember(state, &account, &person, &credentials, now).await?;
     if let Some(upgrade) = upgrade {
         // Somebody else's newer hash wins; nothing is lost when this one can't be stored.
         if let Err(error) = state.directory.upgrade_hash(&account, &upgrade).await {
@@ -212,6 +213,29 @@ async fn proved(
         }
     }
     Ok(Proved::Right(Box::new((account, person))))
+}
+
+/// Whoever keeps the passwords vouches for somebody whom the directory does not know. It is told
+/// only to who has proved it.
+async fn not_set_up(
+    state: &State,
+    visit: &Visit,
+    attempt: &PasswordAttempt,
+    primary: &Product,
+    now: Moment,
+) -> Trouble {
+    if let Err(trouble) = attempt.succeed(state, now).await {
+        return trouble;
+    }
+    heard(state, visit, "refused", None, None);
+    Trouble::new(403, "not_set_up").saying(
+        "You are not set up here yet",
+        format!(
+            "Your {} username and password are right, but nobody has set you up for this sign-in.",
+            primary.name
+        ),
+        "Ask your user manager to add you.",
+    )
 }
 
 /// The person behind an account, unless disabled.

@@ -101,6 +101,22 @@ impl PasswordAttempt {
     }
 }
 
+impl PasswordAttempt {
+    /// Nobody could say whether the password was right: the attempt counts against nobody.
+    pub async fn give_back(&self, state: &State, now: Moment) -> Result<(), Trouble> {
+        let store = state.sessions.store().as_ref();
+        let all = [
+            (&self.pair, &ACCOUNT_AND_ADDRESS),
+            (&self.address, &ADDRESS),
+            (&self.account, &ACCOUNT_FROM_STRANGERS),
+        ];
+        for (key, rule) in all {
+            returned(store, key, &Limit::Rule(rule), now).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Counts what anybody may ask for under a name, whether somebody has it or not: by name, and by
 /// address.
 ///

@@ -21,8 +21,9 @@ use super::forward::{self, Front, TRACEPARENT};
 use super::keep::{Keeper, Sending};
 use super::record::{Books, Record, RequestId};
 use super::refuse::{self, Answer, Manner, Teller};
+use super::sign_on::Signed;
 use super::upstream::{MOST_TRIES, Upstream};
-use super::{service, websocket};
+use super::{service, sign_on, websocket};
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed, Presented};
@@ -30,6 +31,7 @@ use crate::gate::handover::Handover;
 use crate::gate::policy::Policies;
 use crate::gate::session::{Secret, Token};
 use crate::gate::traceparent::TraceParent;
+use crate::legacy::SignOns;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
@@ -57,6 +59,7 @@ pub struct Scene {
     pub own: Router,
     /// The largest form that is kept over a sign-in, in bytes; 0 keeps none.
     pub keep_form: u64,
+    pub sign_ons: Arc<SignOns>,
     /// The portal's title, on every page.
     pub title: Arc<str>,
     pub books: Arc<Books>,
@@ -81,15 +84,17 @@ pub struct Passage {
     pub(super) scene: Arc<Scene>,
     pub(super) record: Record,
     scope: Option<Arc<RequestScope>>,
-    facts_address: std::net::IpAddr,
-    permit: Option<Permit>,
+    pub(super) facts_address: std::net::IpAddr,
+    pub(super) permit: Option<Permit>,
     body_limit: Option<u64>,
     tried: Vec<SocketAddr>,
     pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
-    close_in_stages: bool,
+    pub(super) close_in_stages: bool,
     /// A kept form that its owner sends at last.
     pub(super) sending: Option<Box<Sending>>,
+    /// What the application is shown that has to be signed in to.
+    pub(super) signed: Option<Box<Signed>>,
     bar: Bar,
 }
 
@@ -112,6 +117,7 @@ impl ProxyHttp for Gateway {
             manner: Manner::Json,
             close_in_stages: false,
             sending: None,
+            signed: None,
             bar: Bar::Unwanted,
         })
     }
@@ -179,6 +185,10 @@ impl ProxyHttp for Gateway {
             Decision::Forward(permit) => {
                 if let Some(leash) = looked_up.leash {
                     scope.tie(leash);
+                }
+                let judged = (&*facts, &looked_up.known);
+                if !self.sign_on(session, passage, &permit, judged, now).await? {
+                    return Ok(true);
                 }
                 if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
                     return Ok(true);
@@ -317,10 +327,45 @@ impl ProxyHttp for Gateway {
             &passage.record.request_id,
             http2(passage),
         )?;
+        if let Some(signed) = &passage.signed {
+            signed.put_on(upstream)?;
+        }
         match &passage.record.trace {
             Some(trace) => forward::pass_on(upstream, trace),
             None => Ok(()),
         }
+    }
+
+    /// Before anything of an answer goes on: an application that has forgotten a person is signed in
+    /// to again, and asked again.
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        passage: &mut Box<Passage>,
+    ) -> Result<()> {
+        self.hear(answer, passage).await
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        _passage: &mut Box<Passage>,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        let whole = !session.as_ref().retry_buffer_truncated();
+        if sign_on::is_again(&error) {
+            // Whatever the method: it sent us to its sign-in page instead of doing what was asked.
+            error.set_retry(whole);
+        } else if whole && session.req_header().method.is_idempotent() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
     }
 
     async fn response_filter(
@@ -363,6 +408,9 @@ impl ProxyHttp for Gateway {
         error: &Error,
         passage: &mut Box<Passage>,
     ) -> FailToProxy {
+        if let Some(told) = self.sign_on_failed(session, error, passage).await {
+            return told;
+        }
         let status = failure_status(error);
         let begun = session
             .response_written()
@@ -603,7 +651,7 @@ fn visitor_cookie(secret: Secret) -> http::HeaderValue {
     http::HeaderValue::from_str(&cookie.to_string()).unwrap_or(http::HeaderValue::from_static(""))
 }
 
-fn http2(passage: &Passage) -> bool {
+pub(super) fn http2(passage: &Passage) -> bool {
     let scope = passage.scope.as_ref();
     scope.is_some_and(|scope| scope.connection.http2)
 }

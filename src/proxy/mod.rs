@@ -18,5 +18,6 @@ pub mod redirect;
 pub mod refuse;
 mod resume;
 pub mod service;
+mod sign_on;
 pub mod upstream;
 pub mod websocket;

@@ -79,6 +79,14 @@ impl Answer {
         answer
     }
 
+    /// The same request once more: method and body stay (RFC 9110, 15.4.8).
+    pub fn repeat(at: &str) -> Answer {
+        Answer {
+            status: 307,
+            ..Answer::redirect(at, None)
+        }
+    }
+
     /// How long the body is.
     pub fn bytes(&self) -> u64 {
         self.body.len() as u64
@@ -124,6 +132,19 @@ pub fn unauthorized(reason: SignInReason, login_url: &str) -> Answer {
             (WWW_AUTHENTICATE, HeaderValue::from_static("Vestibule")),
         ],
         body: Bytes::from(body.to_string()),
+    }
+}
+
+/// 401 for a program whose person has to type the application's password first.
+pub fn password_wanted(page: &str) -> Answer {
+    let body = serde_json::json!({
+        "error": "unauthenticated",
+        "reason": "password_wanted",
+        "login_url": page,
+    });
+    Answer {
+        body: Bytes::from(body.to_string()),
+        ..unauthorized(SignInReason::Ended, page)
     }
 }
 
@@ -197,6 +218,23 @@ impl Teller<'_> {
 
     pub fn malformed(self, why: Malformed) -> Problem {
         self.problem(why.status(), why.as_str())
+    }
+
+    /// An application that the gateway could not sign in to: 503 when it is worth trying again.
+    pub fn sign_on_failed(self, status: u16, product: &str) -> Problem {
+        let problem = self.problem(status, "sign_on_failed");
+        match status {
+            503 => problem.saying(
+                &format!("{product} can't be opened right now"),
+                format!("You are signed in, but {product} did not take your sign-in in time."),
+                "Nothing is wrong with your password. Try again in a moment.",
+            ),
+            _ => problem.saying(
+                &format!("{product} can't be opened"),
+                format!("You are signed in, but signing in to {product} for you does not work."),
+                "Nothing is wrong with your password. Tell your administrator, with the number below.",
+            ),
+        }
     }
 
     /// A backend that can't be reached (503), answers nonsense (502) or too late (504).

@@ -18,6 +18,7 @@ mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod search_speed;
+mod sign_on;
 
 use std::future::Future;
 
@@ -98,6 +99,10 @@ suite!(
     links::a_reset_takes_every_link_but_the_sign_ins,
     links::the_last_passwords_are_remembered_and_no_more,
     links::of_twenty_changes_of_one_password_one_wins,
+    sign_on::a_password_that_is_typed_for_a_person_is_theirs_alone,
+    sign_on::a_refused_password_stays_refused_until_there_is_another,
+    sign_on::a_reset_forgets_what_is_typed_but_for_the_sign_in,
+    sign_on::a_login_that_another_system_vouches_for_becomes_an_account_once,
     command::the_people_command_does_what_a_user_manager_can,
 );
 

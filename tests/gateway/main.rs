@@ -12,10 +12,14 @@
 mod backend;
 #[path = "../support/gateway.rs"]
 mod gateway;
+#[path = "../support/legacy.rs"]
+mod legacy;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/redis.rs"]
 mod redis;
+#[path = "../support/slapd.rs"]
+mod slapd;
 #[path = "../support/visitor.rs"]
 mod visitor;
 
@@ -31,6 +35,7 @@ mod restart;
 mod restore;
 mod rules;
 mod sign_in;
+mod sign_on;
 mod sign_out;
 mod single_sign_on;
 mod tabs;

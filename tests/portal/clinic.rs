@@ -25,6 +25,7 @@ use vestibule::gate::product::{
     Access, Accounts, ActivityRules, Product, Products, Unauthenticated,
 };
 use vestibule::gate::time::Moment;
+use vestibule::legacy::Legacy;
 use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Act, Audit, Keys, Observer};
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
@@ -395,6 +396,7 @@ impl Clinic {
             kept: Arc::new(KeptForms::new(Arc::clone(&sessions), &[4; 32], random())),
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
+            legacy: Arc::new(Legacy::nowhere()),
             messages: Arc::clone(&messages),
             hasher: Arc::clone(&hasher),
             policies: Arc::clone(&policies),

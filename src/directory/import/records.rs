@@ -231,6 +231,9 @@ impl Records {
     }
 }
 
+/// In the place of a hash: another system keeps the account's password.
+const ELSEWHERE: &str = "elsewhere";
+
 fn credentials(fields: &mut Fields) -> Option<Credentials> {
     match (fields.has("password"), fields.has("password_hash")) {
         (true, true) => {
@@ -245,6 +248,9 @@ fn credentials(fields: &mut Fields) -> Option<Credentials> {
         }
         (false, true) => fields
             .parsed("password_hash", |text| {
+                if text == ELSEWHERE {
+                    return Ok(PasswordHash::elsewhere());
+                }
                 PasswordHash::parse(text).map_err(|rule| rule.to_string())
             })
             .map(Credentials::Hash),

@@ -249,7 +249,8 @@ async fn show(
         resetting: shown.resetting,
         ending: shown.ending,
         unlinking: shown.unlinking,
-        can_link: state.messages.can(Channel::Email),
+        can_link: state.messages.can(Channel::Email)
+            && !state.legacy.lives_elsewhere(state.products.primary()),
         linking: shown.linking,
         reason: shown.reason,
         longest_reason: LONGEST_REASON,

@@ -1,0 +1,189 @@
+//! Signing in at a legacy application's own form.
+//!
+//! What an application answers to a form says little: a wrong password may be a redirect, a page
+//! with the form again, or a page with a sentence. So a sign-in counts when, and only when, a page
+//! opens that does not open without it: `inside` is asked for before and after.
+
+use tokio::time::timeout;
+use url::Url;
+use url::form_urlencoded::Serializer;
+use zeroize::Zeroizing;
+
+use super::jar::Jar;
+use super::page::{asks_for, sign_in_form};
+use super::site::{Answer, Caller, Site, Talk};
+use super::{Failure, Verdict};
+use crate::config::settings::SignInForm;
+use crate::directory::TypedCredentials;
+use crate::gate::time::Moment;
+
+/// What came of filling the form.
+pub enum Filled {
+    /// The application's cookies of a person who is signed in.
+    In(Jar),
+    Out(Verdict),
+}
+
+/// What an answer says about whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    In,
+    Out,
+    Unclear(u16),
+}
+
+/// Fills the form once.
+///
+/// # Errors
+/// When it can't be said whether the credentials are right.
+pub async fn sign_in(
+    site: &Site,
+    form: &SignInForm,
+    credentials: &TypedCredentials,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Filled, Failure> {
+    let conversation = async {
+        let (mut talk, place) = site.talk(caller, now).await?;
+        let filled = converse(&mut talk, form, credentials).await?;
+        drop(place);
+        Ok(match filled {
+            Verdict::Right => Filled::In(talk.jar),
+            wrong => Filled::Out(wrong),
+        })
+    };
+    match timeout(form.deadline, conversation).await {
+        Ok(filled) => filled,
+        Err(_) => Err(Failure::late(form.deadline)),
+    }
+}
+
+async fn converse(
+    talk: &mut Talk<'_>,
+    form: &SignInForm,
+    credentials: &TypedCredentials,
+) -> Result<Verdict, Failure> {
+    let (Some(page), Some(inside)) = (talk.site().at(&form.page), talk.site().at(&form.inside))
+    else {
+        return Err(Failure::unusable("its paths are no addresses"));
+    };
+    // Without this, a page that opens for everybody would make every password right.
+    let before = talk.get(&inside).await?;
+    match standing(form, &before) {
+        Standing::Out => {}
+        Standing::In => {
+            return Err(Failure::unusable(
+                "`inside` opens without a sign-in: name a page that does not",
+            ));
+        }
+        Standing::Unclear(status) => return Err(Failure::status(status)),
+    }
+    // As a person who comes anew.
+    talk.jar = Jar::default();
+    let (at, shown) = talk.open(&page).await?;
+    if shown.status >= 500 {
+        return Err(Failure::status(shown.status));
+    }
+    let found = sign_in_form(&shown.body, &form.username_field, &form.password_field)
+        .ok_or_else(|| Failure::unusable("its sign-in page has no form with the two fields"))?;
+    if !found.post || !found.urlencoded {
+        return Err(Failure::unusable(
+            "its form is not posted as application/x-www-form-urlencoded",
+        ));
+    }
+    let action = match found.action.trim() {
+        "" => Some(at.clone()),
+        action => talk.site().resolve(&at, action),
+    };
+    let action = action.ok_or_else(|| Failure::unusable("its form leads to another site"))?;
+    let filled = Zeroizing::new(
+        Serializer::new(String::new())
+            .extend_pairs(found.filled(
+                (&form.username_field, &credentials.username),
+                (&form.password_field, &credentials.password),
+            ))
+            .finish(),
+    );
+    let answer = talk.post(&at, &action, String::clone(&filled)).await?;
+    judge(talk, form, (&action, &inside), answer).await
+}
+
+/// What the application made of the form.
+async fn judge(
+    talk: &mut Talk<'_>,
+    form: &SignInForm,
+    (action, inside): (&Url, &Url),
+    answer: Answer,
+) -> Result<Verdict, Failure> {
+    match answer.status {
+        429 | 500.. => return Err(Failure::status(answer.status)),
+        307 | 308 => return Err(Failure::unusable("it wants the form again elsewhere")),
+        _ => {}
+    }
+    let refused_at_once = !answer.is_redirect()
+        && (answer.status == 401 || asks_for(&answer.body, &form.password_field));
+    if refused_at_once {
+        return Ok(Verdict::Wrong);
+    }
+    // A page without the form: the token was not taken, or the address is locked out.
+    if answer.status == 403 {
+        return Err(Failure::status(403));
+    }
+    let back = answer
+        .location
+        .as_ref()
+        .is_some_and(|to| leads_out(form, to));
+    if back {
+        return Ok(Verdict::Wrong);
+    }
+    // Some set their cookie on the way.
+    talk.follow(action.clone(), answer).await?;
+    let after = talk.get(inside).await?;
+    match standing(form, &after) {
+        Standing::In if talk.jar.is_empty() => Err(Failure::unusable("it sets no cookie")),
+        Standing::In => Ok(Verdict::Right),
+        Standing::Out => Ok(Verdict::Wrong),
+        Standing::Unclear(status) => Err(Failure::status(status)),
+    }
+}
+
+fn standing(form: &SignInForm, answer: &Answer) -> Standing {
+    if let Some(to) = &answer.location {
+        return if leads_out(form, to) {
+            Standing::Out
+        } else {
+            Standing::In
+        };
+    }
+    match answer.status {
+        401 => Standing::Out,
+        _ if asks_for(&answer.body, &form.password_field) => Standing::Out,
+        200..=299 => Standing::In,
+        status => Standing::Unclear(status),
+    }
+}
+
+/// Whether a redirect leads to where people go who are not signed in.
+pub fn leads_out(form: &SignInForm, to: &Url) -> bool {
+    let to = plain(to.path());
+    to == plain(path_of(&form.page))
+        || form
+            .signed_out
+            .as_deref()
+            .is_some_and(|path| to == plain(path_of(path)))
+}
+
+/// Whether a request for `path` is one for the sign-in page itself.
+pub fn is_page(form: &SignInForm, path: &str) -> bool {
+    let page = plain(path_of(&form.page));
+    page != "/" && plain(path) == page
+}
+
+fn path_of(written: &str) -> &str {
+    written.split('?').next().unwrap_or(written)
+}
+
+/// Without a session's number behind a semicolon.
+fn plain(path: &str) -> &str {
+    path.split(';').next().unwrap_or(path)
+}
