@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const HELP: &str = "\
 cargo bench --bench proxy [-- OPTIONS]
@@ -11,7 +12,11 @@ cargo bench --bench proxy [-- OPTIONS]
   --connections N     keep-alive TLS connections (32)
   --busy N            people whose sessions the rounds use (200)
   --only A,B          of stock, bare, cached, asking
-  --sessions N        live sessions when memory is read (10000)";
+  --sessions N        live sessions when memory is read (10000)
+  --sign-ins          instead: the gateway's p99 beside sign-ins with TOTP, against the quiet one
+  --per-minute N      of those sign-ins (200)
+  --rate N            forwarded requests a second beside them (1000)
+  --span N            seconds of each measurement of them (15)";
 
 /// What this process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +51,10 @@ pub struct Options {
     pub sessions: usize,
     /// Candidates to measure; empty: all.
     pub only: Vec<String>,
+    pub sign_ins: bool,
+    pub per_minute: usize,
+    pub rate: usize,
+    pub span: Duration,
     /// Of a role: where things are.
     pub backend: Option<SocketAddr>,
     pub folder: PathBuf,
@@ -65,6 +74,10 @@ impl Options {
             busy: 200,
             sessions: 10_000,
             only: Vec::new(),
+            sign_ins: false,
+            per_minute: 200,
+            rate: 1_000,
+            span: Duration::from_secs(15),
             backend: None,
             folder: PathBuf::new(),
             redis: String::new(),
@@ -83,6 +96,7 @@ impl Options {
                 "--quick" => {
                     (options.rounds, options.requests, options.warm_up) = (1, 2_000, 200);
                     (options.busy, options.sessions) = (50, 500);
+                    options.span = Duration::from_secs(5);
                 }
                 "--rounds" => options.rounds = count(&value()?, 1_000)?,
                 "--requests" => options.requests = count(&value()?, 10_000_000)?,
@@ -90,6 +104,13 @@ impl Options {
                 "--busy" => options.busy = count(&value()?, 1_000_000)?,
                 "--sessions" => options.sessions = count(&value()?, 1_000_000)?,
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--sign-ins" => options.sign_ins = true,
+                "--per-minute" => options.per_minute = count(&value()?, 6_000)?,
+                "--rate" => options.rate = count(&value()?, 100_000)?,
+                "--span" => {
+                    let seconds = u64::try_from(count(&value()?, 600)?);
+                    options.span = Duration::from_secs(seconds.map_err(|_| "no span")?);
+                }
                 "--role" => {
                     let name = value()?;
                     let role = Role::ALL.into_iter().find(|role| role.as_str() == name);

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::Uri;
@@ -60,6 +61,9 @@ use observers::{Ends, Trail};
 
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
+
+/// How long mails that are under way are waited for at the end.
+const LAST_MAILS: Duration = Duration::from_secs(10);
 
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -361,6 +365,10 @@ impl Running {
         // Idle keep-alive connections wait for a head that nobody would answer.
         self.proxy.http_cleanup().await;
         while self.doors.join_next().await.is_some() {}
+        // Nobody asks for more of them now.
+        if !self.messages.settle(LAST_MAILS).await {
+            tracing::warn!("mails were under way and are lost");
+        }
         let _ = self.tasks_end.send(true);
         while self.tasks.join_next().await.is_some() {}
         self.directory.close().await;

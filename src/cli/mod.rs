@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod explain;
+mod on_record;
 pub mod people;
 pub mod policy_diff;
 pub mod policy_test;

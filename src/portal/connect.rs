@@ -15,6 +15,7 @@ use super::apps::{frame, signed_in};
 use super::errand::{Errand, Landing};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish, age};
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
@@ -289,6 +290,9 @@ impl Desk<'_> {
             "password_changed",
             &format!("{} {} at pairing", self.product.id, account.login),
         );
+        if let Some(person) = directory.person(self.person()).await? {
+            letters::tell(self.state, self.visit, &person, Letter::PasswordChanged);
+        }
         self.pair(&Account {
             password_hash: hash,
             ..account

@@ -17,6 +17,7 @@ mod companies;
 mod company;
 mod connect;
 mod cookies;
+mod courier;
 mod devices;
 mod enter;
 mod errand;
@@ -150,6 +151,14 @@ pub fn router(state: Arc<State>) -> Router {
             "/account/authenticator",
             get(account::factors::replace_page).post(account::factors::replace),
         )
+        .route(
+            "/account/sms",
+            get(account::sent::sms_page).post(account::sent::sms),
+        )
+        .route(
+            "/account/email",
+            get(account::sent::email_page).post(account::sent::email),
+        )
         .route("/account/sessions", post(account::sessions::end))
         .route(
             "/account/passkey",
@@ -168,6 +177,10 @@ pub fn router(state: Arc<State>) -> Router {
         .route(
             "/company/users/{person}",
             get(company::user::page).post(company::user::save),
+        )
+        .route(
+            "/company/sessions",
+            get(company::sessions::page).post(company::sessions::end),
         )
         .route("/company/audit", get(company::audit::page))
         .route("/company/audit/export", get(company::audit::export))

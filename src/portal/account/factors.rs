@@ -9,7 +9,7 @@ use http::StatusCode;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
-use super::PATH;
+use super::{PATH, sent};
 use crate::directory::Factor;
 use crate::gate::name::SessionId;
 use crate::gate::policy::FactorMethod;
@@ -33,18 +33,41 @@ const REPLACE: &str = "/account/authenticator";
 const KEY_LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
+    let kind = match factor.kind {
+        FactorMethod::Totp => "Authenticator app",
+        FactorMethod::Sms => "Text message (SMS)",
+        FactorMethod::Email => "E-mail",
+        FactorMethod::Passkey => "Passkey",
+        FactorMethod::Recovery => "Recovery codes",
+    };
     FactorRow {
         id: factor.id.clone(),
-        name: match factor.kind {
-            FactorMethod::Totp => "Authenticator app",
-            FactorMethod::Sms => "Text message (SMS)",
-            FactorMethod::Email => "E-mail",
-            FactorMethod::Passkey => "Passkey",
-            FactorMethod::Recovery => "Recovery codes",
-        },
+        name: factor.name.clone().unwrap_or_else(|| kind.to_owned()),
+        kind: factor.name.as_ref().map(|_| kind),
         added: when::words(factor.created_at, timezone),
         last_used: factor.last_used_at.map(|at| when::words(at, timezone)),
         is_authenticator: factor.kind == FactorMethod::Totp,
+        replace: None,
+    }
+}
+
+/// The same for the owner, who can put another in its place.
+pub fn own_row(
+    state: &State,
+    session: &Session,
+    factor: &Factor,
+    timezone: &TimeZone,
+) -> FactorRow {
+    let replace = match factor.kind {
+        FactorMethod::Totp => Some(REPLACE),
+        FactorMethod::Sms | FactorMethod::Email => {
+            sent::is_possible(state, session, factor.kind).then(|| sent::path(factor.kind))
+        }
+        FactorMethod::Passkey | FactorMethod::Recovery => None,
+    };
+    FactorRow {
+        replace,
+        ..row(factor, timezone)
     }
 }
 
@@ -73,7 +96,7 @@ fn is_bound(state: &State, fields: &Fields, session: &Session, now: Moment) -> b
         == FormToken::Bound
 }
 
-fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
+pub fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
     state.observer.audit(Audit {
         event,
         person: Some(&session.person.id),
@@ -85,7 +108,7 @@ fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, de
     });
 }
 
-async fn tell(
+pub async fn tell(
     state: &State,
     visit: &Visit,
     session: &Session,

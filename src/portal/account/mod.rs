@@ -1,6 +1,7 @@
 //! My Profile: what people see and change of their own sign-in.
 
 pub mod factors;
+pub mod sent;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -50,9 +51,10 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         proofs: proofs(session),
         factors: factors
             .iter()
-            .map(|factor| factors::row(factor, timezone))
+            .map(|factor| factors::own_row(&state, session, factor, timezone))
             .collect(),
         set_up: set_up.on("/login"),
+        ways: sent::ways(&state, session, &factors),
         may_go_without: !policies.wants_factor(&session.company, &session.person.id),
         more_sessions: all.len().saturating_sub(rows.len()),
         sessions: rows,
@@ -68,6 +70,8 @@ fn notice(done: &str) -> Option<Notice> {
         "session" => "That device is signed out.",
         "others" => "You are signed out everywhere but here.",
         "replaced" => "Your new authenticator app is in use. The old one works no more.",
+        "added" => "You can log in with these codes from now on.",
+        "moved" => "Codes go to the new place from now on.",
         "removed" => "The second factor is removed.",
         "again" => "Nothing was changed yet: please press the button once more.",
         "gone" => {
