@@ -256,6 +256,7 @@ pub async fn start(
             lines,
             Arc::clone(&world.clock),
         )),
+        pace: settings.pace,
         jwks: {
             let assertions = Arc::clone(&assertions);
             Arc::new(move || assertions.jwks())

@@ -202,6 +202,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
         log,
         telemetry,
         notices,
+        pace: 1,
     })
 }
 

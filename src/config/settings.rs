@@ -35,6 +35,9 @@ pub struct Settings {
     pub telemetry: Option<Telemetry>,
     /// What an operator should know and that stops nothing.
     pub notices: Vec<Problem>,
+    /// Seconds of the gateway's clock in one of the wall's. No file says so: 1 everywhere but in
+    /// a demo that runs faster, whose pages must count down faster too.
+    pub pace: u32,
 }
 
 impl Settings {

@@ -40,6 +40,7 @@ pub struct Account {
     pub factors: Vec<FactorRow>,
     /// Where who has no factor goes to set one up.
     pub set_up: String,
+    pub offers_authenticator: bool,
     /// Further ones that can be set up.
     pub ways: Vec<Link>,
     /// Whether the last factor may go.
@@ -72,6 +73,8 @@ impl Account {
 pub struct Replace {
     pub frame: Frame,
     pub error: Option<String>,
+    /// Whether there is one that goes.
+    pub replaces: bool,
     pub account: String,
     /// SVG, made by us.
     pub qr: String,

@@ -213,13 +213,7 @@ pub async fn owner<'a>(
         FactorMethod::Totp | FactorMethod::Recovery => true,
     };
     if !possible || !offers(state, &found.session, method) {
-        return Err(Trouble::new(403, "method_not_offered")
-            .saying(
-                "Not offered by your company",
-                "Your company does not use this for multi-factor authentication.",
-                "",
-            )
-            .with_link("/account", "My Profile"));
+        return Err(not_offered());
     }
     let policies = state.policies.load();
     match arrive(&visit.known, &policies, Place::Portal, Some(FRESH), now) {
@@ -232,6 +226,16 @@ pub async fn owner<'a>(
             see_other(&errand.on("/login")).map(Err)
         }
     }
+}
+
+pub fn not_offered() -> Trouble {
+    Trouble::new(403, "method_not_offered")
+        .saying(
+            "Not offered by your company",
+            "Your company does not use this for multi-factor authentication.",
+            "",
+        )
+        .with_link("/account", "My Profile")
 }
 
 pub fn offers(state: &State, session: &Session, method: FactorMethod) -> bool {

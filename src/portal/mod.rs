@@ -91,6 +91,8 @@ pub struct State {
     pub keys: Keys,
     pub observer: Arc<dyn Observer>,
     pub jwks: Jwks,
+    /// Seconds of `clock` in one of the browser's: 1, but in a demo that runs faster.
+    pub pace: u32,
 }
 
 /// Hears what happened; asked nothing.

@@ -16,6 +16,7 @@ use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
 use crate::pages::{self, FactorRow};
+use crate::portal::account_keys::{not_offered, offers};
 use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{frame, signed_in};
 use crate::portal::company::proved_lately;
@@ -163,11 +164,12 @@ pub async fn replace_page(
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if authenticator(&state, session).await?.is_none() {
-        return see_other(PATH);
+    let old = authenticator(&state, session).await?;
+    if old.is_none() {
+        offered(&state, session)?;
     }
     let typed = fields.of("key") == Some("typed");
-    show(&state, session, typed, None, now).await
+    show(&state, session, (old.is_some(), typed), None, now).await
 }
 
 pub async fn replace(
@@ -184,10 +186,11 @@ pub async fn replace(
     if !is_bound(&state, &fields, session, now) {
         return see_other(REPLACE);
     }
-    let Some(old) = authenticator(&state, session).await? else {
-        return see_other("/account?done=gone");
-    };
-    let typed = fields.of("key") == Some("typed");
+    let old = authenticator(&state, session).await?;
+    if old.is_none() {
+        offered(&state, session)?;
+    }
+    let typed = (old.is_some(), fields.of("key") == Some("typed"));
     let Some(code) = codes::read(fields.text("code")) else {
         let error = Some("Type the 6 digits of the code.");
         let response = show(&state, session, typed, error, now).await?;
@@ -199,28 +202,38 @@ pub async fn replace(
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::FORBIDDEN, response).into_response());
     };
-    let person = &session.person.id;
-    let replaced = state
-        .directory
-        .replace_totp(person, &old.id, &key, step, now)
-        .await?;
+    let (directory, person) = (&state.directory, &session.person.id);
+    let kept = match &old {
+        Some(old) => {
+            directory
+                .replace_totp(person, &old.id, &key, step, now)
+                .await?
+        }
+        None => directory.add_totp(person, &key, step, now).await?.is_some(),
+    };
     state
         .sessions
         .store()
         .take_state(&key_name(session.id), now)
         .await?;
-    if !replaced {
+    if !kept {
         return see_other("/account?done=gone");
     }
-    told(
-        &state,
-        &visit,
-        session,
-        "factor_replaced",
-        old.kind.as_str(),
-    );
-    tell(&state, &visit, session, Letter::FactorReplaced).await?;
-    see_other("/account?done=replaced")
+    let (event, letter, done) = match old {
+        Some(_) => ("factor_replaced", Letter::FactorReplaced, "replaced"),
+        None => ("factor_added", Letter::FactorAdded, "added"),
+    };
+    told(&state, &visit, session, event, FactorMethod::Totp.as_str());
+    tell(&state, &visit, session, letter).await?;
+    see_other(&format!("/account?done={done}"))
+}
+
+/// A further one is set up where the company offers it; one that is there can be replaced anywhere.
+fn offered(state: &State, session: &Session) -> Result<(), Trouble> {
+    if offers(state, session, FactorMethod::Totp) {
+        return Ok(());
+    }
+    Err(not_offered())
 }
 
 async fn authenticator(state: &State, session: &Session) -> Result<Option<Factor>, Trouble> {
@@ -273,7 +286,7 @@ async fn new_key(
 async fn show(
     state: &Arc<State>,
     session: &Session,
-    typed: bool,
+    (replaces, typed): (bool, bool),
     error: Option<&str>,
     now: Moment,
 ) -> Answer {
@@ -286,6 +299,7 @@ async fn show(
     answered(&pages::Replace {
         frame: frame(state, Some(session), PATH),
         error: error.map(str::to_owned),
+        replaces,
         qr: codes::qr(&key, &account, &state.title).ok_or_else(|| Trouble::internal("qr"))?,
         account,
         key: typed.then(|| codes::typed_key(&key)),
