@@ -93,7 +93,7 @@ pub(crate) async fn a_reset_takes_every_factor_and_voids_what_was_begun(url: Str
 
 #[tokio::test]
 async fn no_table_of_a_persons_factors_is_forgotten_by_a_reset() {
-    const KEPT: [&str; 2] = ["accounts", "people"];
+    const KEPT: [&str; 3] = ["accounts", "people", "people_words"];
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("d.db");
     let directory = seeded(&format!("sqlite:{}", path.display())).await;
