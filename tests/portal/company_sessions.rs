@@ -70,8 +70,8 @@ async fn a_companys_sessions_are_listed_and_ended_with_a_reason() {
         .find(|line| line.contains("\"sessions_ended\""))
         .unwrap();
     for part in [
-        "\"lee\"",
-        "\"kim\"",
+        "whom: lee",
+        "who: kim",
         "left open at the desk",
         "\"1 sessions ended in Sessions\"",
     ] {
