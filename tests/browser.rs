@@ -10,6 +10,8 @@
 
 #[path = "browser/administration.rs"]
 mod administration;
+#[path = "browser/seeds.rs"]
+mod seeds;
 #[path = "browser/single_sign_on.rs"]
 mod single_sign_on;
 mod support;
@@ -29,6 +31,8 @@ const STEP: u64 = 30;
 struct Demo {
     process: Child,
     port: u16,
+    /// Where the messages are shown that were "sent": host and port.
+    outbox: String,
     folder: TempDir,
 }
 
@@ -64,11 +68,14 @@ impl Demo {
             .spawn()
             .unwrap();
         let said = BufReader::new(process.stdout.take().unwrap());
+        let mut outbox = String::new();
         // It says how to end it last of all.
-        let ready = said
-            .lines()
-            .map_while(Result::ok)
-            .any(|line| line.starts_with("Ctrl-C"));
+        let ready = said.lines().map_while(Result::ok).any(|line| {
+            if let Some(rest) = line.trim().strip_prefix("Messages    http://") {
+                outbox = rest.split('/').next().unwrap_or_default().to_owned();
+            }
+            line.starts_with("Ctrl-C")
+        });
         if !ready {
             let _ = process.kill();
             let _ = process.wait();
@@ -77,6 +84,7 @@ impl Demo {
         Some(Demo {
             process,
             port,
+            outbox,
             folder,
         })
     }

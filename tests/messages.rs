@@ -131,6 +131,45 @@ where
     Fake { port, got }
 }
 
+#[tokio::test]
+async fn what_is_under_way_at_the_end_is_waited_for() {
+    // The server is in no hurry: it takes the mail when it is told to.
+    let (go, told) = tokio::sync::watch::channel(false);
+    let fake = serve(move |mut stream, got| {
+        let mut told = told.clone();
+        async move {
+            got.lock().unwrap().push(String::from("connected"));
+            let _ = told.wait_for(|go| *go).await;
+            // Whatever it is, it is over: a refusal is an end too.
+            let _ = stream.write_all(b"554 no\r\n").await;
+        }
+    })
+    .await;
+    let heard = Arc::new(Heard::default());
+    let settings = Settings {
+        email: route(
+            EmailProvider::Smtp {
+                url: Hushed::new(&format!("smtp://127.0.0.1:{}", fake.port)),
+            },
+            None,
+        ),
+        email_from: Some(String::from("no-reply@clinic.test")),
+        ..Settings::default()
+    };
+    let observer = Arc::clone(&heard) as Arc<dyn Observer>;
+    let messages = Arc::new(Messages::new(settings, observer).unwrap());
+    assert!(
+        messages.settle(Duration::ZERO).await,
+        "nothing is under way"
+    );
+    let to = Address::parse("kim@clinic.test").unwrap();
+    messages.mail_soon(&to, "Subject", String::from("Text\n"));
+    assert!(!messages.settle(Duration::ZERO).await, "it is under way");
+    go.send(true).unwrap();
+    assert!(messages.settle(Duration::from_secs(60)).await);
+    assert_eq!(*heard.0.lock().unwrap(), ["email failed"]);
+}
+
 fn route<P>(first: P, second: Option<P>) -> Option<Route<P>> {
     Some(Route {
         first,

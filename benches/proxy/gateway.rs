@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use aws_lc_rs::rand;
+use serde_json::json;
 use tokio::net::TcpListener;
 use vestibule::app::{self, Running, Sockets, World};
 use vestibule::config;
+use vestibule::directory::PasswordHash;
 use vestibule::gate::cookies::SESSION_COOKIE;
 use vestibule::gate::name::{CompanyId, Login, PersonId};
 use vestibule::gate::session::{Method, Profile};
 use vestibule::gate::time::{Moment, parse_span};
 use vestibule::observe::trace;
 use vestibule::sessions::NewSession;
+use zeroize::Zeroizing;
 
 use super::options::Options;
 use super::{HOST, Result, child};
@@ -69,6 +72,69 @@ pub async fn prepare(
     }
     running.stop().await;
     Ok(Visits { cookies })
+}
+
+/// Everybody's password at [`enrol`]'s clinic.
+pub const PASSWORD: &str = "five blue herons at noon";
+
+/// Everybody's key there, 160 bits (RFC 4226, section 4): each has a factor of their own, which
+/// spends a code once.
+const KEY: [u8; 20] = [0x5a; 20];
+
+pub fn login(number: usize) -> String {
+    format!("clinician-{number}")
+}
+
+/// The code of this moment.
+pub fn code_now() -> std::result::Result<String, String> {
+    let totp = totp_rs::Builder::new()
+        .with_algorithm(totp_rs::Algorithm::SHA1)
+        .with_digits(6)
+        .with_step_duration(30)
+        .with_secret(KEY.as_slice())
+        .build()
+        .map_err(|error| error.to_string())?;
+    let secs = u64::try_from(now().secs()).map_err(|error| error.to_string())?;
+    Ok(totp.generate(secs).to_string())
+}
+
+/// Puts people into the directory of the gateway with this `recheck`, before it starts: of a
+/// company that requires a factor, with password and authenticator.
+pub async fn enrol(
+    folder: &Path,
+    backend: SocketAddr,
+    redis: &str,
+    recheck: &str,
+    people: usize,
+) -> Result<()> {
+    let name = format!("gateway-{recheck}");
+    let (backend, sockets) = (backend.to_string(), Sockets::default());
+    let running = start(folder, &name, &backend, redis, recheck, sockets).await?;
+    let products = [running.sessions.products().primary().id.clone()];
+    // One hash for all: each sign-in computes it all the same.
+    let hash = running.hasher.hash(Zeroizing::new(String::from(PASSWORD)));
+    let PasswordHash(hash) = hash.await?;
+    let mut lines = String::from("{\"kind\":\"company\",\"id\":\"clinic\",\"name\":\"Clinic\"}\n");
+    for number in 0..people {
+        let login = login(number);
+        for line in [
+            json!({"kind": "person", "id": login, "company": "clinic", "name": login, "email": format!("{login}@example.com")}),
+            json!({"kind": "account", "product": "emr", "login": login, "person": login, "password_hash": hash}),
+        ] {
+            lines += &format!("{line}\n");
+        }
+    }
+    let (directory, hasher) = (&running.directory, &running.hasher);
+    directory
+        .import(hasher, lines.as_bytes(), &products, now())
+        .await
+        .map_err(|error| format!("{error}"))?;
+    for number in 0..people {
+        let person = PersonId::parse(&login(number))?;
+        directory.add_totp(&person, &KEY, 0, now()).await?;
+    }
+    running.stop().await;
+    Ok(())
 }
 
 fn person(number: usize) -> Result<NewSession> {
@@ -156,6 +222,10 @@ primary = true
     );
     fs::write(&file, &text)?;
     fs::write(own.join("policies/default.toml"), "name = \"Everybody\"\n")?;
+    fs::write(
+        own.join("policies/clinic.toml"),
+        "name = \"Clinic\"\n[mfa]\nmode = \"required\"\nmethods = [\"totp\"]\n",
+    )?;
     let mut settings = config::read(&text, &file, std::iter::empty(), &[])?;
     // No operator may switch the cache off; here it shows what the cache is worth.
     settings.store.recheck = parse_span(recheck).ok_or("no span of time")?;

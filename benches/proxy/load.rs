@@ -20,6 +20,9 @@ use vestibule::gate::cookies::SESSION_COOKIE;
 use super::backend::PAGE;
 use super::{HOST, Result};
 
+/// The longest that paced requests may take beyond their span.
+const PACED_LATE: Duration = Duration::from_secs(30);
+
 /// A certificate that signs itself, in `site.pem` and `site.key`.
 pub struct Certificate {
     der: CertificateDer<'static>,
@@ -131,6 +134,45 @@ impl Lanes {
             .await
             .map_err(|_| "a round took too long")??;
         Ok(begun.elapsed())
+    }
+
+    /// Makes `rate` requests a second for a while, dealt out among the connections; how long each
+    /// took. What had to wait for the answer before it counts from when it was due, or the slowest
+    /// answers would hide the requests behind them.
+    pub async fn run_paced(self, rate: usize, span: Duration) -> Result<Vec<Duration>> {
+        let step = Duration::from_secs(1) / u32::try_from(rate)?;
+        let apart = step * u32::try_from(self.lanes.len())?;
+        let begun = Instant::now();
+        let mut running = JoinSet::new();
+        let mut first = Duration::ZERO;
+        for mut lane in self.lanes {
+            running.spawn(async move {
+                let mut took = Vec::new();
+                let mut due = first;
+                while due < span {
+                    let mut asked = begun + due;
+                    if asked > Instant::now() {
+                        tokio::time::sleep_until(asked.into()).await;
+                        asked = Instant::now();
+                    }
+                    lane.visit().await?;
+                    took.push(asked.elapsed());
+                    due += apart;
+                }
+                Ok::<_, String>(took)
+            });
+            first += step;
+        }
+        let all = async {
+            let mut all = Vec::new();
+            while let Some(lane) = running.join_next().await {
+                all.extend(lane.map_err(|error| error.to_string())??);
+            }
+            Ok::<_, String>(all)
+        };
+        Ok(timeout(span + PACED_LATE, all)
+            .await
+            .map_err(|_| "the requests can't be made at this rate")??)
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench proxy` · `-- --quick` for ten seconds' worth · `-- --help`
 //!
+//! `-- --sign-ins`: what sign-ins with password and TOTP do to forwarded requests' p99.
+//!
 //! Every candidate is this program again, with a role: its CPU time can then be read from outside.
 //! Rounds are interleaved, so that a busy machine is busy for all candidates alike: trust the
 //! ratios more than the figures.
@@ -12,12 +14,14 @@
 
 mod backend;
 mod bare;
+mod browser;
 mod child;
 mod gateway;
 mod load;
 mod options;
 mod redis;
 mod report;
+mod sign_ins;
 mod stock;
 
 use std::error::Error;
@@ -44,6 +48,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Name in the certificate, in SNI and in `Host`.
 const HOST: &str = "emr.localhost";
+
+/// The portal's.
+const PORTAL: &str = "login.localhost";
 
 /// The word of `--only`, the name, the role, and its arguments.
 const CANDIDATES: [(&str, &str, Role, &[&str]); 4] = [
@@ -76,6 +83,7 @@ fn main() -> ExitCode {
         .install_default()
         .expect("nobody was first");
     let done = match options.role {
+        None if options.sign_ins => runtime(2).block_on(sign_ins::measure(&options)),
         None => runtime(2).block_on(measure(&options)),
         Some(Role::Backend) => backend::run(),
         Some(Role::Stock) => stock::run(&options),
@@ -123,7 +131,7 @@ impl House {
 
 async fn measure(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let certificate = load::make_certificate(folder.path(), &[HOST, "login.localhost"])?;
+    let certificate = load::make_certificate(folder.path(), &[HOST, PORTAL])?;
     let backend = child::start_backend()?;
     let mut stages = Vec::new();
     for (word, name, role, more) in CANDIDATES {

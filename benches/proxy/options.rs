@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const HELP: &str = "\
 cargo bench --bench proxy [-- OPTIONS]
@@ -14,7 +15,11 @@ cargo bench --bench proxy [-- OPTIONS]
   --only A,B          of stock, bare, cached, asking
   --sessions N        live sessions when memory is read (10000)
   --under COMMAND     run the candidates under another program, a profiler:
-                      --under 'valgrind --tool=callgrind'";
+                      --under 'valgrind --tool=callgrind'
+  --sign-ins          instead: the gateway's p99 beside sign-ins with TOTP, against the quiet one
+  --per-minute N      of those sign-ins (200)
+  --rate N            forwarded requests a second beside them (1000)
+  --span N            seconds of each measurement of them (15)";
 
 /// What this process plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +56,10 @@ pub struct Options {
     pub only: Vec<String>,
     /// What candidates are run by, in words; empty: nothing.
     pub under: Vec<String>,
+    pub sign_ins: bool,
+    pub per_minute: usize,
+    pub rate: usize,
+    pub span: Duration,
     /// Of a role: where things are.
     pub backend: Option<SocketAddr>,
     pub folder: PathBuf,
@@ -71,6 +80,10 @@ impl Options {
             sessions: 10_000,
             only: Vec::new(),
             under: Vec::new(),
+            sign_ins: false,
+            per_minute: 200,
+            rate: 1_000,
+            span: Duration::from_secs(15),
             backend: None,
             folder: PathBuf::new(),
             redis: String::new(),
@@ -89,6 +102,7 @@ impl Options {
                 "--quick" => {
                     (options.rounds, options.requests, options.warm_up) = (1, 2_000, 200);
                     (options.busy, options.sessions) = (50, 500);
+                    options.span = Duration::from_secs(5);
                 }
                 "--rounds" => options.rounds = count(&value()?, 1_000)?,
                 "--requests" => options.requests = count(&value()?, 10_000_000)?,
@@ -100,6 +114,13 @@ impl Options {
                     options.under = value()?.split_whitespace().map(str::to_owned).collect();
                 }
                 "--warm-up" => options.warm_up = count(&value()?, 1_000_000)?,
+                "--sign-ins" => options.sign_ins = true,
+                "--per-minute" => options.per_minute = count(&value()?, 6_000)?,
+                "--rate" => options.rate = count(&value()?, 100_000)?,
+                "--span" => {
+                    let seconds = u64::try_from(count(&value()?, 600)?);
+                    options.span = Duration::from_secs(seconds.map_err(|_| "no span")?);
+                }
                 "--role" => {
                     let name = value()?;
                     let role = Role::ALL.into_iter().find(|role| role.as_str() == name);

@@ -409,6 +409,7 @@ fn portal_state(ground: &Ground, standing: &Standing, legacy: Arc<Legacy>) -> po
         random: Arc::clone(&ground.world.random),
         keys: portal::Keys::new(*ground.portal_key),
         observer: Arc::clone(&ground.observer),
+        pace: settings.pace,
         jwks: {
             let assertions = Arc::clone(&ground.assertions);
             Arc::new(move || assertions.jwks())

@@ -64,6 +64,9 @@ use observers::{Ends, Trail};
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
 
+/// How long mails that are under way are waited for at the end.
+const LAST_MAILS: Duration = Duration::from_secs(10);
+
 /// Why the gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -384,6 +387,10 @@ impl Running {
 
     async fn end(&mut self) {
         while self.doors.join_next().await.is_some() {}
+        // Nobody asks for more of them now.
+        if !self.house.messages().settle(LAST_MAILS).await {
+            tracing::warn!("mails were under way and are lost");
+        }
         let _ = self.tasks_end.send(true);
         while self.tasks.join_next().await.is_some() {}
         self.audit.flush();

@@ -71,7 +71,8 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
 
     let folder = prepare(arguments, addresses)?;
     let file = folder.join("gateway.toml");
-    let settings = config::load(&file, std::iter::empty(), &[])?;
+    let mut settings = config::load(&file, std::iter::empty(), &[])?;
+    settings.pace = arguments.speed.max(1);
     let sockets = Sockets::bind(&settings.listen).await?;
     let products: Vec<ProductId> = settings
         .products

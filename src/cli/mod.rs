@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod manager;
+mod on_record;
 pub mod people;
 pub mod policy_diff;
 pub mod policy_test;

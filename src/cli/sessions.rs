@@ -72,13 +72,30 @@ struct Listed<'a> {
     user_agent: &'a str,
 }
 
-/// Runs the verb; data go to `out`. False (exit 1) when the one session that was named is not there.
+/// What came of a verb.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// False (exit 1): the one session that was named is not there.
+    pub found: bool,
+    /// For the audit trail.
+    pub ended: Vec<Ended>,
+}
+
+/// One session that was ended.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub session: SessionId,
+    pub person: PersonId,
+    pub company: CompanyId,
+}
+
+/// Runs the verb; data go to `out`.
 pub async fn run(
     args: &SessionsArgs,
     store: &dyn Store,
     now: Moment,
     out: &mut (dyn Write + Send),
-) -> Result<bool, SessionsError> {
+) -> Result<Done, SessionsError> {
     match &args.verb {
         Verb::List(selection) => list(selection, store, now, out).await,
         Verb::Revoke(selection) => revoke(selection, store, now, out).await,
@@ -90,7 +107,7 @@ async fn list(
     store: &dyn Store,
     now: Moment,
     out: &mut (dyn Write + Send),
-) -> Result<bool, SessionsError> {
+) -> Result<Done, SessionsError> {
     let mut sessions = Vec::new();
     for id in ids(&selection.which, store, now).await? {
         sessions.extend(store.load(id, now).await?);
@@ -107,7 +124,10 @@ async fn list(
             writeln!(out, "{}", one.line())?;
         }
     }
-    Ok(selection.which.session.is_none() || !listed.is_empty())
+    Ok(Done {
+        found: selection.which.session.is_none() || !listed.is_empty(),
+        ended: Vec::new(),
+    })
 }
 
 async fn revoke(
@@ -115,11 +135,17 @@ async fn revoke(
     store: &dyn Store,
     now: Moment,
     out: &mut (dyn Write + Send),
-) -> Result<bool, SessionsError> {
-    let mut revoked = Vec::new();
+) -> Result<Done, SessionsError> {
+    let (mut revoked, mut ended) = (Vec::new(), Vec::new());
     for id in ids(&selection.which, store, now).await? {
+        let known = store.load(id, now).await?;
         if store.end(id).await? {
             revoked.push(id);
+            ended.extend(known.map(|(session, _)| Ended {
+                session: id,
+                person: session.person.id,
+                company: session.company,
+            }));
         }
     }
     if selection.json {
@@ -131,7 +157,10 @@ async fn revoke(
         let s = if revoked.len() == 1 { "" } else { "s" };
         writeln!(out, "{} session{s} ended", revoked.len())?;
     }
-    Ok(selection.which.session.is_none() || !revoked.is_empty())
+    Ok(Done {
+        found: selection.which.session.is_none() || !revoked.is_empty(),
+        ended,
+    })
 }
 
 async fn ids(which: &Which, store: &dyn Store, now: Moment) -> Result<Vec<SessionId>, StoreError> {

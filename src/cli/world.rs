@@ -14,6 +14,7 @@ use tokio::io::BufReader;
 use super::Failure;
 use super::break_glass::{self, BreakGlassArgs};
 use super::explain::{ExplainArgs, explain as explain_question};
+use super::on_record::{Deed, on_record};
 use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
 use super::policy_test;
@@ -22,12 +23,12 @@ use crate::app::{self, World};
 use crate::config::Settings;
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
-use crate::directory::{Directory, Line, Person};
+use crate::directory::{Directory, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::gate::traceparent::to_hex;
-use crate::observe::audit::{Anchor, Audit, AuditEvent, trail_name};
+use crate::observe::audit::{Anchor, Audit, trail_name};
 use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
@@ -112,46 +113,24 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         .await
         .map_err(Failure::not_so)?;
     let done = people.command.run(means, BufReader::new(input)).await;
-    let made = matches!(done, Ok(_) | Err(PeopleError::Sessions { .. }));
-    if made && let Some((event, person)) = people.command.act() {
-        on_record(settings, &directory, event, person).await?;
-    }
-    directory.close().await;
-    print(&done.map_err(Failure::not_so)?)
-}
-
-/// A line of the audit trail: the operator did this.
-async fn on_record(
-    settings: &Settings,
-    directory: &Directory,
-    event: &'static str,
-    id: &PersonId,
-) -> Result<(), Failure> {
-    let now = now();
-    let person = directory.person(id).await.map_err(Failure::not_so)?;
-    let mut line = AuditEvent::new(event, now).who("operator").whom(id);
-    if let Some(person) = &person {
-        line = line.company(&person.company);
-    }
-    let metrics = Metrics::new(&settings.products);
-    let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
-    trail.record(line);
-    if !trail.flush() {
-        return Err(Failure::not_so(
-            "it is done, but the audit trail can't be written",
-        ));
-    }
-    let line = Line {
-        id: Line::id_at(now, u64::from(std::process::id())),
-        at: now.millis(),
-        company: person.map(|person| person.company),
-        event: event.to_owned(),
-        who: Some(String::from("operator")),
-        whom: Some(id.to_string()),
-        address: String::from("the command line"),
-        ..Line::default()
+    let deed = match (&done, people.command.act()) {
+        (Ok(_) | Err(PeopleError::Sessions { .. }), Some((event, person))) => Some(Deed {
+            event,
+            whom: person.cloned(),
+            detail: match (&done, person) {
+                // What was imported is a line for each kind.
+                (Ok(told), None) => told.trim().replace('\n', "; "),
+                (Ok(_), Some(_)) => String::new(),
+                (Err(error), _) => error.to_string(),
+            },
+            ..Deed::default()
+        }),
+        _ => None,
     };
-    directory.record(&[line]).await.map_err(Failure::not_so)
+    let recorded = on_record(settings, &directory, deed.into_iter().collect()).await;
+    directory.close().await;
+    let code = print(&done.map_err(Failure::not_so)?)?;
+    recorded.map(|()| code)
 }
 
 /// What the directory knows of this machine's audit trail.
@@ -203,8 +182,21 @@ pub async fn break_glass(settings: &Settings, arguments: &BreakGlassArgs) -> Res
 pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8, Failure> {
     let store = app::open_store(settings).await.map_err(Failure::not_so)?;
     let done = run_sessions(sessions, store.as_ref(), now(), &mut std::io::stdout()).await;
-    let found = done.map_err(Failure::not_so)?;
-    Ok(if found { 0 } else { super::NOT_SO })
+    let done = done.map_err(Failure::not_so)?;
+    if !done.ended.is_empty() {
+        let directory = open_directory(settings).await?;
+        let deeds = done.ended.into_iter().map(|ended| Deed {
+            event: "session_ended",
+            whom: Some(ended.person),
+            company: Some(ended.company),
+            session: Some(ended.session),
+            detail: String::from("on the command line"),
+        });
+        let recorded = on_record(settings, &directory, deeds.collect()).await;
+        directory.close().await;
+        recorded?;
+    }
+    Ok(if done.found { 0 } else { super::NOT_SO })
 }
 
 fn open_policies(settings: &Settings, dir: &Path) -> Result<PolicyFolder, Failure> {

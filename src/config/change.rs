@@ -207,6 +207,7 @@ impl Settings {
             limits: now.limits.clone(),
             log: now.log.clone(),
             telemetry: now.telemetry.clone(),
+            pace: now.pace,
             ..self
         })
     }

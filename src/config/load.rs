@@ -208,6 +208,7 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         telemetry,
         notices,
         source,
+        pace: 1,
     })
 }
 

@@ -38,6 +38,9 @@ pub struct Settings {
     pub notices: Vec<Problem>,
     /// Where all this was read.
     pub source: Source,
+    /// Seconds of the gateway's clock in one of the wall's. No file says so: 1 everywhere but in
+    /// a demo that runs faster, whose pages must count down faster too.
+    pub pace: u32,
 }
 
 impl Settings {

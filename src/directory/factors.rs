@@ -109,6 +109,7 @@ impl Directory {
             id,
             person: person.clone(),
             kind: method,
+            name: None,
             created_at: now,
             last_used_at: Some(now),
         }))
@@ -160,6 +161,7 @@ impl Factor {
             id: row.value("id")?,
             person: row.parsed("person_id")?,
             kind,
+            name: row.value("name")?,
             created_at: Moment::from_millis(row.value("created_at")?),
             last_used_at: row
                 .value::<Option<i64>>("last_used_at")?

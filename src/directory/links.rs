@@ -2,6 +2,7 @@
 //! decided in one statement, by the database.
 
 use super::pool::Value;
+use super::search::write_words_of;
 use super::{Account, Directory, DirectoryError, sql};
 use crate::gate::name::{PersonId, ProductId};
 
@@ -36,8 +37,7 @@ impl Directory {
         match self.pool().write(sql::ACCOUNT_PAIR, &values).await {
             Ok(1..) => {
                 // What user managers find them by: a pairing stands without it too.
-                let person = [Value::Text(person.as_str())];
-                if let Err(error) = self.pool().write(sql::PERSON_FOUND_BY, &person).await {
+                if let Err(error) = self.write_words(person).await {
                     tracing::warn!(%error, "a paired login is not found by search yet");
                 }
                 return Ok(Pairing::Paired);
@@ -84,9 +84,7 @@ impl Directory {
         transaction
             .write(sql::PERSON_DEFAULT_PRODUCT, &values)
             .await?;
-        transaction
-            .write(sql::PERSON_FOUND_BY, &[Value::Text(person.as_str())])
-            .await?;
+        write_words_of(&mut transaction, person).await?;
         transaction.commit().await?;
         products.sort();
         Ok(products)

@@ -14,13 +14,14 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 7] = migrations![
+const TEXTS: [(&str, &str); 8] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
     "0004_administration",
     "0006_passwords",
     "0007_sign_on",
+    "0008_search_and_names",
     "0010_operations",
 ];
 

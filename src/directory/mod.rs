@@ -19,6 +19,7 @@ mod people;
 mod pool;
 mod recovery;
 mod resets;
+mod search;
 mod settings;
 mod sign_on;
 mod sql;
@@ -135,6 +136,8 @@ pub struct Factor {
     pub id: String,
     pub person: PersonId,
     pub kind: FactorMethod,
+    /// How its owner calls it.
+    pub name: Option<String>,
     pub created_at: Moment,
     pub last_used_at: Option<Moment>,
 }
@@ -149,9 +152,13 @@ impl Directory {
     pub async fn open(url: &str, master: &MasterKey) -> Result<Directory, DirectoryError> {
         let seal = Seal::under(master)?;
         let pool = Pool::open(url).await?;
-        Ok(Directory {
+        let directory = Directory {
             inner: Arc::new(Inner { pool, seal }),
-        })
+        };
+        if let Err(error) = directory.write_all_words().await {
+            tracing::warn!(%error, "some people are not found by search yet");
+        }
+        Ok(directory)
     }
 
     /// Asks the database for a sign of life; answers within 3 s.

@@ -4,6 +4,7 @@ use super::factors::{key_of, random_id, secret_of};
 use super::pool::Value;
 use super::{Directory, DirectoryError, sql};
 use crate::gate::name::PersonId;
+use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
 
 impl Directory {
@@ -17,6 +18,20 @@ impl Directory {
         step: i64,
         now: Moment,
     ) -> Result<bool, DirectoryError> {
+        self.replace_factor(person, old, FactorMethod::Totp, secret, step, now)
+            .await
+    }
+
+    /// The same for any method of which a person has one only; `step` is 0 for the others.
+    pub async fn replace_factor(
+        &self,
+        person: &PersonId,
+        old: &str,
+        method: FactorMethod,
+        secret: &[u8],
+        step: i64,
+        now: Moment,
+    ) -> Result<bool, DirectoryError> {
         let id = random_id()?;
         let sealed = self.seal().seal(secret, &secret_of(&key_of(person, &id)))?;
         let values = [
@@ -26,8 +41,24 @@ impl Directory {
             Value::Bytes(&sealed),
             Value::Number(step),
             Value::Number(now.millis()),
+            Value::Text(method.as_str()),
         ];
         Ok(self.pool().write(sql::FACTOR_REPLACE, &values).await? == 1)
+    }
+
+    /// Gives a factor the name that its owner chose; false when they have no such factor.
+    pub async fn name_factor(
+        &self,
+        person: &PersonId,
+        factor: &str,
+        name: &str,
+    ) -> Result<bool, DirectoryError> {
+        let values = [
+            Value::Text(factor),
+            Value::Text(person.as_str()),
+            Value::Text(name),
+        ];
+        Ok(self.pool().write(sql::FACTOR_NAME, &values).await? == 1)
     }
 
     /// False when the person has no such factor.

@@ -77,6 +77,7 @@ impl Directory {
             id,
             person: person.clone(),
             kind: FactorMethod::Passkey,
+            name: None,
             created_at: now,
             last_used_at: Some(now),
         }))

@@ -58,33 +58,6 @@ impl Directory {
         rows.iter().map(Person::read).collect()
     }
 
-    /// A company's people with every word of `search` in their id, name, address or one of their
-    /// logins, by name; those that come after `after`.
-    pub async fn find_people(
-        &self,
-        company: &CompanyId,
-        search: &str,
-        after: Option<&Person>,
-        limit: u32,
-    ) -> Result<Vec<Person>, DirectoryError> {
-        let mut words = search.split([' ', ',']).filter(|word| !word.is_empty());
-        // What does not fit any more is looked for as it was typed.
-        let [first, second] = [(); 2].map(|()| containing(words.next().unwrap_or_default()));
-        let rest = containing(&words.collect::<Vec<_>>().join(" "));
-        let after = after.map_or(("", ""), |person| (&person.name, person.id.as_str()));
-        let values = [
-            Value::Text(company.as_str()),
-            Value::Text(&first),
-            Value::Text(&second),
-            Value::Text(&rest),
-            Value::Text(after.0),
-            Value::Text(after.1),
-            Value::Number(i64::from(limit)),
-        ];
-        let rows = self.pool().rows(sql::PEOPLE_FOUND, &values).await?;
-        rows.iter().map(Person::read).collect()
-    }
-
     /// False when there is no such person. The caller ends the person's sessions; a sign-in that
     /// is not finished is void.
     pub async fn set_disabled(

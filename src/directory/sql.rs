@@ -25,7 +25,9 @@ pub(super) const PERSON_WRITE: &str = "INSERT INTO people \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
      ON CONFLICT (id) DO UPDATE SET company_id = excluded.company_id, name = excluded.name, \
      email = excluded.email, phone = excluded.phone, roles = excluded.roles, \
-     grants = excluded.grants, search = excluded.search";
+     grants = excluded.grants, search = excluded.search, found_stale = CASE \
+     WHEN people.search <> excluded.search OR people.name <> excluded.name \
+     OR people.company_id <> excluded.company_id THEN 1 ELSE people.found_stale END";
 pub(super) const PERSON_DISABLE: &str =
     "UPDATE people SET disabled = $2, epoch = epoch + $2 WHERE id = $1";
 /// Keyset paging: the page after a person costs no more than the first one. The inner statement is
@@ -33,16 +35,37 @@ pub(super) const PERSON_DISABLE: &str =
 pub(super) const PEOPLE_FOUND: &str = "SELECT p.id, p.company_id, p.name, p.email, p.phone, \
      p.roles, p.grants, p.disabled, p.default_product FROM (SELECT id FROM people \
      WHERE company_id = $1 AND found_by LIKE $2 ESCAPE '!' AND found_by LIKE $3 ESCAPE '!' \
-     AND found_by LIKE $4 ESCAPE '!' AND (name, id) > ($5, $6) ORDER BY name, id LIMIT $7) AS found \
+     AND found_by LIKE $4 ESCAPE '!' AND found_by LIKE $5 ESCAPE '!' \
+     AND (name, id) > ($6, $7) ORDER BY name, id LIMIT $8) AS found \
      JOIN people AS p ON p.id = found.id ORDER BY p.name, p.id";
-pub(super) const PEOPLE_FOUND_BY: &str = "UPDATE people SET found_by = substr(search || \
-     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
-     WHERE person_id = people.id), ''), 1, 500) WHERE found_by <> substr(search || \
-     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
-     WHERE person_id = people.id), ''), 1, 500)";
-pub(super) const PERSON_FOUND_BY: &str = "UPDATE people SET found_by = substr(search || \
-     COALESCE((SELECT ' ' || string_agg(login, ' ' ORDER BY login) FROM accounts \
-     WHERE person_id = people.id), ''), 1, 500) WHERE id = $1";
+pub(super) const WORD_COUNT: &str = "SELECT COUNT(*) AS found FROM (SELECT 1 FROM people_words \
+     WHERE company_id = $1 AND word >= $2 AND word < $3 LIMIT $4) AS few";
+/// The inner statement is answered from an index alone.
+pub(super) const PEOPLE_HAVING: &str = "SELECT p.id, p.company_id, p.name, p.email, p.phone, \
+     p.roles, p.grants, p.disabled, p.default_product FROM (SELECT DISTINCT name, person_id \
+     FROM people_words WHERE company_id = $1 AND word >= $2 AND word < $3 \
+     AND (name, person_id) > ($4, $5) ORDER BY name, person_id LIMIT $6) AS found \
+     JOIN people AS p ON p.id = found.person_id ORDER BY p.name, p.id";
+pub(super) const PEOPLE_HAVING_ALL: &str = "WITH found AS MATERIALIZED \
+     (SELECT DISTINCT person_id FROM people_words \
+     WHERE company_id = $1 AND word >= $2 AND word < $3) \
+     SELECT p.id, p.company_id, p.name, p.email, p.phone, p.roles, p.grants, p.disabled, \
+     p.default_product FROM found JOIN people AS p ON p.id = found.person_id \
+     WHERE p.found_by LIKE $4 ESCAPE '!' AND p.found_by LIKE $5 ESCAPE '!' \
+     AND p.found_by LIKE $6 ESCAPE '!' AND p.found_by LIKE $7 ESCAPE '!' \
+     AND (p.name, p.id) > ($8, $9) ORDER BY p.name, p.id LIMIT $10";
+pub(super) const PEOPLE_STALE: &str = "UPDATE people SET found_stale = 0 WHERE id IN \
+     (SELECT id FROM people WHERE found_stale = 1 ORDER BY id LIMIT $1) \
+     RETURNING id, company_id, name, email";
+pub(super) const PERSON_WORDS_TAKE: &str = "UPDATE people SET found_stale = 0 WHERE id = $1 \
+     RETURNING id, company_id, name, email";
+pub(super) const PERSON_STALE: &str = "UPDATE people SET found_stale = 1 WHERE id = $1";
+pub(super) const PERSON_FOUND_BY: &str = "UPDATE people SET found_by = $2 WHERE id = $1";
+pub(super) const LOGINS_OF: &str = "SELECT login FROM accounts WHERE person_id = $1";
+pub(super) const WORDS_FORGET: &str = "DELETE FROM people_words WHERE person_id = $1";
+pub(super) const WORDS_ADD: &str = "INSERT INTO people_words (company_id, word, person_id, name) \
+     SELECT $1, column1, $2, $3 FROM (VALUES ($4), ($5), ($6), ($7), ($8), ($9), ($10), ($11)) \
+     AS words WHERE true ON CONFLICT DO NOTHING";
 pub(super) const PERSON_EPOCH: &str = "SELECT epoch FROM people WHERE id = $1";
 pub(super) const PERSON_EPOCH_RAISE: &str = "UPDATE people SET epoch = epoch + 1 WHERE id = $1";
 pub(super) const PERSON_DEFAULT_PRODUCT: &str =
@@ -105,7 +128,7 @@ pub(super) const PASSWORDS_FORGET: &str = "DELETE FROM password_history \
      WHERE product = $1 AND login = $2 AND place <= \
      (SELECT MAX(place) FROM password_history WHERE product = $1 AND login = $2) - $3";
 
-pub(super) const FACTORS: &str = "SELECT id, person_id, kind, created_at, last_used_at \
+pub(super) const FACTORS: &str = "SELECT id, person_id, kind, name, created_at, last_used_at \
      FROM factors WHERE person_id = $1 ORDER BY created_at, id";
 pub(super) const FACTOR_SECRET: &str = "SELECT person_id, secret FROM factors WHERE id = $1";
 pub(super) const FACTOR_ADD: &str = "INSERT INTO factors \
@@ -122,7 +145,9 @@ pub(super) const FACTOR_SPEND_STEP: &str = "UPDATE factors \
      SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2";
 /// In its place: at no moment is there none, or both.
 pub(super) const FACTOR_REPLACE: &str = "UPDATE factors SET id = $2, secret = $4, last_step = $5, \
-     created_at = $6, last_used_at = $6 WHERE id = $1 AND person_id = $3 AND kind = 'totp'";
+     created_at = $6, last_used_at = $6 WHERE id = $1 AND person_id = $3 AND kind = $7";
+pub(super) const FACTOR_NAME: &str =
+    "UPDATE factors SET name = $3 WHERE id = $1 AND person_id = $2";
 pub(super) const FACTOR_REMOVE: &str = "DELETE FROM factors WHERE id = $1 AND person_id = $2";
 pub(super) const FACTORS_REMOVE: &str = "DELETE FROM factors WHERE person_id = $1";
 

@@ -234,6 +234,15 @@ impl Messages {
         });
     }
 
+    /// Waits for what was handed over in the background, no longer than `patience`; false when
+    /// something was still under way then.
+    pub async fn settle(&self, patience: Duration) -> bool {
+        let all = u32::try_from(WAITING).unwrap_or(u32::MAX);
+        timeout(patience, self.waiting.acquire_many(all))
+            .await
+            .is_ok()
+    }
+
     /// # Errors
     /// When no provider took it. It is counted and logged already.
     pub async fn send(&self, to: &Destination, subject: &str, text: &str) -> Result<(), SendError> {

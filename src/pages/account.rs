@@ -2,15 +2,19 @@
 
 use askama::Template;
 
-use super::{Frame, Hidden, Notice, Passwords, SingleSignOn, When};
+use super::{Frame, Hidden, Link, Notice, Passwords, SingleSignOn, When};
 
 /// One of somebody's second factors.
 pub struct FactorRow {
     pub id: String,
-    pub name: &'static str,
+    pub name: String,
+    /// What it is, where the name is its owner's.
+    pub kind: Option<&'static str>,
     pub added: When,
     pub last_used: Option<When>,
     pub is_authenticator: bool,
+    /// Where another of its kind is put in its place.
+    pub replace: Option<&'static str>,
 }
 
 /// One browser's sign-in.
@@ -36,6 +40,9 @@ pub struct Account {
     pub factors: Vec<FactorRow>,
     /// Where who has no factor goes to set one up.
     pub set_up: String,
+    pub offers_authenticator: bool,
+    /// Further ones that can be set up.
+    pub ways: Vec<Link>,
     /// Whether the last factor may go.
     pub may_go_without: bool,
     pub sessions: Vec<SessionRow>,
@@ -66,6 +73,8 @@ impl Account {
 pub struct Replace {
     pub frame: Frame,
     pub error: Option<String>,
+    /// Whether there is one that goes.
+    pub replaces: bool,
     pub account: String,
     /// SVG, made by us.
     pub qr: String,

@@ -67,6 +67,35 @@ pub struct User {
     pub hidden: Hidden,
 }
 
+pub struct CompanySessionRow {
+    pub name: String,
+    pub person: String,
+    pub chosen: bool,
+    pub session: SessionRow,
+}
+
+#[derive(Template)]
+#[template(path = "company_sessions.html")]
+pub struct CompanySessions {
+    pub frame: Frame,
+    pub company: String,
+    pub notice: Option<Notice>,
+    /// About the reason.
+    pub error: Option<String>,
+    /// The id that is looked for; empty: everybody's.
+    pub person: String,
+    pub rows: Vec<CompanySessionRow>,
+    pub total: usize,
+    /// Sessions that are not listed.
+    pub more: usize,
+    /// Whether there is one that can be ended here.
+    pub others: bool,
+    pub all: bool,
+    pub reason: String,
+    pub longest_reason: usize,
+    pub hidden: Hidden,
+}
+
 pub struct AuditRow {
     pub at: When,
     pub event: String,

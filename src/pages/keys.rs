@@ -15,8 +15,8 @@ pub struct Passkey {
     pub title: &'static str,
     pub lead: String,
     pub action: &'static str,
-    /// Added, not proved.
-    pub adds: bool,
+    /// Of one that is added: the name that is proposed. `None`: it is proved.
+    pub called: Option<String>,
     /// For the script: JSON.
     pub options: String,
     pub script: String,

@@ -10,7 +10,9 @@ mod single_sign_on;
 mod style;
 
 pub use account::{Account, FactorRow, Replace, SessionRow};
-pub use company::{AuditRow, AuditTrail, SignInRow, User, UserRow, Users};
+pub use company::{
+    AuditRow, AuditTrail, CompanySessionRow, CompanySessions, SignInRow, User, UserRow, Users,
+};
 pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
 pub use script::{passkey_script, passkey_script_name};
@@ -69,6 +71,7 @@ impl Frame {
             ("/account", "My Profile", true),
             ("/company/users", "User Manager", self.manager),
             ("/company/settings", "Company Settings", self.admin),
+            ("/company/sessions", "Sessions", self.admin),
             ("/company/audit", "Audit Trail", self.admin),
             ("/logout", "Sign out", true),
         ];
@@ -171,7 +174,8 @@ pub struct SendCode {
     pub known: Option<String>,
     pub typed: Option<TypedDestination>,
     pub hidden: Hidden,
-    pub other: String,
+    /// To other methods, at a sign-in.
+    pub other: Option<String>,
     pub restart: Link,
 }
 
@@ -201,7 +205,8 @@ pub struct SentCode {
     /// To another number or address.
     pub elsewhere: Option<Link>,
     pub hidden: Hidden,
-    pub other: String,
+    /// To other methods, at a sign-in.
+    pub other: Option<String>,
     pub restart: Link,
 }
 

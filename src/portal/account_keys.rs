@@ -7,15 +7,17 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use axum::response::Response;
 
+use super::account::factors::tell;
 use super::answer::{page, page_with_script, passkey_script, see_other};
 use super::apps::{frame, signed_in};
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::letters::Letter;
 use super::passkeys::{self, Answered};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts, recovery};
+use super::{Audit, State, accounts, courier, recovery, user_agent};
 use crate::gate::arrival::{Arrival, Place, arrive};
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
@@ -31,13 +33,14 @@ const FRESH: Duration = Duration::from_secs(15 * 60);
 pub async fn passkey_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     let now = (state.clock)();
     match owner(&state, &visit, FactorMethod::Passkey, PASSKEY, now).await? {
-        Ok(session) => show_passkey(&state, session, None, now).await,
+        Ok(session) => show_passkey(&state, &visit, session, None, now).await,
         Err(elsewhere) => Ok(elsewhere),
     }
 }
 
 async fn show_passkey(
     state: &Arc<State>,
+    visit: &Visit,
     session: &Session,
     notice: Option<Notice>,
     now: Moment,
@@ -62,7 +65,7 @@ async fn show_passkey(
             "With it you log in by your fingerprint, your face, your screen lock, or a security key.",
         ),
         action: PASSKEY,
-        adds: true,
+        called: Some(user_agent::words(&visit.user_agent())),
         options,
         script: passkey_script(),
         button: "Add passkey",
@@ -86,14 +89,16 @@ pub async fn passkey(
         Err(elsewhere) => return Ok(elsewhere),
     };
     if !is_bound(&state, session, &fields, now) {
-        return show_passkey(&state, session, Some(stale()), now).await;
+        return show_passkey(&state, &visit, session, Some(stale()), now).await;
     }
     let (cookie, person) = (&session.portal, &session.person.id);
     let answer = fields.text("answer");
     let added = passkeys::add(&state, cookie, person, answer, false, now).await?;
     let wrong = match added {
-        Answered::Right(_) => {
+        Answered::Right(factor) => {
+            passkeys::called(&state, person, &factor.id, &fields).await?;
             heard(&state, &visit, session, "factor_added", "passkey");
+            tell(&state, &visit, session, Letter::FactorAdded).await?;
             return with_codes(&state, &visit, session, now).await;
         }
         Answered::Late => "That took too long. Please try again.",
@@ -103,7 +108,7 @@ pub async fn passkey(
             "That passkey was not accepted. Please try again."
         }
     };
-    show_passkey(&state, session, Some(Notice::wrong(wrong)), now).await
+    show_passkey(&state, &visit, session, Some(Notice::wrong(wrong)), now).await
 }
 
 /// Whoever never had recovery codes gets them with the new factor.
@@ -191,7 +196,7 @@ async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
 ///
 /// # Errors
 /// 403 where the method is not offered.
-async fn owner<'a>(
+pub async fn owner<'a>(
     state: &Arc<State>,
     visit: &'a Visit,
     method: FactorMethod,
@@ -202,15 +207,13 @@ async fn owner<'a>(
         Ok(found) => found,
         Err(elsewhere) => return Ok(Err(elsewhere)),
     };
-    let possible = method != FactorMethod::Passkey || passkeys::possible(state);
+    let possible = match method {
+        FactorMethod::Passkey => passkeys::possible(state),
+        FactorMethod::Sms | FactorMethod::Email => state.messages.can(courier::channel(method)),
+        FactorMethod::Totp | FactorMethod::Recovery => true,
+    };
     if !possible || !offers(state, &found.session, method) {
-        return Err(Trouble::new(403, "method_not_offered")
-            .saying(
-                "Not offered by your company",
-                "Your company does not use this for multi-factor authentication.",
-                "",
-            )
-            .with_link("/account", "My Profile"));
+        return Err(not_offered());
     }
     let policies = state.policies.load();
     match arrive(&visit.known, &policies, Place::Portal, Some(FRESH), now) {
@@ -225,12 +228,22 @@ async fn owner<'a>(
     }
 }
 
-fn offers(state: &State, session: &Session, method: FactorMethod) -> bool {
+pub fn not_offered() -> Trouble {
+    Trouble::new(403, "method_not_offered")
+        .saying(
+            "Not offered by your company",
+            "Your company does not use this for multi-factor authentication.",
+            "",
+        )
+        .with_link("/account", "My Profile")
+}
+
+pub fn offers(state: &State, session: &Session, method: FactorMethod) -> bool {
     let policies = state.policies.load();
     policies.of(&session.company).mfa.methods.contains(&method)
 }
 
-fn is_bound(state: &State, session: &Session, fields: &Fields, now: Moment) -> bool {
+pub fn is_bound(state: &State, session: &Session, fields: &Fields, now: Moment) -> bool {
     let token = fields.text("csrf");
     state
         .keys
@@ -238,11 +251,11 @@ fn is_bound(state: &State, session: &Session, fields: &Fields, now: Moment) -> b
         == FormToken::Bound
 }
 
-fn stale() -> Notice {
+pub fn stale() -> Notice {
     Notice::wrong("This page was open for a while. Nothing was changed: please try again.")
 }
 
-fn to_profile() -> Link {
+pub fn to_profile() -> Link {
     Link {
         href: String::from("/account"),
         text: String::from("My Profile"),

@@ -24,6 +24,8 @@ struct BarView<'a> {
     company: Place,
     /// To switch to.
     companies: Vec<Place>,
+    /// Seconds of the gateway's clock in one of the browser's.
+    pace: u32,
 }
 
 #[derive(Serialize)]
@@ -66,6 +68,7 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
         products,
         company: place(&state, session.company_in(&product.id)).await?,
         companies,
+        pace: state.pace,
     };
     Ok(Json(view).into_response())
 }

@@ -15,6 +15,7 @@ use super::credentials::{self, Proof};
 use super::errand::{Errand, Landing};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish, age};
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
@@ -304,6 +305,9 @@ impl Desk<'_> {
             "password_changed",
             &format!("{} {} at pairing", self.product.id, account.login),
         );
+        if let Some(person) = directory.person(self.person()).await? {
+            letters::tell(self.state, self.visit, &person, Letter::PasswordChanged);
+        }
         let renewed = Account {
             password_hash: hash,
             ..account

@@ -36,6 +36,12 @@ impl Fields {
         }
     }
 
+    /// Of a field that may come more than once.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.0.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// Empty when missing.
     pub fn text(&self, name: &str) -> &str {
         self.of(name).unwrap_or_default()

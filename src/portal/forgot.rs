@@ -18,6 +18,7 @@ use super::attempt::fresh_secret;
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
 use super::throttles::{count_name, key};
@@ -33,11 +34,14 @@ use crate::messages::Channel;
 use crate::pages::{self, Link, Message};
 use crate::sessions::EndCause;
 
-/// How long a link works.
 /// The audit trail's word for a link that was asked for.
 pub const EVENT: &str = "password_link";
 const SENT: &str = "sent";
+/// Another link was, for who asked at the same moment.
+const SENT_MEANWHILE: &str = "sent to another request of this moment";
+const NO_ADDRESS: &str = "no address";
 
+/// How long a link works.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 const ASK: &str = "/password/forgot";
@@ -213,10 +217,13 @@ async fn make_link(
     let Some((account, person)) = known else {
         return Ok("nobody of this name");
     };
-    // Of two who ask at the same moment one is answered: the other's link would be dead.
-    let Some(address) = Address::parse(&person.email).filter(|_| first) else {
-        return Ok("no address");
+    let Some(address) = Address::parse(&person.email) else {
+        return Ok(NO_ADDRESS);
     };
+    // Of two who ask at the same moment one is answered: the other's link would be dead.
+    if !first {
+        return Ok(SENT_MEANWHILE);
+    }
     let subject = format!("{}: set a new password", state.title);
     let text = letter(state, account, &secret);
     state.messages.mail_soon(&address, &subject, text);
@@ -238,17 +245,26 @@ fn letter(state: &State, account: &Account, secret: &Secret) -> String {
 }
 
 /// Sends the link for somebody else: for a user manager, whose right to do so the caller has
-/// judged, and writes down. False when there is no address, or nobody who carries mail.
-pub async fn send_for(state: &Arc<State>, person: &Person, now: Moment) -> Result<bool, Trouble> {
+/// judged. What became of it, in the trail's words: see [`is_sent`].
+pub async fn send_for(
+    state: &Arc<State>,
+    person: &Person,
+    now: Moment,
+) -> Result<&'static str, Trouble> {
     let primary = state.products.primary();
     let account = accounts::account_in(state, &person.id, primary).await?;
     let can = state.messages.can(Channel::Email) && !state.legacy.lives_elsewhere(primary);
     let Some(account) = account.filter(|_| can) else {
-        return Ok(false);
+        return Ok(NO_ADDRESS);
     };
     let name = account.login.as_str().to_owned();
     let known = (account, person.clone());
-    Ok(make_link(state, &name, Some(&known), now).await? == SENT)
+    make_link(state, &name, Some(&known), now).await
+}
+
+/// Whether a link is on its way.
+pub fn is_sent(word: &str) -> bool {
+    word == SENT || word == SENT_MEANWHILE
 }
 
 /// What a link leads to, while it works.
@@ -338,6 +354,7 @@ pub async fn submitted(
         request_id: &visit.request_id,
         detail: &told,
     });
+    letters::tell(&state, &visit, &led.person, Letter::PasswordChanged);
     see_other(&Errand::default().because("changed").on("/login"))
 }
 

@@ -12,6 +12,9 @@ pub enum Letter {
     FactorsReset,
     FactorReplaced,
     FactorRemoved,
+    FactorAdded,
+    DestinationChanged,
+    PasswordChanged,
 }
 
 impl Letter {
@@ -20,6 +23,9 @@ impl Letter {
             Letter::FactorsReset => "factors_reset",
             Letter::FactorReplaced => "factor_replaced",
             Letter::FactorRemoved => "factor_removed",
+            Letter::FactorAdded => "factor_added",
+            Letter::DestinationChanged => "destination_changed",
+            Letter::PasswordChanged => "password_changed",
         }
     }
 
@@ -28,6 +34,9 @@ impl Letter {
             Letter::FactorsReset => "Your multi-factor authentication was reset",
             Letter::FactorReplaced => "Your authenticator app was replaced",
             Letter::FactorRemoved => "A second factor was removed",
+            Letter::FactorAdded => "A second factor was added",
+            Letter::DestinationChanged => "Your one-time codes go elsewhere now",
+            Letter::PasswordChanged => "Your password was changed",
         }
     }
 
@@ -47,6 +56,18 @@ impl Letter {
             Letter::FactorRemoved => {
                 "One of your second factors was removed in My Profile.\n\n\
                  If this was not you, tell your user manager now.\n"
+            }
+            Letter::FactorAdded => {
+                "A second factor was added in My Profile: you can log in with it from now on.\n\n\
+                 If this was not you, tell your user manager now.\n"
+            }
+            Letter::DestinationChanged => {
+                "One-time codes for you go to another number or address from now on. It was changed \
+                 in My Profile.\n\nIf this was not you, tell your user manager now.\n"
+            }
+            Letter::PasswordChanged => {
+                "One of your passwords was changed. Whoever was signed in with the old one is signed \
+                 out.\n\nIf this was not you, tell your user manager now.\n"
             }
         }
     }

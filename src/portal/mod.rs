@@ -17,6 +17,7 @@ mod companies;
 mod company;
 mod connect;
 mod cookies;
+mod courier;
 mod credentials;
 mod devices;
 mod enter;
@@ -95,6 +96,8 @@ pub struct State {
     pub keys: Keys,
     pub observer: Arc<dyn Observer>,
     pub jwks: Jwks,
+    /// Seconds of `clock` in one of the browser's: 1, but in a demo that runs faster.
+    pub pace: u32,
 }
 
 /// Hears what happened; asked nothing.
@@ -155,6 +158,14 @@ pub fn router(state: Arc<State>) -> Router {
             "/account/authenticator",
             get(account::factors::replace_page).post(account::factors::replace),
         )
+        .route(
+            "/account/sms",
+            get(account::sent::sms_page).post(account::sent::sms),
+        )
+        .route(
+            "/account/email",
+            get(account::sent::email_page).post(account::sent::email),
+        )
         .route("/account/sessions", post(account::sessions::end))
         .route(
             "/account/passkey",
@@ -173,6 +184,10 @@ pub fn router(state: Arc<State>) -> Router {
         .route(
             "/company/users/{person}",
             get(company::user::page).post(company::user::save),
+        )
+        .route(
+            "/company/sessions",
+            get(company::sessions::page).post(company::sessions::end),
         )
         .route("/company/audit", get(company::audit::page))
         .route("/company/audit/export", get(company::audit::export))

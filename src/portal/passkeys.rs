@@ -17,6 +17,7 @@ use webauthn_rs::prelude::{
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
 use super::State;
+use super::fields::Fields;
 use super::trouble::Trouble;
 use crate::directory::{Factor, StoredPasskey};
 use crate::gate::name::PersonId;
@@ -28,6 +29,9 @@ const LIFE: Duration = Duration::from_secs(5 * 60);
 
 /// A page that is opened again so soon shows the same challenge: two tabs don't spoil each other's.
 const SHOWN_AGAIN: Duration = Duration::from_secs(2 * 60);
+
+/// The longest name of one, in characters.
+const LONGEST_NAME: usize = 40;
 
 /// So many a person may have.
 const MOST: usize = 10;
@@ -155,6 +159,24 @@ pub async fn add(
         .add_passkey(person, (credential, &record), first, now)
         .await?;
     Ok(added.map_or(Answered::Wrong("taken"), Answered::Right))
+}
+
+/// Gives a new passkey the name that was typed with it, cut to a line of a list.
+pub async fn called(
+    state: &State,
+    person: &PersonId,
+    factor: &str,
+    fields: &Fields,
+) -> Result<(), Trouble> {
+    let typed = fields.text("called").trim().chars();
+    let name: String = typed
+        .filter(|letter| !letter.is_control())
+        .take(LONGEST_NAME)
+        .collect();
+    if !name.is_empty() {
+        state.directory.name_factor(person, factor, &name).await?;
+    }
+    Ok(())
 }
 
 /// Judges the answer to [`ask_to_prove`].

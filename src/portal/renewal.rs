@@ -15,6 +15,7 @@ use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::finish::finish;
 use super::keys::FormToken;
+use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
 use super::trouble::{Answer, Trouble};
@@ -190,6 +191,7 @@ pub async fn changed(
         request_id: &visit.request_id,
         detail: &format!("{} {}", account.product, account.login),
     });
+    letters::tell(state, visit, person, Letter::PasswordChanged);
     Ok(())
 }
 

@@ -192,7 +192,8 @@ fn locked(out: &Mutex<Written>) -> std::sync::MutexGuard<'_, Written> {
 }
 
 impl Page {
-    fn begin() -> Option<Page> {
+    /// `None` when the selectors can't be read, which would be a mistake of ours.
+    pub fn begin() -> Option<Page> {
         let out = Arc::<Mutex<Written>>::default();
         let first = || {
             let out = Arc::clone(&out);
@@ -235,7 +236,8 @@ impl Page {
         })
     }
 
-    fn pass(&mut self, body: &mut Option<Bytes>, end: bool) {
+    /// A piece of the page; what is to be sent on of it takes its place.
+    pub fn pass(&mut self, body: &mut Option<Bytes>, end: bool) {
         let slot = self
             .rewriter
             .get_mut()

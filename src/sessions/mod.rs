@@ -569,6 +569,26 @@ impl Sessions {
         Ok(sessions)
     }
 
+    /// The same of at most `most`, and how many there are by the index. `wanted` are among those
+    /// that are read, if they are the company's.
+    pub async fn some_of_company(
+        &self,
+        company: &CompanyId,
+        most: usize,
+        wanted: &[SessionId],
+    ) -> Result<(Vec<Arc<Session>>, usize), StoreError> {
+        let now = (self.parts.clock)();
+        let mut ids = self.store.of_company(company, now).await?;
+        let total = ids.len();
+        ids.sort_by_key(|id| !wanted.contains(id));
+        ids.truncate(most);
+        let mut sessions = self.load_all(&ids, now).await?;
+        sessions.retain(|session| session.companies_at_work().any(|at| at == company));
+        // Who changed to another company is still in the index for a moment.
+        let gone = ids.len() - sessions.len();
+        Ok((sessions, total - gone))
+    }
+
     async fn load_all(
         &self,
         ids: &[SessionId],

@@ -4,7 +4,7 @@ use crate::support::browser::Browser;
 use crate::{Demo, code, log_in, pass_recovery_codes, step};
 
 /// Sets up the authenticator that is asked for; its key.
-async fn enrol(browser: &Browser) -> String {
+pub async fn enrol(browser: &Browser) -> String {
     browser
         .wait_for_words("Set up your authenticator app")
         .await;
@@ -46,7 +46,7 @@ async fn kim_switches_it_on_and_resets_sams_factor() {
     sam.wait_for_address(&demo.url("emr", "/")).await;
 
     kim.press("User Manager").await;
-    kim.wait_for_words("Part of a name").await;
+    kim.wait_for_words("The beginning of a name").await;
     kim.fill("Search", "riv").await;
     kim.press("Search").await;
     kim.screenshot("user-manager").await;

@@ -8,7 +8,7 @@ async fn type_credentials(browser: &Browser, login: &str, password: &str) {
     browser.fill("Password", password).await;
 }
 
-async fn log_out(browser: &Browser, demo: &Demo) {
+pub async fn log_out(browser: &Browser, demo: &Demo) {
     browser.open(&demo.url("login", "/logout")).await;
     let button = browser
         .wait_for("//main//button[normalize-space()='Sign out']")

@@ -145,6 +145,7 @@ async fn the_script_and_what_it_asks_for_are_there_and_no_activity() {
     assert_eq!(told["person"], "kim Doe");
     assert_eq!(told["product"], "emr");
     assert_eq!(told["company"]["name"], "Acme Rehab");
+    assert_eq!(told["pace"], 1, "a second is a second");
     let products: Vec<&str> = told["products"]
         .as_array()
         .unwrap()

@@ -408,6 +408,7 @@ impl Clinic {
             keys: Keys::new([3; 32]),
             observer: Arc::clone(&heard) as Arc<dyn Observer>,
             jwks: Arc::new(move || assertions.jwks()),
+            pace: 1,
         });
         Clinic {
             millis,

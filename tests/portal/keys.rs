@@ -350,8 +350,20 @@ async fn new_recovery_codes_and_another_passkey_want_a_fresh_factor() {
     assert!(page.body.contains("Add a passkey"), "{}", page.body);
     let mut authenticator = Authenticator::new();
     let answer = authenticator.create(&page);
-    let done = browser.submit(&page, &[("answer", &answer)]).await;
+    assert!(page.body.contains("Name of this passkey"), "{}", page.body);
+    let named = [
+        ("answer", answer.as_str()),
+        ("called", "  My <old> phone\n"),
+    ];
+    let done = browser.submit(&page, &named).await;
     assert!(done.body.contains("Your passkey is added"), "{}", done.body);
+    let profile = browser.get(&format!("{PORTAL}/account")).await;
+    assert!(
+        profile.body.contains("<b>My &#60;old&#62; phone</b>")
+            && profile.body.contains("Passkey · Added"),
+        "{}",
+        profile.body
+    );
     let again = browser.submit(&page, &[("answer", &answer)]).await;
     assert!(
         again.body.contains("That took too long"),

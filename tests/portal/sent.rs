@@ -21,7 +21,7 @@ fn pat() -> PersonId {
 }
 
 /// The six digits of a message.
-fn code_in(kept: &Kept) -> String {
+pub fn code_in(kept: &Kept) -> String {
     kept.text
         .split(|c: char| !c.is_ascii_digit())
         .find(|digits| digits.len() == 6)
@@ -30,7 +30,7 @@ fn code_in(kept: &Kept) -> String {
 }
 
 /// The newest message.
-fn newest(clinic: &Clinic) -> Kept {
+pub fn newest(clinic: &Clinic) -> Kept {
     clinic
         .messages
         .outbox()
@@ -45,7 +45,7 @@ fn sent(clinic: &Clinic) -> usize {
 }
 
 /// Another code than this one.
-fn wrong(code: &str) -> String {
+pub fn wrong(code: &str) -> String {
     let last = code.chars().last().unwrap();
     format!("{}{}", &code[..5], if last == '0' { '1' } else { '0' })
 }
@@ -78,7 +78,7 @@ pub async fn ask(browser: &Browser<'_>, page: &Page, to: &str, typed: &str) -> P
 }
 
 /// Types a code on a page that waits for it.
-async fn type_code(browser: &Browser<'_>, page: &Page, code: &str) -> Page {
+pub async fn type_code(browser: &Browser<'_>, page: &Page, code: &str) -> Page {
     let mut fields: Vec<_> = page.hidden();
     fields.retain(|(name, _)| name != "do" && name != "to");
     fields.dedup();

@@ -1,7 +1,7 @@
 //! `vestibule sessions` beside running gateways.
 
 use clap::Parser;
-use vestibule::cli::sessions::{SessionsArgs, run};
+use vestibule::cli::sessions::{Done, SessionsArgs, run};
 
 use crate::nodes::{Home, SECOND, START, TestClock, id_of, new_session};
 
@@ -11,7 +11,7 @@ struct Cli {
     sessions: SessionsArgs,
 }
 
-async fn command(home: &Home, args: &[&str]) -> (bool, String) {
+async fn command(home: &Home, args: &[&str]) -> (Done, String) {
     let cli = Cli::try_parse_from(std::iter::once(&"sessions").chain(args)).unwrap();
     let store = home.open().await;
     let mut out = Vec::new();
@@ -36,7 +36,7 @@ pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
 
     let (done, listed) = command(&home, &["list", "--company", "acme", "--json"]).await;
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    assert!(done);
+    assert!(done.found && done.ended.is_empty());
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let (_, listed) = command(&home, &["list", "--person", "kim"]).await;
     assert!(
@@ -45,14 +45,20 @@ pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
     );
 
     let (done, said) = command(&home, &["revoke", "--person", "kim"]).await;
-    assert_eq!((done, said.as_str()), (true, "1 session ended\n"));
+    assert_eq!((done.found, said.as_str()), (true, "1 session ended\n"));
+    let ended: Vec<_> = done
+        .ended
+        .iter()
+        .map(|ended| (ended.person.as_str(), ended.company.as_str()))
+        .collect();
+    assert_eq!(ended, [("kim", "acme")]);
     tokio::time::timeout(SECOND, leash.pulled()).await.unwrap();
     assert_eq!(node.worth(&emr, "emr").await, "ended");
 
     let id = id_of(&lee).to_string();
     let (done, said) = command(&home, &["revoke", "--session", &id, "--json"]).await;
-    assert!(done && said.contains(&id));
+    assert!(done.found && said.contains(&id));
     let (done, _) = command(&home, &["revoke", "--session", &id]).await;
-    assert!(!done, "it is not there");
+    assert!(!done.found && done.ended.is_empty(), "it is not there");
     assert_eq!(node.worth(&lee, "portal").await, "ended");
 }

@@ -255,6 +255,14 @@ impl Browser {
         assert!(added.is_string(), "{added}");
     }
 
+    /// As somebody who set the system to dark colours.
+    pub async fn prefer_dark(&self) {
+        self.client
+            .issue_cmd(PreferDark)
+            .await
+            .expect("a dark browser");
+    }
+
     /// The driver's process id.
     pub fn driver_id(&self) -> u32 {
         self.driver.process.id()
@@ -285,6 +293,30 @@ impl WebDriverCompatibleCommand for AddAuthenticator {
             "isUserConsenting": true,
         });
         (http::Method::POST, Some(device.to_string()))
+    }
+}
+
+/// Chromium's own command, through the driver.
+#[derive(Debug)]
+struct PreferDark;
+
+impl WebDriverCompatibleCommand for PreferDark {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
+        let session = session.expect("a session");
+        base.join(&format!("session/{session}/goog/cdp/execute"))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": "dark" });
+        let media = json!({
+            "cmd": "Emulation.setEmulatedMedia",
+            "params": { "features": [feature] },
+        });
+        (http::Method::POST, Some(media.to_string()))
     }
 }
 

@@ -141,17 +141,16 @@ const SHORTEST_PASSWORD: usize = 8;
 const PAGE: u32 = 500;
 
 impl PeopleCommand {
-    /// What the command does to whose access, in the audit trail's word; `None` when it only looks,
-    /// or tells of itself.
-    pub fn act(&self) -> Option<(&'static str, &PersonId)> {
+    /// What the command does, in the audit trail's word, and to whose access if it is one person's;
+    /// `None` when it only looks.
+    pub fn act(&self) -> Option<(&'static str, Option<&PersonId>)> {
         match self {
-            PeopleCommand::ResetMfa { person, .. } => Some(("mfa_reset", person)),
-            PeopleCommand::Disable { person, .. } => Some(("person_disabled", person)),
-            PeopleCommand::Enable { person, .. } => Some(("person_enabled", person)),
-            PeopleCommand::SetPassword { person, .. } => Some(("password_set", person)),
-            PeopleCommand::Import { .. }
-            | PeopleCommand::List { .. }
-            | PeopleCommand::Show { .. } => None,
+            PeopleCommand::ResetMfa { person, .. } => Some(("mfa_reset", Some(person))),
+            PeopleCommand::Disable { person, .. } => Some(("person_disabled", Some(person))),
+            PeopleCommand::Enable { person, .. } => Some(("person_enabled", Some(person))),
+            PeopleCommand::SetPassword { person, .. } => Some(("password_set", Some(person))),
+            PeopleCommand::Import { .. } => Some(("people_imported", None)),
+            PeopleCommand::List { .. } | PeopleCommand::Show { .. } => None,
         }
     }
 

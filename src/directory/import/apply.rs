@@ -10,6 +10,7 @@ use super::records::{AccountRecord, CompanyRecord, Credentials, PersonRecord, Re
 use super::{Change, ImportError, Imported, Tally};
 use crate::directory::passwords::{HashError, Hasher};
 use crate::directory::pool::{Transaction, Value};
+use crate::directory::search::write_stale_words;
 use crate::directory::{Account, Directory, DirectoryError, PasswordHash, Person, sql};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
 use crate::gate::time::Moment;
@@ -70,7 +71,7 @@ pub(super) async fn apply(
         )
         .await?;
     }
-    transaction.write(sql::PEOPLE_FOUND_BY, &[]).await?;
+    while write_stale_words(&mut transaction).await? {}
     transaction.commit().await?;
     Ok(imported)
 }
@@ -286,6 +287,7 @@ async fn release(
     {
         imported.note(from, Change::Link);
         transaction.write(sql::ACCOUNT_UNLINK, &key).await?;
+        is_found_anew(transaction, from).await?;
     }
     Ok(Some(before))
 }
@@ -353,8 +355,23 @@ async fn write_account(
         Value::TextOrNull(after.default_company.as_ref().map(CompanyId::as_str)),
         Value::TextOrNull(this_import.as_deref()),
     ];
+    transaction.write(sql::ACCOUNT_WRITE, &values).await?;
+    match &after.person {
+        Some(person) if before.and_then(|before| before.person).as_ref() != Some(person) => {
+            is_found_anew(transaction, person).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Their logins are others now.
+async fn is_found_anew(
+    transaction: &mut Transaction,
+    person: &PersonId,
+) -> Result<(), DirectoryError> {
+    let person = [Value::Text(person.as_str())];
     transaction
-        .write(sql::ACCOUNT_WRITE, &values)
+        .write(sql::PERSON_STALE, &person)
         .await
         .map(drop)
 }

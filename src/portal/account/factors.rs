@@ -9,13 +9,14 @@ use http::StatusCode;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
-use super::PATH;
+use super::{PATH, sent};
 use crate::directory::Factor;
 use crate::gate::name::SessionId;
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
 use crate::pages::{self, FactorRow};
+use crate::portal::account_keys::{not_offered, offers};
 use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{frame, signed_in};
 use crate::portal::company::proved_lately;
@@ -33,18 +34,41 @@ const REPLACE: &str = "/account/authenticator";
 const KEY_LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
+    let kind = match factor.kind {
+        FactorMethod::Totp => "Authenticator app",
+        FactorMethod::Sms => "Text message (SMS)",
+        FactorMethod::Email => "E-mail",
+        FactorMethod::Passkey => "Passkey",
+        FactorMethod::Recovery => "Recovery codes",
+    };
     FactorRow {
         id: factor.id.clone(),
-        name: match factor.kind {
-            FactorMethod::Totp => "Authenticator app",
-            FactorMethod::Sms => "Text message (SMS)",
-            FactorMethod::Email => "E-mail",
-            FactorMethod::Passkey => "Passkey",
-            FactorMethod::Recovery => "Recovery codes",
-        },
+        name: factor.name.clone().unwrap_or_else(|| kind.to_owned()),
+        kind: factor.name.as_ref().map(|_| kind),
         added: when::words(factor.created_at, timezone),
         last_used: factor.last_used_at.map(|at| when::words(at, timezone)),
         is_authenticator: factor.kind == FactorMethod::Totp,
+        replace: None,
+    }
+}
+
+/// The same for the owner, who can put another in its place.
+pub fn own_row(
+    state: &State,
+    session: &Session,
+    factor: &Factor,
+    timezone: &TimeZone,
+) -> FactorRow {
+    let replace = match factor.kind {
+        FactorMethod::Totp => Some(REPLACE),
+        FactorMethod::Sms | FactorMethod::Email => {
+            sent::is_possible(state, session, factor.kind).then(|| sent::path(factor.kind))
+        }
+        FactorMethod::Passkey | FactorMethod::Recovery => None,
+    };
+    FactorRow {
+        replace,
+        ..row(factor, timezone)
     }
 }
 
@@ -73,7 +97,7 @@ fn is_bound(state: &State, fields: &Fields, session: &Session, now: Moment) -> b
         == FormToken::Bound
 }
 
-fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
+pub fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
     state.observer.audit(Audit {
         event,
         person: Some(&session.person.id),
@@ -85,7 +109,7 @@ fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, de
     });
 }
 
-async fn tell(
+pub async fn tell(
     state: &State,
     visit: &Visit,
     session: &Session,
@@ -140,11 +164,12 @@ pub async fn replace_page(
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if authenticator(&state, session).await?.is_none() {
-        return see_other(PATH);
+    let old = authenticator(&state, session).await?;
+    if old.is_none() {
+        offered(&state, session)?;
     }
     let typed = fields.of("key") == Some("typed");
-    show(&state, session, typed, None, now).await
+    show(&state, session, (old.is_some(), typed), None, now).await
 }
 
 pub async fn replace(
@@ -161,10 +186,11 @@ pub async fn replace(
     if !is_bound(&state, &fields, session, now) {
         return see_other(REPLACE);
     }
-    let Some(old) = authenticator(&state, session).await? else {
-        return see_other("/account?done=gone");
-    };
-    let typed = fields.of("key") == Some("typed");
+    let old = authenticator(&state, session).await?;
+    if old.is_none() {
+        offered(&state, session)?;
+    }
+    let typed = (old.is_some(), fields.of("key") == Some("typed"));
     let Some(code) = codes::read(fields.text("code")) else {
         let error = Some("Type the 6 digits of the code.");
         let response = show(&state, session, typed, error, now).await?;
@@ -176,28 +202,38 @@ pub async fn replace(
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::FORBIDDEN, response).into_response());
     };
-    let person = &session.person.id;
-    let replaced = state
-        .directory
-        .replace_totp(person, &old.id, &key, step, now)
-        .await?;
+    let (directory, person) = (&state.directory, &session.person.id);
+    let kept = match &old {
+        Some(old) => {
+            directory
+                .replace_totp(person, &old.id, &key, step, now)
+                .await?
+        }
+        None => directory.add_totp(person, &key, step, now).await?.is_some(),
+    };
     state
         .sessions
         .store()
         .take_state(&key_name(session.id), now)
         .await?;
-    if !replaced {
+    if !kept {
         return see_other("/account?done=gone");
     }
-    told(
-        &state,
-        &visit,
-        session,
-        "factor_replaced",
-        old.kind.as_str(),
-    );
-    tell(&state, &visit, session, Letter::FactorReplaced).await?;
-    see_other("/account?done=replaced")
+    let (event, letter, done) = match old {
+        Some(_) => ("factor_replaced", Letter::FactorReplaced, "replaced"),
+        None => ("factor_added", Letter::FactorAdded, "added"),
+    };
+    told(&state, &visit, session, event, FactorMethod::Totp.as_str());
+    tell(&state, &visit, session, letter).await?;
+    see_other(&format!("/account?done={done}"))
+}
+
+/// A further one is set up where the company offers it; one that is there can be replaced anywhere.
+fn offered(state: &State, session: &Session) -> Result<(), Trouble> {
+    if offers(state, session, FactorMethod::Totp) {
+        return Ok(());
+    }
+    Err(not_offered())
 }
 
 async fn authenticator(state: &State, session: &Session) -> Result<Option<Factor>, Trouble> {
@@ -250,7 +286,7 @@ async fn new_key(
 async fn show(
     state: &Arc<State>,
     session: &Session,
-    typed: bool,
+    (replaces, typed): (bool, bool),
     error: Option<&str>,
     now: Moment,
 ) -> Answer {
@@ -263,6 +299,7 @@ async fn show(
     answered(&pages::Replace {
         frame: frame(state, Some(session), PATH),
         error: error.map(str::to_owned),
+        replaces,
         qr: codes::qr(&key, &account, &state.title).ok_or_else(|| Trouble::internal("qr"))?,
         account,
         key: typed.then(|| codes::typed_key(&key)),

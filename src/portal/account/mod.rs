@@ -1,12 +1,14 @@
 //! My Profile: what people see and change of their own sign-in.
 
 pub mod factors;
+pub mod sent;
 pub mod sessions;
 
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
 
+use super::account_keys::offers;
 use super::answer::page as answered;
 use super::apps::{company_name, frame, signed_in};
 use super::errand::Errand;
@@ -15,6 +17,7 @@ use super::trouble::Answer;
 use super::visit::Visit;
 use super::{State, own_password, single_sign_on};
 use crate::gate::arrival::FRESH_FOR_ADMINISTRATION;
+use crate::gate::policy::FactorMethod;
 use crate::gate::session::{Method, Session};
 use crate::pages::{self, Notice};
 
@@ -50,9 +53,15 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         proofs: proofs(session),
         factors: factors
             .iter()
-            .map(|factor| factors::row(factor, timezone))
+            .map(|factor| factors::own_row(&state, session, factor, timezone))
             .collect(),
-        set_up: set_up.on("/login"),
+        // Who has another factor proves that one; who has none is led to their first.
+        set_up: match factors.is_empty() {
+            true => set_up.on("/login"),
+            false => String::from("/account/authenticator"),
+        },
+        offers_authenticator: offers(&state, session, FactorMethod::Totp),
+        ways: sent::ways(&state, session, &factors),
         may_go_without: !policies.wants_factor(&session.company, &session.person.id),
         more_sessions: all.len().saturating_sub(rows.len()),
         sessions: rows,
@@ -68,6 +77,8 @@ fn notice(done: &str) -> Option<Notice> {
         "session" => "That device is signed out.",
         "others" => "You are signed out everywhere but here.",
         "replaced" => "Your new authenticator app is in use. The old one works no more.",
+        "added" => "It is set up: you can log in with these codes from now on.",
+        "moved" => "Codes go to the new place from now on.",
         "removed" => "The second factor is removed.",
         "again" => "Nothing was changed yet: please press the button once more.",
         "gone" => {

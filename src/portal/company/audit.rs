@@ -33,7 +33,7 @@ const LONGEST_FILE: usize = 20_000;
 const LOOK_BACK: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What can be asked for by name.
-const EVENTS: [&str; 17] = [
+const EVENTS: [&str; 26] = [
     "sign_in",
     "sign_out",
     "factor",
@@ -46,6 +46,15 @@ const EVENTS: [&str; 17] = [
     "person_disabled",
     "person_enabled",
     "password_set",
+    "password_changed",
+    "password_link",
+    "code_sent",
+    "passkey_refused",
+    "recovery_codes_made",
+    "pairing",
+    "pairing_contested",
+    "default_application",
+    "single_sign_on_reset",
     "sessions_ended",
     "session_ended",
     "company_switched",

@@ -94,8 +94,8 @@ pub async fn carry_out(
     let mut unsent = false;
     if changes.link {
         let sent = forgot::send_for(state, person, now).await?;
-        told.line(forgot::EVENT, if sent { "sent" } else { "no address" });
-        unsent = !sent;
+        told.line(forgot::EVENT, sent);
+        unsent = !forgot::is_sent(sent);
         done = "link";
     }
     if changes.unlink {

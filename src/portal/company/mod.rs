@@ -1,8 +1,9 @@
-//! The pages of those who run a company: settings, people, audit trail. What they may touch is the
+//! The pages of those who run a company: settings, people, sessions, audit trail. What they may touch is the
 //! company that they belong to, whichever of their companies is the current one.
 
 pub mod audit;
 mod deeds;
+pub mod sessions;
 pub mod settings;
 pub mod user;
 pub mod users;

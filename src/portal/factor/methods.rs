@@ -64,11 +64,11 @@ pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str
 }
 
 /// Judges and spends it; at enrolment, adds the factor.
-pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {
+pub async fn prove(scene: &Scene<'_>, typed: &str, fields: &Fields) -> Result<Proved, Trouble> {
     match scene.method {
         FactorMethod::Totp => totp::prove(scene, typed).await,
         FactorMethod::Sms | FactorMethod::Email => sent::prove(scene, typed).await,
-        FactorMethod::Passkey => passkey::prove(scene, typed).await,
+        FactorMethod::Passkey => passkey::prove(scene, typed, fields).await,
         FactorMethod::Recovery => recovery::prove(scene, typed).await,
     }
 }

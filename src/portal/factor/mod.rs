@@ -9,8 +9,8 @@ mod methods;
 mod passkey;
 mod recovery;
 mod scene;
-mod sent;
-mod sent_pages;
+pub mod sent;
+pub mod sent_pages;
 mod totp;
 
 use std::sync::Arc;
@@ -156,7 +156,7 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             return Err(stopped(scene));
         }
     };
-    let event = match methods::prove(scene, &typed).await? {
+    let event = match methods::prove(scene, &typed, fields).await? {
         Proved::Right => Event::FactorRight(method),
         Proved::Wrong => Event::FactorWrong(method),
         Proved::Moot(reason) => return ended(state, current, errand, reason, now).await,

@@ -11,6 +11,7 @@ use crate::portal::answer::{page_with_script, passkey_script};
 use crate::portal::fields::Fields;
 use crate::portal::passkeys::{self, Answered};
 use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::user_agent;
 
 pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     let Scene {
@@ -48,7 +49,7 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
         title,
         lead: String::from(lead),
         action: scene.path(),
-        adds,
+        called: adds.then(|| user_agent::words(&scene.visit.user_agent())),
         options,
         script: passkey_script(),
         button,
@@ -80,7 +81,7 @@ pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
     }
 }
 
-pub async fn prove(scene: &Scene<'_>, answer: &str) -> Result<Proved, Trouble> {
+pub async fn prove(scene: &Scene<'_>, answer: &str, fields: &Fields) -> Result<Proved, Trouble> {
     let Scene {
         state,
         current,
@@ -91,7 +92,10 @@ pub async fn prove(scene: &Scene<'_>, answer: &str) -> Result<Proved, Trouble> {
     let (cookie, person) = (&current.cookie, &person.id);
     let answered = if scene.enrols() {
         match passkeys::add(state, cookie, person, answer, true, *now).await? {
-            Answered::Right(_) => Answered::Right(()),
+            Answered::Right(factor) => {
+                passkeys::called(state, person, &factor.id, fields).await?;
+                Answered::Right(())
+            }
             Answered::Wrong("taken") => return Ok(Proved::Moot("enrolled")),
             Answered::Wrong(why) => Answered::Wrong(why),
             Answered::Late => Answered::Late,

@@ -1,8 +1,7 @@
-//! What people read of codes that are sent: the two pages, and the messages themselves.
+//! What people read of codes that are sent at a sign-in.
 
 use super::methods::words;
 use super::scene::{Scene, Shown};
-use super::sent::Target;
 use crate::gate::contact::Destination;
 use crate::gate::policy::FactorMethod;
 use crate::pages::{Link, SendCode, SentCode, TypedDestination};
@@ -43,15 +42,18 @@ pub fn asked_for(
         lead,
         action: scene.path(),
         known: known.map(|to| format!("The code goes to {}.", to.masked())),
-        typed: scene.enrols().then(|| typed_field(is_sms, known, typed)),
+        typed: scene
+            .enrols()
+            .then(|| typed_field(is_sms, known.is_some(), typed)),
         hidden: scene.hidden(),
-        other: scene.other(),
+        other: Some(scene.other()),
         restart: scene.restart(),
     })
 }
 
-fn typed_field(is_sms: bool, known: Option<&Destination>, typed: &str) -> TypedDestination {
-    let label = match (is_sms, known.is_some()) {
+/// The field for a number or an address, besides one that is `known` or alone.
+pub fn typed_field(is_sms: bool, known: bool, typed: &str) -> TypedDestination {
+    let label = match (is_sms, known) {
         (true, true) => "Another mobile number",
         (true, false) => "Mobile number",
         (false, true) => "Another mail address",
@@ -71,7 +73,7 @@ fn typed_field(is_sms: bool, known: Option<&Destination>, typed: &str) -> TypedD
 }
 
 /// Where the code is typed.
-pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Target>) -> Answer {
+pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Destination>) -> Answer {
     let wait = wait_left(scene.state, &scene.person.id, scene.method, scene.now).await?;
     let again = if wait.is_zero() {
         String::from("Nothing there yet?")
@@ -86,7 +88,7 @@ pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Target>) 
         _ => "a mail",
     };
     let lead = match target {
-        Some(target) => format!("We sent {what} with a code to {}.", target.to.masked()),
+        Some(target) => format!("We sent {what} with a code to {}.", target.masked()),
         None => format!("We sent you {what} with a code."),
     };
     let elsewhere = scene.enrols().then(|| Link {
@@ -109,27 +111,9 @@ pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Target>) 
         again,
         elsewhere,
         hidden: scene.hidden(),
-        other: scene.other(),
+        other: Some(scene.other()),
         restart: scene.restart(),
     })
-}
-
-/// Subject and text. The last line of a text message is what phones read to fill the code into
-/// this site's page and no other's.
-pub fn message(scene: &Scene<'_>, code: &str) -> (String, String) {
-    let title = &scene.state.title;
-    let host = host_of(&scene.state.portal_origin);
-    let text = match scene.method {
-        FactorMethod::Sms => format!(
-            "{title}: your one-time code is {code}. It works for 10 minutes. Nobody will ask you for it.\n\n@{host} #{code}"
-        ),
-        _ => format!(
-            "Your one-time code is\n\n    {code}\n\nIt works once, for 10 minutes, at {host} only. \
-             Nobody from your clinic will ask you for it.\n\nYou did not log in just now? Then somebody \
-             knows your password: change it, and tell your user manager.\n"
-        ),
-    };
-    (format!("{title}: your one-time code"), text)
 }
 
 /// To the owner, when a factor was locked.
@@ -146,12 +130,4 @@ pub fn locked_message(scene: &Scene<'_>) -> (String, String) {
         crate::gate::throttle::FACTOR_CODES.hard_stop.unwrap_or(100),
     );
     (subject, text)
-}
-
-fn host_of(origin: &str) -> &str {
-    let host = origin.strip_prefix("https://").unwrap_or(origin);
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    }
 }

@@ -112,6 +112,32 @@ fn only_html_that_may_be_changed_is_a_page() {
     }
 }
 
+/// Of the thread that runs this, in nanoseconds.
+fn cpu() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "a measurement: an optimised build"]
+fn a_megabyte_costs_less_than_ten_milliseconds_of_processor_time() {
+    let row = "<tr class=\"row\"><td>174411</td><td><a href=\"/p/174411\">Rivera</a></td></tr>\n";
+    for begins in ["<html><head></head><body>", "<table>", "<script>", "<!--"] {
+        let page = format!("{begins}{}", row.repeat(1_000_000 / row.len()));
+        // The least of several: what else the machine does can only add to it.
+        let least = (0..20).map(|_| {
+            let begun = cpu();
+            let out = through(page.as_bytes(), 16 << 10);
+            let took = cpu() - begun;
+            assert_eq!(out.len(), page.len() + ELEMENT.len(), "{begins}");
+            took
+        });
+        let millis = least.min().unwrap() as f64 / 1e6;
+        println!("{begins}: {millis:.2} ms for {} bytes", page.len());
+        assert!(millis < 10.0, "{begins}: {millis} ms");
+    }
+}
+
 proptest! {
     #[test]
     fn a_page_is_what_it_was_but_for_the_element(

@@ -1,0 +1,333 @@
+//! How User Manager finds people: by the beginnings of words of their id, name, address and logins,
+//! in the order of their names, and quickly however many a company has.
+//!
+//! Few who have a word are read from the table of words, by its key. Many are not read at all: then
+//! the company's list is walked in its order until a page is full, which is soon.
+
+use std::collections::BTreeSet;
+
+use super::pool::{Row, Transaction, Value};
+use super::{Directory, DirectoryError, Person, sql};
+use crate::gate::name::{CompanyId, PersonId};
+
+/// Words of a search that count.
+const WORDS: usize = 4;
+/// The longest word, in characters.
+const LONGEST: usize = 64;
+/// Words of one person: of a name of a hundred words the last are not found.
+const MOST_WORDS: usize = 48;
+/// Words written by one statement.
+const AT_ONCE: usize = 8;
+/// What stands in an index, whose entries PostgreSQL limits to 2,704 bytes, in characters.
+const LONGEST_FOUND_BY: usize = 500;
+/// Of one word: so many are sorted, more are looked for in the list's order.
+const MANY_OF_ONE: u32 = 20_000;
+/// Of the rarest of several words, each of whose people is looked at.
+const MANY_OF_SEVERAL: u32 = 1_000;
+/// People whose words are written in one transaction.
+const BATCH: i64 = 500;
+
+impl Directory {
+    /// A company's people who have, for every word of `search`, a word that begins so in their id,
+    /// name, address or one of their logins; by name, those that come after `after`.
+    pub async fn find_people(
+        &self,
+        company: &CompanyId,
+        search: &str,
+        after: Option<&Person>,
+        limit: u32,
+    ) -> Result<Vec<Person>, DirectoryError> {
+        let Some(sought) = sought(search) else {
+            return Ok(Vec::new());
+        };
+        let place = Place {
+            company: Value::Text(company.as_str()),
+            name: Value::Text(after.map_or("", |person| &person.name)),
+            id: Value::Text(after.map_or("", |person| person.id.as_str())),
+            limit: Value::Number(i64::from(limit)),
+        };
+        let many = if sought.len() == 1 {
+            MANY_OF_ONE
+        } else {
+            MANY_OF_SEVERAL
+        };
+        let rows = match self.rarest(&place, &sought, many).await? {
+            Some((_, 0)) => return Ok(Vec::new()),
+            Some((word, _)) if sought.len() == 1 => self.having(&place, word).await?,
+            Some((word, _)) => self.having_all(&place, word, &sought).await?,
+            None => self.walked(&place, &sought).await?,
+        };
+        rows.iter().map(Person::read).collect()
+    }
+
+    /// The word that the fewest have, and how many; `None` when even they are many.
+    async fn rarest<'a>(
+        &self,
+        place: &Place<'_>,
+        sought: &'a [String],
+        many: u32,
+    ) -> Result<Option<(&'a str, i64)>, DirectoryError> {
+        let mut rarest = None;
+        for word in sought {
+            let end = end_of(word);
+            let values = [
+                place.company,
+                Value::Bytes(word.as_bytes()),
+                Value::Bytes(&end),
+                Value::Number(i64::from(many)),
+            ];
+            let row = self.pool().row(sql::WORD_COUNT, &values).await?;
+            let count: i64 = row.map_or(Ok(0), |row| row.value("found"))?;
+            let fewest = rarest.map_or(i64::from(many), |(_, fewest)| fewest);
+            if count < fewest {
+                rarest = Some((word.as_str(), count));
+            }
+        }
+        Ok(rarest)
+    }
+
+    async fn having(&self, place: &Place<'_>, word: &str) -> Result<Vec<Row>, DirectoryError> {
+        let end = end_of(word);
+        let values = [
+            place.company,
+            Value::Bytes(word.as_bytes()),
+            Value::Bytes(&end),
+            place.name,
+            place.id,
+            place.limit,
+        ];
+        self.pool().rows(sql::PEOPLE_HAVING, &values).await
+    }
+
+    async fn having_all(
+        &self,
+        place: &Place<'_>,
+        rarest: &str,
+        sought: &[String],
+    ) -> Result<Vec<Row>, DirectoryError> {
+        let (end, patterns) = (end_of(rarest), patterns(sought));
+        let [first, second, third, fourth] = &patterns;
+        let values = [
+            place.company,
+            Value::Bytes(rarest.as_bytes()),
+            Value::Bytes(&end),
+            Value::Text(first),
+            Value::Text(second),
+            Value::Text(third),
+            Value::Text(fourth),
+            place.name,
+            place.id,
+            place.limit,
+        ];
+        self.pool().rows(sql::PEOPLE_HAVING_ALL, &values).await
+    }
+
+    async fn walked(
+        &self,
+        place: &Place<'_>,
+        sought: &[String],
+    ) -> Result<Vec<Row>, DirectoryError> {
+        let patterns = patterns(sought);
+        let [first, second, third, fourth] = &patterns;
+        let values = [
+            place.company,
+            Value::Text(first),
+            Value::Text(second),
+            Value::Text(third),
+            Value::Text(fourth),
+            place.name,
+            place.id,
+            place.limit,
+        ];
+        self.pool().rows(sql::PEOPLE_FOUND, &values).await
+    }
+
+    /// Writes the words of everybody for whom that was not done yet: after an update of the
+    /// schema. What fails is done at the next import or start.
+    pub(super) async fn write_all_words(&self) -> Result<(), DirectoryError> {
+        loop {
+            let mut transaction = self.pool().begin().await?;
+            let written = write_stale_words(&mut transaction).await?;
+            transaction.commit().await?;
+            if !written {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The same for one person, whose accounts changed.
+    pub(super) async fn write_words(&self, person: &PersonId) -> Result<(), DirectoryError> {
+        let mut transaction = self.pool().begin().await?;
+        write_words_of(&mut transaction, person).await?;
+        transaction.commit().await
+    }
+}
+
+/// Which of a company's people are asked for, whatever their words.
+struct Place<'a> {
+    company: Value<'a>,
+    name: Value<'a>,
+    id: Value<'a>,
+    limit: Value<'a>,
+}
+
+/// Writes the words of some for whom they are stale; false when there was nobody.
+pub(super) async fn write_stale_words(
+    transaction: &mut Transaction,
+) -> Result<bool, DirectoryError> {
+    let rows = transaction
+        .rows(sql::PEOPLE_STALE, &[Value::Number(BATCH)])
+        .await?;
+    write_rows(transaction, &rows).await?;
+    Ok(!rows.is_empty())
+}
+
+/// The row is taken before the accounts are read: of two who write the same person's words, the
+/// second one reads what the first one committed.
+pub(super) async fn write_words_of(
+    transaction: &mut Transaction,
+    person: &PersonId,
+) -> Result<(), DirectoryError> {
+    let person = [Value::Text(person.as_str())];
+    let rows = transaction.rows(sql::PERSON_WORDS_TAKE, &person).await?;
+    write_rows(transaction, &rows).await
+}
+
+async fn write_rows(transaction: &mut Transaction, rows: &[Row]) -> Result<(), DirectoryError> {
+    for row in rows {
+        let (id, company): (String, String) = (row.value("id")?, row.value("company_id")?);
+        let (name, email): (String, String) = (row.value("name")?, row.value("email")?);
+        let person = Value::Text(&id);
+        let mut texts = vec![id.clone(), name.clone(), email];
+        for login in transaction.rows(sql::LOGINS_OF, &[person]).await? {
+            texts.push(login.value("login")?);
+        }
+        let words = words_of(&texts);
+        let found_by = found_by(&words);
+        let values = [person, Value::Text(&found_by)];
+        transaction.write(sql::PERSON_FOUND_BY, &values).await?;
+        transaction.write(sql::WORDS_FORGET, &[person]).await?;
+        for some in words.chunks(AT_ONCE) {
+            let mut values = vec![Value::Text(&company), person, Value::Text(&name)];
+            // The last one again, until the statement is full.
+            let again = some.last().into_iter().cycle();
+            let all = some.iter().chain(again).take(AT_ONCE);
+            values.extend(all.map(|word| Value::Bytes(word.as_bytes())));
+            transaction.write(sql::WORDS_ADD, &values).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What is looked for; `None` where nobody can be found. No words find everybody.
+fn sought(search: &str) -> Option<Vec<String>> {
+    let mut sought = Vec::new();
+    for typed in pieces(search).take(WORDS) {
+        // Whoever types '@example.org' means the word behind it.
+        let word = typed.trim_start_matches(|c: char| !c.is_alphanumeric());
+        if word.is_empty() {
+            return None;
+        }
+        sought.push(cut(word));
+    }
+    Some(sought)
+}
+
+/// In lower case, since the two databases disagree about case outside ASCII.
+fn pieces(text: &str) -> impl Iterator<Item = String> {
+    text.split([' ', ',', '\t', '\0'])
+        .filter(|piece| !piece.is_empty())
+        .map(str::to_lowercase)
+}
+
+fn cut(word: &str) -> String {
+    word.chars().take(LONGEST).collect()
+}
+
+/// Whole pieces, and the parts of them: 'kim.doe@example.org' is found by 'kim.doe@', by 'doe' and
+/// by 'example.org'. The parts of a mail host are everybody's, and find nobody.
+fn words_of(texts: &[String]) -> Vec<String> {
+    let mut words = BTreeSet::new();
+    for piece in texts.iter().flat_map(|text| pieces(text)) {
+        let (parted, host) = piece.split_once('@').unwrap_or((&piece, ""));
+        let parts = parted.split(|c: char| !c.is_alphanumeric());
+        for word in parts.chain([piece.as_str(), host]) {
+            if !word.is_empty() {
+                words.insert(cut(word));
+            }
+        }
+    }
+    words.into_iter().take(MOST_WORDS).collect()
+}
+
+/// Each word with a blank before it, for patterns that look for its beginning.
+fn found_by(words: &[String]) -> String {
+    let text: String = words.iter().flat_map(|word| [" ", word]).collect();
+    text.chars().take(LONGEST_FOUND_BY).collect()
+}
+
+/// Behind every word that begins with this one, in the order of bytes: no UTF-8 holds the byte.
+fn end_of(word: &str) -> Vec<u8> {
+    [word.as_bytes(), &[0xff]].concat()
+}
+
+/// LIKE patterns for [`found_by`], in which a person's own `%` and `_` are letters. Those that are
+/// not needed match all.
+fn patterns(sought: &[String]) -> [String; WORDS] {
+    let mut sought = sought.iter();
+    [(); WORDS].map(|()| {
+        let Some(word) = sought.next() else {
+            return String::from("%");
+        };
+        let mut pattern = String::from("% ");
+        for letter in word.chars() {
+            if matches!(letter, '%' | '_' | '!') {
+                pattern.push('!');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('%');
+        pattern
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_have_words_and_the_parts_of_words() {
+        let texts = ["kim", "Kim O'Brien-Doe", "kim.doe@Example.org", "Kim_7"];
+        let words = words_of(&texts.map(str::to_owned));
+        assert_eq!(
+            words,
+            [
+                "7",
+                "brien",
+                "doe",
+                "example.org",
+                "kim",
+                "kim.doe@example.org",
+                "kim_7",
+                "o",
+                "o'brien-doe",
+            ]
+        );
+        assert_eq!(found_by(&words[..2]), " 7 brien");
+    }
+
+    #[test]
+    fn what_is_typed_becomes_words_and_never_a_pattern() {
+        assert_eq!(
+            sought(" Doe,  KIM "),
+            Some(vec!["doe".into(), "kim".into()])
+        );
+        assert_eq!(sought(""), Some(Vec::new()));
+        assert_eq!(sought("kim %"), None);
+        assert_eq!(sought("@example.org"), Some(vec!["example.org".into()]));
+        let [first, second, ..] = patterns(&[String::from("a%b_c!d")]);
+        assert_eq!((first.as_str(), second.as_str()), ("% a!%b!_c!!d%", "%"));
+        let long = "x".repeat(300);
+        assert_eq!(sought(&long).unwrap()[0].len(), LONGEST);
+    }
+}

@@ -1,0 +1,212 @@
+//! The company's live sessions: who is at work in it now, where, and ending that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State as Shared;
+use axum::response::IntoResponse;
+use http::StatusCode;
+
+use super::{Official, proven_official};
+use crate::gate::name::{PersonId, SessionId};
+use crate::gate::session::Session;
+use crate::gate::time::Moment;
+use crate::pages::{self, Notice};
+use crate::portal::answer::{page as answered, see_other};
+use crate::portal::apps::{COMPANY_ADMIN, frame};
+use crate::portal::fields::{Fields, Form};
+use crate::portal::keys::FormToken;
+use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::visit::Visit;
+use crate::portal::{Act, State, account};
+use crate::sessions::EndCause;
+
+pub const PATH: &str = "/company/sessions";
+
+/// Sessions that are shown.
+const SHOWN: usize = 100;
+/// Sessions that are read to choose those from.
+const READ: usize = 2_000;
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
+
+#[derive(Default)]
+struct Shown {
+    notice: Option<Notice>,
+    error: Option<&'static str>,
+    reason: String,
+    chosen: Vec<SessionId>,
+    all: bool,
+}
+
+pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let now = (state.clock)();
+    let official = match proven_official(&state, &visit, (PATH, COMPANY_ADMIN), now).await? {
+        Ok(official) => official,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let ended = fields.of("ended").and_then(|count| count.parse().ok());
+    let shown = Shown {
+        notice: ended.map(|count: usize| match count {
+            0 => Notice::news("They had ended already."),
+            1 => Notice::news("1 session is ended."),
+            count => Notice::news(format!("{count} sessions are ended.")),
+        }),
+        ..Shown::default()
+    };
+    show(&state, &official, fields.text("person"), shown, now).await
+}
+
+pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+    let now = (state.clock)();
+    visit.sender(&state.portal_origin)?;
+    let official = match proven_official(&state, &visit, (PATH, COMPANY_ADMIN), now).await? {
+        Ok(official) => official,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let cookie = Some(&official.session.portal);
+    let token = state
+        .keys
+        .judge_form_token(fields.text("csrf"), cookie, now);
+    let reason = fields.text("reason").trim().chars();
+    let shown = Shown {
+        reason: reason.take(LONGEST_REASON).collect(),
+        chosen: fields
+            .all("session")
+            .filter_map(|id| SessionId::parse(id).ok())
+            .collect(),
+        all: fields.of("all") == Some("all"),
+        ..Shown::default()
+    };
+    let person = fields.text("person");
+    if token != FormToken::Bound {
+        let notice =
+            Notice::wrong("This page was open for a while. Nothing was ended: please try again.");
+        let shown = Shown {
+            notice: Some(notice),
+            ..shown
+        };
+        return show(&state, &official, person, shown, now).await;
+    }
+    if !shown.all && shown.chosen.is_empty() {
+        let notice = Some(Notice::wrong("Choose the sessions to end."));
+        let response = show(&state, &official, person, Shown { notice, ..shown }, now).await?;
+        return Ok((StatusCode::BAD_REQUEST, response).into_response());
+    }
+    if shown.reason.is_empty() || shown.reason.chars().any(char::is_control) {
+        let error = Some("Say why, in a few words. It is kept in the audit trail.");
+        let response = show(&state, &official, person, Shown { error, ..shown }, now).await?;
+        return Ok((StatusCode::BAD_REQUEST, response).into_response());
+    }
+    let ended = carry_out(&state, &visit, &official, &shown).await?;
+    see_other(&format!("{PATH}?ended={ended}"))
+}
+
+/// Ends what was chosen and is at work in this company; one audit line for each person. The
+/// official's own session stays.
+async fn carry_out(
+    state: &Arc<State>,
+    visit: &Visit,
+    official: &Official,
+    shown: &Shown,
+) -> Result<usize, Trouble> {
+    let most = if shown.all { usize::MAX } else { READ };
+    let (sessions, _) = state
+        .sessions
+        .some_of_company(&official.company.id, most, &shown.chosen)
+        .await?;
+    let mut ended: BTreeMap<PersonId, usize> = BTreeMap::new();
+    let mut trouble = None;
+    for session in sessions {
+        let chosen = shown.all || shown.chosen.contains(&session.id);
+        if !chosen || session.id == official.session.id {
+            continue;
+        }
+        match state.sessions.end(session.id, EndCause::Revoked).await {
+            Ok(true) => *ended.entry(session.person.id.clone()).or_default() += 1,
+            Ok(false) => {}
+            // What was ended before is written down first.
+            Err(error) => {
+                trouble = Some(error);
+                break;
+            }
+        }
+    }
+    for (person, count) in &ended {
+        state.observer.administered(Act {
+            event: "sessions_ended",
+            who: &official.person.id,
+            whom: person,
+            company: &official.company.id,
+            session: official.session.id,
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            reason: &shown.reason,
+            detail: &format!("{count} sessions ended in Sessions"),
+        });
+    }
+    match trouble {
+        Some(error) => Err(error.into()),
+        None => Ok(ended.values().sum()),
+    }
+}
+
+async fn show(
+    state: &Arc<State>,
+    official: &Official,
+    person: &str,
+    shown: Shown,
+    now: Moment,
+) -> Answer {
+    let company = &official.company;
+    let timezone = state.policies.load().of(&company.id).timezone.clone();
+    let person: String = person.trim().chars().take(64).collect();
+    let (mut sessions, total) = sought(state, official, &person).await?;
+    let read = sessions.len();
+    // The newest first.
+    sessions.reverse();
+    let here = official.session.id;
+    let mut rows = Vec::new();
+    for session in sessions.iter().take(SHOWN) {
+        rows.push(pages::CompanySessionRow {
+            name: session.person.name.clone(),
+            person: session.person.id.to_string(),
+            chosen: shown.chosen.contains(&session.id),
+            session: account::sessions::row(state, session, here, &timezone).await?,
+        });
+    }
+    answered(&pages::CompanySessions {
+        frame: frame(state, Some(&official.session), PATH),
+        company: company.name.clone(),
+        notice: shown.notice,
+        error: shown.error.map(str::to_owned),
+        more: total.max(read).saturating_sub(rows.len()),
+        total: total.max(read),
+        others: rows.iter().any(|row| !row.session.here),
+        rows,
+        person,
+        all: shown.all,
+        reason: shown.reason,
+        longest_reason: LONGEST_REASON,
+        hidden: vec![("csrf", state.keys.form_token(&official.session.portal, now))],
+    })
+}
+
+/// Oldest first, and how many there are in all.
+async fn sought(
+    state: &State,
+    official: &Official,
+    person: &str,
+) -> Result<(Vec<Arc<Session>>, usize), Trouble> {
+    let company = &official.company.id;
+    if person.is_empty() {
+        return Ok(state.sessions.some_of_company(company, READ, &[]).await?);
+    }
+    let Ok(person) = PersonId::parse(person) else {
+        return Ok((Vec::new(), 0));
+    };
+    let mut theirs = state.sessions.of_person(&person).await?;
+    theirs.retain(|session| session.companies_at_work().any(|at| at == company));
+    let count = theirs.len();
+    Ok((theirs, count))
+}
