@@ -27,7 +27,7 @@ use crate::gate::decide::Permit;
 use crate::gate::facts::Asks;
 
 /// The one element.
-const ELEMENT: &str = "<script src=\"/.vestibule/bar.js\" defer></script>";
+pub const ELEMENT: &str = "<script src=\"/.vestibule/bar.js\" defer></script>";
 
 /// What is held back of a page at most: one unfinished tag or comment.
 const MOST_HELD: usize = 64 << 10;
@@ -192,7 +192,8 @@ fn locked(out: &Mutex<Written>) -> std::sync::MutexGuard<'_, Written> {
 }
 
 impl Page {
-    fn begin() -> Option<Page> {
+    /// `None`: no page can be read at all.
+    pub fn begin() -> Option<Page> {
         let out = Arc::<Mutex<Written>>::default();
         let first = || {
             let out = Arc::clone(&out);
@@ -235,7 +236,8 @@ impl Page {
         })
     }
 
-    fn pass(&mut self, body: &mut Option<Bytes>, end: bool) {
+    /// Puts in the place of a piece what goes on in its stead.
+    pub fn pass(&mut self, body: &mut Option<Bytes>, end: bool) {
         let slot = self
             .rewriter
             .get_mut()
