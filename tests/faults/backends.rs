@@ -16,7 +16,10 @@ async fn clinic() -> (Clinic, Backend, Line) {
     let line = Line::to_url(&backend.url).await;
     let mut setup = Setup::new(&billing.url);
     setup.backends[0] = vec![format!("http://{}", line.address)];
-    setup.emr = String::from("timeouts = { connect = \"1s\", read = \"1s\", write = \"1s\" }");
+    setup.emr = String::from(
+        "timeouts = { connect = \"1s\", read = \"1s\", write = \"1s\" }\n\
+         health = { interval = \"100ms\" }",
+    );
     let mut clinic = Clinic::of(backend, setup).await;
     clinic.kim.open(clinic.kim.url("billing", "/")).await;
     (clinic, billing, line)
@@ -78,7 +81,7 @@ async fn with_a_second_backend_the_first_ones_death_is_short() {
     let line = Line::to_url(&one.url).await;
     let mut setup = Setup::new(&two.url);
     setup.backends[0] = vec![format!("http://{}", line.address), two.url.clone()];
-    setup.emr = String::from("health = { interval = \"100ms\", timeout = \"1s\" }");
+    setup.emr = String::from("health = { path = \"/well\", interval = \"100ms\" }");
     let clinic = Clinic::of(one, setup).await;
     let load = clinic.load();
     load.goes_on(10).await;

@@ -192,6 +192,8 @@ impl Worker {
             (200, Some(who)) if reply.text().contains(&format!("<p>{who} at /steady,")) => {
                 &counts.good
             }
+            // A backend that broke off in the middle of its answer.
+            (200, Some(_)) if is_cut(reply) => &counts.failed,
             (200, _) => &counts.wrong,
             (401 | 302 | 403, Some(_)) => &counts.lost,
             (401 | 503, None) => &counts.refused,
@@ -200,4 +202,12 @@ impl Worker {
         };
         counter.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+fn is_cut(reply: &Reply) -> bool {
+    let length = reply
+        .values("content-length")
+        .first()
+        .map(|length| length.parse());
+    length.is_some_and(|length| length != Ok(reply.body.len()))
 }

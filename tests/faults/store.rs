@@ -166,7 +166,7 @@ async fn failing_line(rounds: usize) {
     let ageing = tokio::spawn(async move {
         loop {
             clock.pass(Duration::from_millis(1100));
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     load.goes_on(5).await;
@@ -180,9 +180,11 @@ async fn failing_line(rounds: usize) {
             Fault::Refuse,
             Fault::Blackhole,
         ] {
+            // On the connection that is there, and then on new ones.
             line.set(fault);
+            load.goes_on(2).await;
             line.cut();
-            load.goes_on(5).await;
+            load.goes_on(3).await;
             line.set(Fault::None);
             line.cut();
             clinic.until_ready(true).await;
