@@ -78,12 +78,23 @@ fn canonical(name: &[u8]) -> Option<Host> {
     if name.len() > LONGEST_NAME || !name.split('.').all(fine) {
         return None;
     }
-    // `127.1` and `017700000001` are addresses to some and names to others: only dotted quads.
-    let last = name.rsplit('.').next()?;
-    if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
+    // `127.1`, `0x7f.0x1` and `017700000001` are addresses to some and names to others: only
+    // dotted quads.
+    if is_number(name.rsplit('.').next()?) && name.parse::<Ipv4Addr>().is_err() {
         return None;
     }
     Some(Host(name.to_ascii_lowercase().into()))
+}
+
+/// By the browsers' rules for the end of a host (WHATWG URL, 3.5).
+fn is_number(label: &str) -> bool {
+    let hex = label
+        .get(..2)
+        .filter(|head| head.eq_ignore_ascii_case("0x"));
+    match hex.and_then(|head| label.get(head.len()..)) {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
 /// What belongs to each host. There is no default: an unknown host is nobody's.

@@ -27,7 +27,7 @@ use crate::gate::decide::Permit;
 use crate::gate::facts::Asks;
 
 /// The one element.
-const ELEMENT: &str = "<script src=\"/.vestibule/bar.js\" defer></script>";
+pub const ELEMENT: &str = "<script src=\"/.vestibule/bar.js\" defer></script>";
 
 /// What is held back of a page at most: one unfinished tag or comment.
 const MOST_HELD: usize = 64 << 10;

@@ -190,10 +190,25 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> 
     // Written out: a name in this form is not copied.
     answer.append_header("Via", via)?;
     answer.insert_header("X-Request-Id", request_id.header_value())?;
-    if !answer.headers.contains_key(STRICT_TRANSPORT_SECURITY) {
+    if !is_as_strict(answer) {
         answer.insert_header("Strict-Transport-Security", HSTS)?;
     }
     Ok(())
+}
+
+/// Whether the backend itself keeps browsers to TLS for as long as we do. It may be stricter, but a
+/// `max-age=0` would undo what every other answer says.
+fn is_as_strict(answer: &ResponseHeader) -> bool {
+    const YEAR_SECS: u64 = 31_536_000;
+    let mut values = answer.headers.get_all(STRICT_TRANSPORT_SECURITY).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let told = value.to_str().unwrap_or_default();
+    told.split(';')
+        .filter_map(|directive| directive.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
+        .any(|(_, age)| age.trim().parse().is_ok_and(|age: u64| age >= YEAR_SECS))
 }
 
 /// What concerns the backend's connection alone: always, or because its `Connection` says so.

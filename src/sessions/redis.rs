@@ -183,13 +183,13 @@ impl RedisStore {
         Ok(ids)
     }
 
-    async fn hash(&self, id: SessionId) -> Result<BTreeMap<String, String>, StoreError> {
+    /// What is kept of a session, and on which connection it came.
+    async fn hash(&self, id: SessionId) -> Result<(u64, BTreeMap<String, String>), StoreError> {
         let (generation, mut line) = self.link.line().await?;
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.session(id));
-        self.link
-            .settle(generation, command.query_async(&mut line))
-            .await
+        let call = command.query_async(&mut line);
+        Ok((generation, self.link.settle(generation, call).await?))
     }
 
     async fn touch_batch(&self, line: &mut Line, batch: &[Touch]) -> RedisResult<()> {
@@ -281,7 +281,7 @@ impl Store for RedisStore {
         id: SessionId,
         now: Moment,
     ) -> Result<Option<(Session, LastSeen)>, StoreError> {
-        let hash = self.hash(id).await?;
+        let (generation, hash) = self.hash(id).await?;
         let (Some(record), Some(ends_at)) = (hash.get("r"), hash.get("e")) else {
             return match hash.is_empty() {
                 true => Ok(None),
@@ -295,7 +295,9 @@ impl Store for RedisStore {
         // A reply that belongs to another's question must never become somebody's session
         // (redis-rs issue 325, redis-py issue 2624).
         if session.id != id {
-            return Err(corrupt(&"the record is another session's"));
+            self.link.give_up(generation);
+            let text = String::from("the record is another session's");
+            return Err(StoreError::Unavailable(text));
         }
         Ok(Some((session, seen(&hash)?)))
     }
@@ -365,7 +367,7 @@ impl Store for RedisStore {
     }
 
     async fn last_seen(&self, id: SessionId) -> Result<Option<LastSeen>, StoreError> {
-        let hash = self.hash(id).await?;
+        let (_, hash) = self.hash(id).await?;
         match hash.contains_key("r") {
             true => seen(&hash).map(Some),
             false => Ok(None),

@@ -1,20 +1,39 @@
 //! HTTP/2 by hand, for what no library sends.
 
+#![allow(dead_code)] // every test program uses another part of this
+
 use std::net::SocketAddr;
 
 use rustls::pki_types::ServerName;
 
 use crate::wire::Wire;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RESET: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const GOAWAY: u8 = 7;
+pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_HEADERS: u8 = 4;
+
+pub const PRIORITY: u8 = 2;
+pub const PING: u8 = 6;
+pub const WINDOW_UPDATE: u8 = 8;
+
+/// The next thing that the other side says which is not about the pace of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Head(u32, u16),
+    /// Of so many bytes; the last of its stream or not.
+    Data(u32, usize, bool),
+    Reset(u32, u32),
+    Goaway(u32),
+    Pong(Vec<u8>),
+    SettingsTaken,
+    Closed,
+}
 
 /// What became of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,13 +132,53 @@ impl Frames {
         }
     }
 
+    /// Without a preface or settings.
+    pub async fn bare(gateway: SocketAddr, name: &str) -> Frames {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let wire = Wire::connect(gateway, name, b"h2").await.unwrap();
+        Frames { wire, next: 1 }
+    }
+
+    /// Exactly these bytes; whether the gateway still listens.
+    pub async fn raw(&mut self, bytes: &[u8]) -> bool {
+        self.wire.send(bytes).await
+    }
+
+    /// The next thing said, whatever it is about.
+    pub async fn said(&mut self) -> Said {
+        loop {
+            let head = self.wire.exactly(9).await;
+            if head.len() < 9 {
+                return Said::Closed;
+            }
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let payload = self.wire.exactly(length).await;
+            let number = |at: usize| {
+                payload.get(at..at + 4).map_or(u32::MAX, |four| {
+                    u32::from_be_bytes(four.try_into().unwrap())
+                })
+            };
+            let at = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & 0x7FFF_FFFF;
+            match (head[3], head[4]) {
+                (HEADERS, _) => return Said::Head(at, status(&payload)),
+                (DATA, flags) => return Said::Data(at, length, flags & END_STREAM != 0),
+                (RESET, _) => return Said::Reset(at, number(0)),
+                (GOAWAY, _) => return Said::Goaway(number(4)),
+                (PING, flags) if flags & 1 != 0 => return Said::Pong(payload),
+                (SETTINGS, flags) if flags & 1 != 0 => return Said::SettingsTaken,
+                _ => {}
+            }
+        }
+    }
+
     pub async fn is_closed(&mut self) -> bool {
         self.wire.rest().await;
         true
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = length[1..].to_vec();
     bytes.extend([kind, flags]);
@@ -128,7 +187,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+pub fn block(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, value) in fields {
         bytes.push(0);

@@ -1,5 +1,7 @@
 //! A client that sends exactly the bytes it is given, and believes any certificate.
 
+#![allow(dead_code)] // every test program uses another part of this
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +10,10 @@ use std::time::Duration;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -72,22 +77,57 @@ impl Wire {
         name: ServerName<'static>,
         protocol: &[u8],
     ) -> io::Result<Wire> {
-        let mut config =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Gullible))
-                .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.to_vec()];
+        let config = Arc::new(believing(rustls::ALL_VERSIONS, protocol));
+        Wire::with(&config, gateway, name).await
+    }
+
+    /// With a configuration of the test's own, which remembers tickets.
+    pub async fn by(
+        config: &Arc<ClientConfig>,
+        gateway: SocketAddr,
+        name: &str,
+    ) -> io::Result<Wire> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        Wire::with(config, gateway, name).await
+    }
+
+    async fn with(
+        config: &Arc<ClientConfig>,
+        gateway: SocketAddr,
+        name: ServerName<'static>,
+    ) -> io::Result<Wire> {
         let stream = TcpStream::connect(gateway).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let connecting = TlsConnector::from(Arc::clone(config)).connect(name, stream);
         let stream = timeout(PATIENCE, connecting).await.unwrap()?;
         Ok(Wire {
             stream,
             buffer: Vec::new(),
         })
+    }
+
+    pub fn handshake_kind(&self) -> HandshakeKind {
+        self.stream.get_ref().1.handshake_kind().unwrap()
+    }
+
+    pub fn version(&self) -> Option<ProtocolVersion> {
+        self.stream.get_ref().1.protocol_version()
+    }
+
+    pub fn early_data_accepted(&self) -> bool {
+        self.stream.get_ref().1.is_early_data_accepted()
+    }
+
+    /// Everything that comes of these bytes, until the end.
+    pub async fn rest_after(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        self.send(bytes).await;
+        self.rest().await
+    }
+
+    /// For a protocol of another kind, once nothing is left over from the first.
+    pub fn into_stream(self) -> TlsStream<TcpStream> {
+        assert!(self.buffer.is_empty());
+        self.stream
     }
 
     /// A gateway that has heard enough may have closed already: that shows in the answer.
@@ -153,6 +193,15 @@ impl Wire {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Waits at most [`PATIENCE`] for the end, and says whether it came: for who is cut late.
+    pub async fn patient_rest(&mut self) -> bool {
+        let mut chunk = vec![0; 16 * 1024];
+        matches!(
+            timeout(PATIENCE, self.stream.read(&mut chunk)).await,
+            Ok(Ok(0) | Err(_))
+        )
+    }
+
     /// Whether the connection is closed without another word.
     pub async fn is_over(&mut self) -> bool {
         self.rest().await.is_empty()
@@ -185,6 +234,19 @@ impl Wire {
         self.buffer.extend_from_slice(&chunk[..count]);
         count > 0
     }
+}
+
+/// Believes any certificate.
+pub fn believing(versions: &[&'static SupportedProtocolVersion], protocol: &[u8]) -> ClientConfig {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    config
 }
 
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! A real PostgreSQL of this test process alone: own folder, own port, gone with the process.
 
+#![allow(dead_code)] // every test program uses another part of this
 #![allow(
     clippy::expect_used,
     reason = "a failed expectation is how a test reports"
@@ -9,7 +10,7 @@
     reason = "the keeper outlives this process on purpose"
 )]
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -20,18 +21,26 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Makes a cluster, serves it, and takes it away when its standard input ends: when the test
-/// process closes it or dies, however it dies.
+/// process closes it or dies, however it dies. Until then it takes orders.
 const KEEPER: &str = r#"
 bin=$1 port=$2 name=$3
 dir=$(mktemp -d "${TMPDIR:-/tmp}/vestibule-postgres.XXXXXX") || exit 1
 cd "$dir" || exit 1
 trap 'kill -QUIT $pid 2>/dev/null; wait; cd /; rm -rf "$dir"' EXIT
 "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C --no-sync || exit 1
-"$bin/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 \
-    -c unix_socket_directories="$dir" -c cluster_name="$name" -c fsync=off \
-    -c max_connections=200 </dev/null &
-pid=$!
-cat
+serve() {
+    "$bin/postgres" -D "$dir/data" -p "$port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories="$dir" -c cluster_name="$name" -c fsync=off \
+        -c max_connections=200 </dev/null &
+    pid=$!
+}
+serve
+while read -r word; do
+    case $word in
+    crash) kill -QUIT $pid; wait $pid ;;
+    serve) serve ;;
+    esac
+done
 "#;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,6 +116,21 @@ impl Postgres {
             .expect("createdb");
         assert!(made.success(), "createdb {name}");
         format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Ends it as a crash does: nobody is asked to finish. It is gone when `serve_again` is called.
+    pub fn crash(&self) {
+        self.order("crash");
+    }
+
+    /// Starts it where it was, without waiting for it.
+    pub fn serve_again(&self) {
+        self.order("serve");
+    }
+
+    fn order(&self, word: &str) {
+        let mut input = self._keeper.stdin.as_ref().expect("the keeper listens");
+        writeln!(input, "{word}").expect("the keeper listens");
     }
 
     /// Whose server answers on the port: somebody else's, if it was taken meanwhile.

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server on a free port, gone with the value. What it holds survives `stop` and `restart`.
 pub struct Redis {
     port: u16,
+    /// Where the nodes of a cluster talk to each other: the same after a restart.
+    bus: u16,
     folder: TempDir,
     child: Option<Child>,
     kind: Kind,
@@ -22,11 +24,20 @@ pub struct Redis {
 #[derive(Clone)]
 enum Kind {
     Alone,
+    /// Writes everything down at once, so that nothing is lost when it is killed.
+    Durable,
+    /// Copies the server on this port.
+    Replica {
+        of: u16,
+    },
+    /// One of several masters, each with its slots, durable.
+    Shard,
     /// A cluster of one, which is enough for its protocol and its slots.
     Cluster,
     /// Watches the server on this port under the name `main`.
     Sentinel {
         of: u16,
+        down_after_millis: u32,
     },
 }
 
@@ -48,7 +59,108 @@ impl Redis {
 
     /// A Sentinel that watches this server.
     pub fn start_sentinel(&self) -> Redis {
-        Redis::start_as(Kind::Sentinel { of: self.port })
+        Redis::start_as(Kind::Sentinel {
+            of: self.port,
+            down_after_millis: 30_000,
+        })
+    }
+
+    /// A Sentinel alone that puts a replica in this server's place when it is silent for a second.
+    pub fn start_quick_sentinel(&self) -> Redis {
+        Redis::start_as(Kind::Sentinel {
+            of: self.port,
+            down_after_millis: 1_000,
+        })
+    }
+
+    /// Of a Sentinel: until it has found whom it could put in the place of the server it watches.
+    pub fn until_it_knows_a_replica(&self) {
+        let begun = Instant::now();
+        while !self
+            .ask("SENTINEL MASTER main")
+            .contains("num-slaves\r\n$1\r\n1")
+        {
+            assert!(begun.elapsed() < 3 * PATIENCE, "no replica is found");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Nothing that was written is lost when it is killed.
+    pub fn start_durable() -> Redis {
+        Redis::start_as(Kind::Durable)
+    }
+
+    /// A copy of this server; it is complete when this returns.
+    pub fn start_replica(&self) -> Redis {
+        let replica = Redis::start_as(Kind::Replica { of: self.port });
+        let begun = Instant::now();
+        while !replica
+            .ask("INFO replication")
+            .contains("master_link_status:up")
+        {
+            assert!(begun.elapsed() < PATIENCE, "the replica does not come up");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        replica
+    }
+
+    /// Until one replica has everything that was written so far.
+    pub fn wait_for_replica(&self) {
+        self.tell("WAIT 1 10000", ":1");
+    }
+
+    /// Three masters that share the slots, durable.
+    pub fn start_shards() -> [Redis; 3] {
+        let shards = [(); 3].map(|()| Redis::start_as(Kind::Shard));
+        for (shard, slots) in shards.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+            shard.tell(&format!("CLUSTER ADDSLOTSRANGE {slots}"), "+OK");
+        }
+        let (first, others) = shards.split_first().unwrap();
+        for (number, other) in others.iter().enumerate() {
+            other.tell(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 2), "+OK");
+            let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", other.port, other.bus);
+            first.tell(&meet, "+OK");
+        }
+        let begun = Instant::now();
+        let whole = |shard: &Redis| {
+            let told = shard.ask("CLUSTER INFO");
+            told.contains("cluster_state:ok") && told.contains("cluster_known_nodes:3")
+        };
+        while !shards.iter().all(whole) {
+            assert!(begun.elapsed() < 3 * PATIENCE, "the cluster does not form");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        shards
+    }
+
+    /// Whether the cluster is whole as this node sees it.
+    pub fn sees_whole_cluster(&self) -> bool {
+        self.ask("CLUSTER INFO").contains("cluster_state:ok")
+    }
+
+    /// Ends it without a warning.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// It stays there and says nothing, until `resume`.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it is running");
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success(), "kill {signal}");
     }
 
     fn start_as(kind: Kind) -> Redis {
@@ -58,6 +170,7 @@ impl Redis {
             let folder = tempfile::tempdir().unwrap();
             let mut redis = Redis {
                 port,
+                bus: free_port(),
                 folder,
                 child: None,
                 kind: kind.clone(),
@@ -123,20 +236,43 @@ impl Redis {
             "",
             "--appendonly",
             "no",
+            "--repl-diskless-sync-delay",
+            "0",
             "--port",
             &port,
         ];
+        let durable = ["--appendonly", "yes", "--appendfsync", "always"];
         match &self.kind {
             Kind::Alone => command.args(plain),
+            Kind::Durable => command.args(plain).args(durable),
+            Kind::Replica { of } => {
+                command
+                    .args(plain)
+                    .args(["--replicaof", "127.0.0.1", &of.to_string()])
+            }
             Kind::Cluster => command
                 .args(plain)
                 .args(["--cluster-enabled", "yes"])
-                .args(["--cluster-port", &free_port().to_string()]),
-            Kind::Sentinel { of } => {
+                .args(["--cluster-port", &self.bus.to_string()]),
+            Kind::Shard => command
+                .args(plain)
+                .args(durable)
+                .args(["--cluster-enabled", "yes"])
+                .args(["--cluster-node-timeout", "2000"])
+                .args(["--cluster-require-full-coverage", "no"])
+                .args(["--cluster-port", &self.bus.to_string()]),
+            Kind::Sentinel {
+                of,
+                down_after_millis,
+            } => {
                 // A Sentinel writes to its configuration, so it must have a file.
                 let file = self.folder.path().join("sentinel.conf");
                 let watched = format!("sentinel monitor main 127.0.0.1 {of} 1\n");
-                let lines = format!("bind 127.0.0.1\nport {port}\n{watched}");
+                let quick = format!(
+                    "sentinel down-after-milliseconds main {down_after_millis}\n\
+                     sentinel failover-timeout main 5000\n"
+                );
+                let lines = format!("bind 127.0.0.1\nport {port}\n{watched}{quick}");
                 std::fs::write(&file, lines).unwrap();
                 command.arg(file).arg("--sentinel")
             }

@@ -273,27 +273,29 @@ impl Visitor {
     }
 
     pub async fn submit_only(&mut self, page: &Answer, fields: &[(&str, &str)]) -> Answer {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in fields {
-            form.append_pair(name, value);
-        }
+        let mut pairs: Vec<(&str, String)> = fields
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         for name in [
             "rd", "bind", "reason", "need", "within", "again", "key", "step", "csrf",
         ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)
             {
-                form.append_pair(name, &value);
+                pairs.push((name, value));
             }
         }
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&pairs)
+            .finish();
         let origin = page.url.origin().ascii_serialization();
         let mut headers = Visitor::NAVIGATION.to_vec();
         headers.push(("origin", &origin));
         headers.push(("content-type", "application/x-www-form-urlencoded"));
         let mut action = page.url.clone();
         action.set_query(None);
-        self.send(Method::POST, action, &headers, Some(form.finish()))
-            .await
+        self.send(Method::POST, action, &headers, Some(body)).await
     }
 
     /// Opens `url` and signs in on the way.

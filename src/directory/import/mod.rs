@@ -93,6 +93,13 @@ impl Directory {
     }
 }
 
+/// What is wrong with a line by itself: it may still name what is not there.
+pub fn problems_of(line: &[u8], products: &[ProductId], now: Moment) -> Vec<Problem> {
+    let mut records = Records::new(products, now);
+    records.read(1, line);
+    records.problems
+}
+
 /// Reads every line; what is wrong is noted beside what is right.
 async fn read(
     mut input: impl AsyncBufRead + Unpin,

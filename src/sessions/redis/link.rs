@@ -232,19 +232,10 @@ impl Link {
         match tokio::time::timeout(RESPONSE * 2, call).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                let corrupt = matches!(
-                    error.kind(),
-                    ErrorKind::UnexpectedReturnType | ErrorKind::Parse
-                );
                 if is_fatal(&error) {
                     self.give_up(generation);
                 }
-                let text = error.to_string();
-                Err(if corrupt {
-                    StoreError::Corrupt(text)
-                } else {
-                    StoreError::Unavailable(text)
-                })
+                Err(StoreError::Unavailable(error.to_string()))
             }
             Err(_) => {
                 self.give_up(generation);
@@ -253,7 +244,8 @@ impl Link {
         }
     }
 
-    fn give_up(&self, lost: u64) {
+    /// Connects anew, if this is still the connection that is used.
+    pub fn give_up(&self, lost: u64) {
         self.state.send_if_modified(|state| {
             let current = matches!(state, State::Up { generation, .. } if *generation == lost);
             if current {
@@ -296,9 +288,16 @@ fn announced(data: &[Value]) -> Option<SessionId> {
     }
 }
 
-/// Whether the connection is of no more use; `READONLY`: the server is a replica by now.
+/// Whether the connection is of no more use; `READONLY`: the server is a replica by now. A reply of
+/// another kind than was asked for says that questions and replies have parted: it is no word about
+/// what was asked, least of all that a session is over.
 fn is_fatal(error: &RedisError) -> bool {
-    error.is_io_error()
+    let parted = matches!(
+        error.kind(),
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse
+    );
+    parted
+        || error.is_io_error()
         || error.is_timeout()
         || error.is_connection_dropped()
         || error.is_unrecoverable_error()

@@ -1,0 +1,75 @@
+//! Redis in several parts, of which one dies under load.
+
+use std::time::Duration;
+
+use crate::redis::Redis;
+use crate::store::Clinic;
+
+async fn until_written(clinic: &mut Clinic) {
+    let patient = async {
+        while !clinic.writes().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(120), patient).await;
+    assert!(waited.is_ok(), "nobody is served any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fail_over_under_sentinel_loses_nobody() {
+    let (mut first, replica, sentinel) = tokio::task::spawn_blocking(|| {
+        let first = Redis::start();
+        let replica = first.start_replica();
+        let sentinel = first.start_quick_sentinel();
+        sentinel.until_it_knows_a_replica();
+        (first, replica, sentinel)
+    })
+    .await
+    .unwrap();
+    let url = format!("redis+sentinel://{}/main", sentinel.host());
+    let mut clinic = Clinic::over(url, "").await;
+    first.wait_for_replica();
+    let load = clinic.load();
+    load.goes_on(10).await;
+    first.kill();
+    clinic.until_ready(false).await;
+    load.goes_on(5).await;
+    // Nobody starts the first one again: the replica has to take its place.
+    until_written(&mut clinic).await;
+    clinic.until_ready(true).await;
+    load.goes_on(10).await;
+    let tally = load.end().await;
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    println!("{tally:?}");
+    clinic.gateway.stop().await;
+    drop(replica);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_is_lost_and_found_costs_nobody_the_session() {
+    let shards = tokio::task::spawn_blocking(Redis::start_shards).await;
+    let mut shards = shards.unwrap();
+    let url = format!("redis+cluster://{},{}", shards[0].host(), shards[1].host());
+    let mut clinic = Clinic::over(url, "").await;
+    let load = clinic.load();
+    load.goes_on(10).await;
+    for place in [2, 0] {
+        shards[place].kill();
+        load.goes_on(20).await;
+        shards[place].restart();
+        let patient = async {
+            while !shards.iter().all(Redis::sees_whole_cluster) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+        assert!(waited.is_ok(), "the cluster is never whole again");
+        until_written(&mut clinic).await;
+        clinic.until_ready(true).await;
+        load.goes_on(10).await;
+    }
+    let tally = load.end().await;
+    assert_eq!(tally.failed, 0, "{tally:?}");
+    println!("{tally:?}");
+    clinic.gateway.stop().await;
+}

@@ -1,0 +1,113 @@
+//! PostgreSQL under load: crashed, and behind a line that fails.
+
+use std::time::{Duration, Instant};
+
+use crate::backend::Backend;
+use crate::fault::{Fault, Line};
+use crate::gateway::{Setup, password};
+use crate::postgres::Postgres;
+use crate::store::Clinic;
+use crate::visitor::{Answer, Visitor};
+
+async fn try_to_sign_in(clinic: &Clinic) -> Answer {
+    let mut visitor = Visitor::new(&clinic.gateway);
+    let page = visitor.open(visitor.url("emr", "/")).await;
+    assert_eq!(page.status, 200, "the page needs no directory");
+    let fields = [("username", "kim"), ("password", &password("kim"))];
+    let answer = visitor.submit_only(&page, &fields).await;
+    if answer.status.is_redirection() {
+        assert!(visitor.cookie("login.test").is_some());
+    } else {
+        assert_eq!(visitor.cookie("login.test"), None);
+    }
+    answer
+}
+
+async fn until_people_get_in(clinic: &Clinic) {
+    let directory = clinic.gateway.running.directory.clone();
+    let patient = async {
+        while directory.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        while !try_to_sign_in(clinic).await.status.is_redirection() {
+            // Attempts that failed are counted, whoever's fault it was.
+            clinic.gateway.clock.pass(Duration::from_secs(60));
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+    assert!(waited.is_ok(), "nobody gets in any more");
+}
+
+async fn gone(clinic: &Clinic) {
+    let directory = clinic.gateway.running.directory.clone();
+    let patient = async {
+        while directory.ping().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+    assert!(waited.is_ok(), "the directory is still there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_that_crashes_and_comes_back_fails_nobody_who_is_inside() {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    setup.directory = server.new_database();
+    let clinic = Clinic::of(backend, setup).await;
+    let load = clinic.load();
+    load.goes_on(5).await;
+    for _ in 0..2 {
+        server.crash();
+        gone(&clinic).await;
+        let refused = try_to_sign_in(&clinic).await;
+        assert_eq!(refused.status, 503, "{}", refused.body);
+        assert!(refused.headers.contains_key("retry-after"));
+        load.goes_on(10).await;
+        server.serve_again();
+        until_people_get_in(&clinic).await;
+        load.goes_on(5).await;
+    }
+    let tally = load.end().await;
+    assert_eq!((tally.away, tally.failed), (0, 0), "{tally:?}");
+    clinic.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_to_postgresql_that_fails_in_every_way_lets_nobody_in_by_mistake() {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let url = url::Url::parse(&server.new_database()).unwrap();
+    let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
+    let line = Line::to(target.parse().unwrap()).await;
+    let mut through = url.clone();
+    through.set_port(Some(line.address.port())).unwrap();
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    setup.directory = through.to_string();
+    let clinic = Clinic::of(backend, setup).await;
+    let load = clinic.load();
+    load.goes_on(5).await;
+    for fault in [
+        Fault::Garbage(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+        Fault::Garbage(b"T\x00\x00\x00\x06\x00\x00D\x00\x00\x00\x06\x00\x00"),
+        Fault::HalfClose,
+        Fault::CutShort,
+        Fault::Refuse,
+        Fault::Blackhole,
+    ] {
+        line.set(fault);
+        line.cut();
+        let begun = Instant::now();
+        let answer = try_to_sign_in(&clinic).await;
+        assert_eq!(answer.status, 503, "{fault:?}: {}", answer.body);
+        println!("{fault:?}: told after {:?}", begun.elapsed());
+        load.goes_on(3).await;
+        line.set(Fault::None);
+        line.cut();
+        until_people_get_in(&clinic).await;
+    }
+    let tally = load.end().await;
+    assert_eq!((tally.away, tally.failed), (0, 0), "{tally:?}");
+    clinic.gateway.stop().await;
+}

@@ -1,0 +1,41 @@
+//! The gateway under steady load while something beside it fails. Nobody is ever let in who should
+//! not be, nobody who is signed in loses the session over it, and it recovers by itself.
+//!
+//! Load is people who ask without a pause, and impostors who never get anything. Each test counts
+//! all their answers. The heavy forms are ignored in a usual run; `docs/measuring.md` has their
+//! command.
+
+// A failed expectation is how a test reports, in what it is built from too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+#[path = "../support/backend.rs"]
+mod backend;
+#[path = "../support/fault.rs"]
+mod fault;
+#[path = "../attacks/frames.rs"]
+mod frames;
+#[path = "../support/gateway.rs"]
+mod gateway;
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[path = "../support/redis.rs"]
+mod redis;
+#[path = "../support/visitor.rs"]
+mod visitor;
+#[path = "../attacks/wire.rs"]
+mod wire;
+
+mod load;
+
+mod backends;
+mod crowds;
+mod deployments;
+mod directory;
+mod messages;
+mod reload;
+mod store;
