@@ -5,6 +5,7 @@ mod keys;
 mod lines;
 mod messages;
 mod observers;
+mod rollout;
 mod upkeep;
 
 use std::io;
@@ -39,6 +40,7 @@ use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::portal;
+use crate::proxy::authz::Askers;
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::forward::Front;
@@ -187,6 +189,15 @@ pub async fn start(
     let metrics = Arc::new(Metrics::new(&settings.products));
     let access = open_access_log(&settings, &metrics)?;
     let audit = Arc::new(Audit::open(settings.audit_trail(), &metrics)?);
+    let release = rollout::Release {
+        fared: Arc::new(rollout::Fared::new(policies.published())),
+        policies: policies.clone(),
+        directory: directory.clone(),
+        metrics: Arc::clone(&metrics),
+        audit: Arc::clone(&audit),
+        clock: Arc::clone(&world.clock),
+    };
+    release.begin().await?;
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,
@@ -251,6 +262,7 @@ pub async fn start(
             Arc::clone(&audit),
             lines,
             Arc::clone(&world.clock),
+            Arc::clone(&release.fared),
         )),
         jwks: {
             let assertions = Arc::clone(&assertions);
@@ -294,6 +306,7 @@ pub async fn start(
         upstreams,
         metrics: Arc::clone(&metrics),
         world: world.clone(),
+        release,
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
@@ -302,7 +315,12 @@ pub async fn start(
         tasks.spawn(admin.serve(listener, tasks_watch));
     }
 
-    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
+    let proxies = [
+        settings.listen.trusted_proxies.as_slice(),
+        &settings.authz_peers,
+    ]
+    .concat();
+    let crowd = Crowd::trusting(&settings.limits, &proxies);
     for listener in sockets.https {
         let door = Door {
             proxy: Arc::clone(&proxy),
@@ -466,6 +484,10 @@ fn gateway(
             limits: settings.limits.clone(),
             trusted_proxies: settings.listen.trusted_proxies.clone(),
             portal_origin: settings.portal.origin.clone(),
+        },
+        askers: Askers {
+            peers: settings.authz_peers.clone(),
+            trusted_proxies: settings.listen.trusted_proxies.clone(),
         },
         sessions: Arc::clone(sessions),
         policies,

@@ -15,6 +15,7 @@ use crate::proxy::upstream::Upstream;
 use crate::sessions::Sessions;
 use crate::sessions::assertions::Assertions;
 
+use super::rollout::Release;
 use super::{World, keys};
 
 /// How soon a change of a file, or of Company Settings on another node, is noticed.
@@ -39,6 +40,7 @@ pub struct Upkeep {
     pub upstreams: Arc<Vec<Upstream>>,
     pub metrics: Arc<Metrics>,
     pub world: World,
+    pub release: Release,
 }
 
 impl Upkeep {
@@ -90,6 +92,7 @@ impl Upkeep {
             // What was switched on stays on: nobody gets in with less because a database is away.
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
+        self.release.look().await;
     }
 
     /// Counts who is well, and says aloud when that changes. `before`: as of the last look.
@@ -126,6 +129,7 @@ impl Upkeep {
             }
             Err(error) => tracing::warn!(%error, "signing keys could not be read"),
         }
+        self.release.look_slowly().await;
         if let Ok(Ok(count)) = timeout(PING, self.sessions.store().count(now)).await {
             self.metrics.sessions_active(count);
         }

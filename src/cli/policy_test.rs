@@ -7,6 +7,7 @@ use super::explain::{ExplainArgs, explain};
 use crate::config::problem::Problems;
 use crate::config::read_file;
 use crate::config::reader::{Field, Fields, Report};
+use crate::config::sketch;
 use crate::config::tree;
 use crate::config::values::{list_of, owned};
 use crate::gate::policy::Policies;
@@ -15,7 +16,7 @@ use crate::gate::time::Moment;
 
 /// One row: a question and its answer.
 #[derive(Debug, Clone)]
-struct Case {
+pub(super) struct Case {
     name: String,
     args: ExplainArgs,
     expect: &'static str,
@@ -95,13 +96,23 @@ fn tables(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(file: &Path) -> Result<Vec<Case>, Problems> {
+pub(super) fn read(file: &Path) -> Result<Vec<Case>, Problems> {
     let root = tree::parse(&read_file(file)?, file)?;
     let report = Report::default();
-    let cases = Field::root(&root, &report)
-        .table(|fields| fields.required("cases")?.list(|field| field.table(case)));
+    let cases = Field::root(&root, &report).table(cases);
     report.finish()?;
     Ok(cases.unwrap_or_default())
+}
+
+/// The JSON Schema of a table of cases, drawn by [`read`]'s own code.
+pub fn schema() -> serde_json::Value {
+    sketch::schema("Vestibule: policies/tests/*.toml", |field| {
+        field.table(cases);
+    })
+}
+
+fn cases(fields: &Fields<'_>) -> Option<Vec<Case>> {
+    fields.required("cases")?.list(|field| field.table(case))
 }
 
 fn case(fields: &Fields<'_>) -> Option<Case> {
@@ -129,6 +140,8 @@ fn case(fields: &Fields<'_>) -> Option<Case> {
         roles: list_of(fields, "roles", owned),
         grants: list_of(fields, "grants", owned),
         factor_age: text("factor_age"),
+        session_age: text("session_age"),
+        idle: text("idle"),
     };
     company.and(product)?;
     let name = name.unwrap_or_else(|| format!("{} {} {}", args.product, args.method, args.path));
@@ -183,6 +196,27 @@ mod tests {
             tested(None),
             (0, String::from("4 cases in 1 files, 0 wrong\n"))
         );
+    }
+
+    #[test]
+    fn the_demos_tables_hold() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
+        let base = Base {
+            session: settings.session,
+            rollout: settings.rollout,
+            products: settings.products.clone(),
+        };
+        let dir = root.join("src/demo/policies");
+        let policies = PolicyFolder::open(&dir, base)
+            .unwrap()
+            .published()
+            .load_full();
+        let now = Moment::from_secs(1_795_000_000);
+        let mut out = Vec::new();
+        let code = test(&dir, &settings.products, &policies, now, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!((code, out.as_str()), (0, "10 cases in 1 files, 0 wrong\n"));
     }
 
     #[test]

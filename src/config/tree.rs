@@ -22,7 +22,7 @@ pub enum Data {
     List(Vec<Node>),
     Text(String),
     Integer(i64),
-    Float,
+    Float(f64),
     Boolean(bool),
     Date,
     /// From outside of a file: becomes what is wanted of it.
@@ -45,7 +45,7 @@ const NOT_SETTINGS: [&str; 1] = ["VESTIBULE_CONFIG"];
 /// Reads TOML.
 ///
 /// # Errors
-/// The first thing that is no TOML, with its place.
+/// Everything that is no TOML, with its place.
 pub fn parse(text: &str, file: &Path) -> Result<Node, Problems> {
     let source = Source::new(text, file);
     match Document::parse(text) {
@@ -53,13 +53,39 @@ pub fn parse(text: &str, file: &Path) -> Result<Node, Problems> {
             data: Data::Table(source.entries(document.as_table(), &source.place(0))),
             place: source.place(0),
         }),
-        Err(error) => Err(Problems(vec![Problem {
-            place: source.place(error.span().map_or(0, |span| span.start)),
-            key: String::new(),
-            message: error.message().trim().replace('\n', ", "),
-        }])),
+        Err(error) => {
+            let first = (
+                error.span().map_or(0, |span| span.start),
+                error.message().trim().replace('\n', ", "),
+            );
+            Err(Problems(source.told(first, faults(text))))
+        }
     }
 }
+
+/// What the grammar stumbles over, with its offset: the document's own parser stops at the first.
+fn faults(text: &str) -> Vec<(usize, String)> {
+    let mut errors: Vec<toml_parser::ParseError> = Vec::new();
+    let source = toml_parser::Source::new(text);
+    let tokens = source.lex().into_vec();
+    let mut nothing = ();
+    // Deep nesting is a fault, not a stack that runs over.
+    let mut guard = toml_parser::parser::RecursionGuard::new(&mut nothing, DEEPEST);
+    toml_parser::parser::parse_document(&tokens, &mut guard, &mut errors);
+    let at = |error: &toml_parser::ParseError| {
+        error
+            .unexpected()
+            .or_else(|| error.context())
+            .map_or(0, |span| span.start())
+    };
+    errors
+        .iter()
+        .map(|error| (at(error), error.description().to_owned()))
+        .collect()
+}
+
+/// Levels of lists and tables in each other.
+const DEEPEST: u32 = 80;
 
 /// Puts `VESTIBULE_A__B=…` over `a.b`. A variable with no `__` that names no key at the top is
 /// left alone and returned: Kubernetes makes such for a service that is called 'vestibule'.
@@ -100,7 +126,7 @@ impl Node {
             Data::Table(_) => "a table",
             Data::List(_) => "a list",
             Data::Text(_) | Data::Raw(_) => "text",
-            Data::Integer(_) | Data::Float => "a number",
+            Data::Integer(_) | Data::Float(_) => "a number",
             Data::Boolean(_) => "true or false",
             Data::Date => "a date",
         }
@@ -152,13 +178,14 @@ pub fn structure(raw: &str, place: &Place) -> Option<Node> {
             Outside::String(_, text) => Data::Text(text),
             Outside::Char(_, character) => Data::Text(character.to_string()),
             Outside::Bool(_, boolean) => Data::Boolean(boolean),
-            Outside::Num(_, number) => match number.to_i128().and_then(|n| i64::try_from(n).ok()) {
-                Some(integer) => Data::Integer(integer),
-                None => number
-                    .to_u128()
-                    .and_then(|n| i64::try_from(n).ok())
-                    .map_or(Data::Float, Data::Integer),
-            },
+            Outside::Num(_, number) => {
+                let signed = number.to_i128().and_then(|n| i64::try_from(n).ok());
+                let unsigned = || number.to_u128().and_then(|n| i64::try_from(n).ok());
+                signed.or_else(unsigned).map_or_else(
+                    || Data::Float(number.to_f64().unwrap_or(f64::NAN)),
+                    Data::Integer,
+                )
+            }
             Outside::Empty(..) => Data::Text(String::new()),
             Outside::Array(_, items) => {
                 Data::List(items.into_iter().map(|item| node(item, place)).collect())
@@ -210,8 +237,32 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The first fault in the document's own words, and one more for each later line that has any:
+    /// what follows on the same line is mostly the same mistake again.
+    fn told(&self, first: (usize, String), mut others: Vec<(usize, String)>) -> Vec<Problem> {
+        others.sort();
+        let mut told: Vec<(usize, String)> = vec![first];
+        for (at, message) in others {
+            let line = self.line(at);
+            if told.iter().all(|(other, _)| self.line(*other) != line) {
+                told.push((at, message));
+            }
+        }
+        told.into_iter()
+            .map(|(at, message)| Problem {
+                place: self.place(at),
+                key: String::new(),
+                message,
+            })
+            .collect()
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let line = self.lines.partition_point(|start| *start <= offset);
+        let line = self.line(offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = self
             .text
@@ -279,7 +330,7 @@ impl<'a> Source<'a> {
         let data = match value {
             Value::String(text) => Data::Text(text.value().clone()),
             Value::Integer(number) => Data::Integer(*number.value()),
-            Value::Float(_) => Data::Float,
+            Value::Float(number) => Data::Float(*number.value()),
             Value::Boolean(boolean) => Data::Boolean(*boolean.value()),
             Value::Datetime(_) => Data::Date,
             Value::Array(items) => {

@@ -16,6 +16,7 @@ mod people;
 mod pool;
 mod recovery;
 mod resets;
+mod rollout;
 mod settings;
 mod sql;
 mod trail;
@@ -33,6 +34,7 @@ pub use devices::Device;
 pub use keys::SigningKey;
 pub use links::Pairing;
 pub use passkeys::StoredPasskey;
+pub use rollout::Paused;
 pub use trail::{Line, LinesOf};
 
 #[derive(Debug, thiserror::Error)]

@@ -162,3 +162,28 @@ pub(super) const TRAIL_SIGN_INS: &str = "SELECT id, at, event, who, whom, sessio
      request_id, reason, detail FROM trail WHERE who = $1 AND event = 'sign_in' \
      ORDER BY id DESC LIMIT $2";
 pub(super) const TRAIL_FORGET: &str = "DELETE FROM trail WHERE id < $1";
+
+pub(super) const ROLLOUT_PAUSED: &str =
+    "SELECT at, right_answers, wrong_answers FROM rollout_paused WHERE feature = $1";
+pub(super) const ROLLOUT_REACHED: &str =
+    "SELECT company_id FROM rollout_reached WHERE feature = $1 ORDER BY company_id";
+/// Not while the release is paused.
+pub(super) const ROLLOUT_REACH: &str = "INSERT INTO rollout_reached (feature, company_id, at) \
+     SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM rollout_paused WHERE feature = $1) \
+     ON CONFLICT DO NOTHING";
+pub(super) const ROLLOUT_PAUSE: &str = "INSERT INTO rollout_paused \
+     (feature, at, right_answers, wrong_answers) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(super) const ROLLOUT_RESUME: &str = "DELETE FROM rollout_paused WHERE feature = $1";
+pub(super) const ROLLOUT_COUNT: &str = "INSERT INTO rollout_answers \
+     (feature, minute, right_answers, wrong_answers) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (feature, minute) DO UPDATE SET \
+     right_answers = rollout_answers.right_answers + excluded.right_answers, \
+     wrong_answers = rollout_answers.wrong_answers + excluded.wrong_answers";
+pub(super) const ROLLOUT_ANSWERS: &str = "SELECT \
+     CAST(COALESCE(SUM(right_answers), 0) AS BIGINT) AS right_answers, \
+     CAST(COALESCE(SUM(wrong_answers), 0) AS BIGINT) AS wrong_answers \
+     FROM rollout_answers WHERE feature = $1 AND minute > $2";
+pub(super) const ROLLOUT_ANSWERS_FORGET: &str = "DELETE FROM rollout_answers WHERE feature = $1";
+pub(super) const ROLLOUT_ANSWERS_TIDY: &str = "DELETE FROM rollout_answers WHERE minute < $1";
+pub(super) const PEOPLE_BY_COMPANY: &str =
+    "SELECT company_id, COUNT(*) AS people FROM people WHERE disabled = 0 GROUP BY company_id";

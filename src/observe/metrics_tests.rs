@@ -32,6 +32,9 @@ const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
     "vestibule_audit_failures_total",
     "vestibule_malformed_requests_total{reason}",
+    "vestibule_rollout_companies_reached{feature}",
+    "vestibule_rollout_people_reached{feature}",
+    "vestibule_rollout_paused{feature}",
 ];
 
 fn products() -> Products {
@@ -73,6 +76,8 @@ fn used() -> Metrics {
     metrics.message_sent("sms", "ok");
     metrics.policies(12, true, 0);
     metrics.certificate_expiry("site", 86_400);
+    metrics.rollout_reached("mfa", 2, 31);
+    metrics.rollout_paused("mfa", false);
     metrics.backends_healthy(0, 2);
     metrics
 }

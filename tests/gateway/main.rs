@@ -27,6 +27,7 @@ mod kept;
 mod nodes;
 mod outage;
 mod restart;
+mod rollout;
 mod rules;
 mod sign_in;
 mod sign_out;
@@ -34,8 +35,10 @@ mod single_sign_on;
 mod tabs;
 
 // What goes through.
+mod authz;
 mod backends;
 mod bar;
+mod beside;
 mod certificates;
 mod identity;
 mod live;
