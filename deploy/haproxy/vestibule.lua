@@ -1,11 +1,11 @@
 -- Asks Vestibule whether a request may go on, and in whose name.
 --
---   lua-load vestibule.lua https://127.0.0.1:8443 login.example.org     (gateway, portal's name)
---   http-request lua.vestibule emr.example.org                          (product's name)
+--   http-request lua.vestibule GATEWAY PORTAL PRODUCT      the gateway's address, two hosts' names
+--   http-request deny unless { var(txn.vestibule) -m str yes }
 --
--- Anything but a clear yes is a no.
+-- HAProxy goes on after an action that failed: only the second line makes anything but a clear yes
+-- a no.
 
-local gateway, portal = ...
 local PATIENCE_MS = 5000
 
 -- What concerns one connection, and what is said anew.
@@ -50,7 +50,7 @@ local function refuse(txn, answer)
   txn:done(reply)
 end
 
-core.register_action("vestibule", { "http-req" }, function(txn, product)
+core.register_action("vestibule", { "http-req" }, function(txn, gateway, portal, product)
   local asked = { host = { portal } }
   for name, values in pairs(txn.http:req_get_headers()) do
     if not NOT_PASSED[name] then
@@ -81,4 +81,5 @@ core.register_action("vestibule", { "http-req" }, function(txn, product)
       txn.http:req_del_header(name)
     end
   end
-end, 1)
+  txn:set_var("txn.vestibule", "yes")
+end, 3)

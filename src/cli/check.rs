@@ -227,7 +227,8 @@ mod tests {
         });
         assert_eq!(code, PROBLEMS);
         let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(lines.len(), 4, "{out}");
+        // And the policy's two: the key that is misspelt, and the one that is missing by that.
+        assert_eq!(lines.len(), 5, "{out}");
         assert!(
             lines[..3]
                 .iter()

@@ -219,6 +219,56 @@ mod tests {
         assert_eq!((code, out.as_str()), (0, "10 cases in 1 files, 0 wrong\n"));
     }
 
+    /// The blocks of a situation of docs/cookbook.md, by the file that each begins with.
+    fn blocks(situation: &str) -> Vec<(&str, &str)> {
+        situation
+            .split("```toml\n# ")
+            .skip(1)
+            .map(|rest| {
+                let block = rest.split("\n```").next().unwrap();
+                block.split_once('\n').unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_situation_of_the_cookbook_holds() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
+        let book = std::fs::read_to_string(root.join("docs/cookbook.md")).unwrap();
+        let situations: Vec<&str> = book.split("\n## ").skip(1).collect();
+        assert_eq!(situations.len(), 20);
+        for situation in situations {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path().join("policies");
+            std::fs::create_dir_all(dir.join("tests")).unwrap();
+            std::fs::write(dir.join("default.toml"), "").unwrap();
+            let blocks = blocks(situation);
+            assert_eq!(blocks.len(), 2, "{situation}");
+            for (file, text) in blocks {
+                std::fs::write(folder.path().join(file), text).unwrap();
+            }
+            let ids = crate::config::ProductIds::of(settings.products.iter().map(|p| p.id.clone()));
+            let clean = PolicyFolder::examine(&dir, ids);
+            assert_eq!(clean, Ok(()), "{situation}");
+            let base = Base {
+                session: settings.session,
+                rollout: settings.rollout.clone(),
+                products: settings.products.clone(),
+            };
+            let policies = PolicyFolder::open(&dir, base)
+                .unwrap()
+                .published()
+                .load_full();
+            let mut out = Vec::new();
+            let now = Moment::from_secs(1_795_000_000);
+            let code = test(&dir, &settings.products, &policies, now, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(code, 0, "{situation}\n{out}");
+            assert!(!out.starts_with("0 cases"), "{situation}");
+        }
+    }
+
     #[test]
     fn a_mismatch_is_told_with_the_steps() {
         let table = "[[cases]]\nname = \"pay\"\ncompany = \"acme-rehab\"\nproduct = \"billing\"\n\

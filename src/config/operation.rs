@@ -194,16 +194,17 @@ fn email(fields: &Fields<'_>) -> Option<Email> {
         Outbox,
         Smtp,
     }
-    let kind = fields.or("kind", Kind::Smtp, |field| {
-        field.word(&[("smtp", Kind::Smtp), ("outbox", Kind::Outbox)])
-    });
-    let url = if kind == Kind::Smtp {
+    let kind = match fields.optional("kind") {
+        Some(field) => field.word(&[("smtp", Kind::Smtp), ("outbox", Kind::Outbox)]),
+        None => Some(Kind::Smtp),
+    };
+    let url = if kind == Some(Kind::Smtp) {
         fields.required("url")
     } else {
         fields.optional("url")
     };
     let url = url.and_then(|field| secret_url(&field, &["smtp", "smtps"]));
-    match kind {
+    match kind? {
         Kind::Outbox => Some(Email::Outbox),
         Kind::Smtp => Some(Email::Smtp { url: url? }),
     }

@@ -235,7 +235,7 @@ mod tests {
                 }
                 fields.optional("many")?.map(|_, field| field.integer(1, 9));
                 Some(())
-            })
+            });
         });
         let properties = &drawn["properties"];
         assert_eq!(properties["kind"], json!({ "enum": ["a", "b"] }));

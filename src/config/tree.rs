@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, TableLike, TomlError, Value};
 
 use super::problem::{Place, Problem, Problems};
 
@@ -53,39 +53,12 @@ pub fn parse(text: &str, file: &Path) -> Result<Node, Problems> {
             data: Data::Table(source.entries(document.as_table(), &source.place(0))),
             place: source.place(0),
         }),
-        Err(error) => {
-            let first = (
-                error.span().map_or(0, |span| span.start),
-                error.message().trim().replace('\n', ", "),
-            );
-            Err(Problems(source.told(first, faults(text))))
-        }
+        Err(first) => Err(Problems(source.faults(first))),
     }
 }
 
-/// What the grammar stumbles over, with its offset: the document's own parser stops at the first.
-fn faults(text: &str) -> Vec<(usize, String)> {
-    let mut errors: Vec<toml_parser::ParseError> = Vec::new();
-    let source = toml_parser::Source::new(text);
-    let tokens = source.lex().into_vec();
-    let mut nothing = ();
-    // Deep nesting is a fault, not a stack that runs over.
-    let mut guard = toml_parser::parser::RecursionGuard::new(&mut nothing, DEEPEST);
-    toml_parser::parser::parse_document(&tokens, &mut guard, &mut errors);
-    let at = |error: &toml_parser::ParseError| {
-        error
-            .unexpected()
-            .or_else(|| error.context())
-            .map_or(0, |span| span.start())
-    };
-    errors
-        .iter()
-        .map(|error| (at(error), error.description().to_owned()))
-        .collect()
-}
-
-/// Levels of lists and tables in each other.
-const DEEPEST: u32 = 80;
+/// So many lines that are no TOML are told at once.
+const MOST_FAULTS: usize = 50;
 
 /// Puts `VESTIBULE_A__B=…` over `a.b`. A variable with no `__` that names no key at the top is
 /// left alone and returned: Kubernetes makes such for a service that is called 'vestibule'.
@@ -237,24 +210,34 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The first fault in the document's own words, and one more for each later line that has any:
-    /// what follows on the same line is mostly the same mistake again.
-    fn told(&self, first: (usize, String), mut others: Vec<(usize, String)>) -> Vec<Problem> {
-        others.sort();
-        let mut told: Vec<(usize, String)> = vec![first];
-        for (at, message) in others {
-            let line = self.line(at);
-            if told.iter().all(|(other, _)| self.line(*other) != line) {
-                told.push((at, message));
-            }
-        }
-        told.into_iter()
-            .map(|(at, message)| Problem {
+    /// Every line that is no TOML. The parser stops at the first: that line is made blank, and it is
+    /// asked again. A table's head is the last that is told, since without it the lines below would
+    /// be another table's.
+    fn faults(&self, first: TomlError) -> Vec<Problem> {
+        let mut told = Vec::new();
+        let mut left = self.text.to_owned();
+        let mut fault = Some(first);
+        while let Some(error) = fault.take().filter(|_| told.len() < MOST_FAULTS) {
+            let at = error.span().map_or(0, |span| span.start);
+            told.push(Problem {
                 place: self.place(at),
                 key: String::new(),
-                message,
-            })
-            .collect()
+                message: error.message().trim().replace('\n', ", "),
+            });
+            let begin = self.lines.get(self.line(at).saturating_sub(1)).copied();
+            let begin = begin.unwrap_or(0);
+            let end = left.get(begin..).and_then(|rest| rest.find('\n'));
+            let end = end.map_or(left.len(), |length| begin + length);
+            let line = left.get(begin..end).unwrap_or_default();
+            // Nothing to make blank: the fault is what stands around it.
+            if line.trim().is_empty() || line.trim_start().starts_with('[') {
+                break;
+            }
+            let blank = " ".repeat(end - begin);
+            left.replace_range(begin..end, &blank);
+            fault = Document::parse(left.as_str()).err();
+        }
+        told
     }
 
     fn line(&self, offset: usize) -> usize {

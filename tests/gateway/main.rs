@@ -44,6 +44,7 @@ mod identity;
 mod live;
 mod proxying;
 mod shutdown;
+mod traffic;
 mod upgrades;
 mod watching;
 mod wire;

@@ -721,6 +721,7 @@ impl Witness for Notes {
                 action,
             } => format!("rule {name} {missed:?} {action}"),
             Step::NoRule => String::from("no rule"),
+            Step::Release { feature, reached } => format!("{feature} {}", reached.has_it()),
         });
     }
 }
