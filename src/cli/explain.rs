@@ -374,9 +374,7 @@ fn reached_words(reached: Reached) -> String {
                 "has not reached the company, whose place {place} is not below {percent} percent"
             )
         }
-        Reached::Paused => String::from(
-            "has not reached the company: the release is paused, and it had it not before",
-        ),
+        Reached::Paused => String::from("has not reached the company, and the release is paused"),
     }
 }
 
