@@ -70,6 +70,9 @@ fn line(number: u32) -> AccessLine<'static> {
         person: Some("kim.doe"),
         session: Some(SessionId::from_bytes([7; 16])),
         company: Some("acme-rehab"),
+        factor_age: Some(600),
+        session_age: Some(3_600),
+        idle: Some(12),
         protocol: "HTTP/1.1",
         user_agent: Some(
             b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36",

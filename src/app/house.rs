@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::future::join_all;
+use ipnet::IpNet;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
 use crate::policies::{Base, PolicyFolder, Reload};
 use crate::portal;
+use crate::proxy::authz::Askers;
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::forward::Front;
@@ -90,6 +92,15 @@ pub fn stamp(file: &Path) -> Option<(SystemTime, u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+/// Whose connections are many people's.
+pub fn proxies(settings: &Settings) -> Vec<IpNet> {
+    [
+        settings.listen.trusted_proxies.as_slice(),
+        &settings.authz_peers,
+    ]
+    .concat()
 }
 
 pub fn base(settings: &Settings) -> Base {
@@ -247,7 +258,7 @@ impl House {
         }
         let reload = self.ground.policies.set_base(base(settings));
         self.ground.sessions.set_products(settings.products.clone());
-        self.crowd.trust(&settings.listen.trusted_proxies);
+        self.crowd.trust(&proxies(settings));
         self.scene.store(Arc::new(scene));
         self.origins.store(Arc::new(origins));
         self.ground.metrics.forget_backends();
@@ -360,6 +371,10 @@ async fn scene(
         portal: portal::router(Arc::clone(&portal)),
         own: portal::own_router(portal),
         sign_ons,
+        askers: Askers {
+            peers: settings.authz_peers.clone(),
+            trusted_proxies: settings.listen.trusted_proxies.clone(),
+        },
         keep_form: settings.keep_form,
         title: settings.portal.title.as_str().into(),
         books: Arc::new(books),

@@ -7,6 +7,7 @@ mod keys;
 mod lines;
 mod messages;
 mod observers;
+mod rollout;
 mod upkeep;
 
 use std::io;
@@ -220,6 +221,15 @@ pub async fn start(
         settings.log.audit_rotate,
         &metrics,
     )?);
+    let release = rollout::Release {
+        fared: Arc::new(rollout::Fared::new(policies.published())),
+        policies: policies.clone(),
+        directory: directory.clone(),
+        metrics: Arc::clone(&metrics),
+        audit: Arc::clone(&audit),
+        clock: Arc::clone(&world.clock),
+    };
+    release.begin().await?;
 
     let grace = match store_settings.when_unavailable {
         WhenUnavailable::Refuse => None,
@@ -273,6 +283,7 @@ pub async fn start(
         Arc::clone(&audit),
         lines,
         Arc::clone(&world.clock),
+        Arc::clone(&release.fared),
     ));
     let ground = Ground {
         world: world.clone(),
@@ -292,7 +303,7 @@ pub async fn start(
         master: master.clone(),
         over: tasks_watch.clone(),
     };
-    let crowd = Crowd::trusting(&settings.limits, &settings.listen.trusted_proxies);
+    let crowd = Crowd::trusting(&settings.limits, &house::proxies(&settings));
     let limits = settings.limits.clone();
     let minimum = settings.tls.minimum;
     let conf = proxy_conf(&settings)?;
@@ -311,6 +322,7 @@ pub async fn start(
     let upkeep = upkeep::Upkeep {
         house: Arc::clone(&house),
         wanted: Arc::clone(&wanted),
+        release,
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));

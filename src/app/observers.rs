@@ -12,6 +12,7 @@ use crate::portal;
 use crate::sessions::{Clock, EndCause, Observer};
 
 use super::lines::Lines;
+use super::rollout::Fared;
 
 /// What happens to sessions, into the metrics.
 pub struct Ends {
@@ -45,15 +46,23 @@ pub struct Trail {
     audit: Arc<Audit>,
     lines: Lines,
     clock: Clock,
+    fared: Arc<Fared>,
 }
 
 impl Trail {
-    pub fn new(metrics: Arc<Metrics>, audit: Arc<Audit>, lines: Lines, clock: Clock) -> Trail {
+    pub fn new(
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+        lines: Lines,
+        clock: Clock,
+        fared: Arc<Fared>,
+    ) -> Trail {
         Trail {
             metrics,
             audit,
             lines,
             clock,
+            fared,
         }
     }
 }
@@ -69,6 +78,13 @@ impl portal::Observer for Trail {
 
     fn audit(&self, told: portal::Audit<'_>) {
         let now = (self.clock)();
+        if let ("factor", Some(company)) = (told.event, told.company) {
+            match told.detail.rsplit(' ').next() {
+                Some("ok") => self.fared.answered(company, true),
+                Some("refused") => self.fared.answered(company, false),
+                _ => {}
+            }
+        }
         self.lines.record(now, told_line(&told));
         let mut event = AuditEvent::new(told.event, now)
             .address(told.address)

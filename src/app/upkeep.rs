@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::house::{House, stamp};
 use super::keys;
+use super::rollout::Release;
 use crate::gate::policy::Emergency;
 use crate::policies::{PolicyFolder, Reload};
 
@@ -30,6 +31,7 @@ pub struct Upkeep {
     pub house: Arc<House>,
     /// A reload is asked for.
     pub wanted: Arc<Notify>,
+    pub release: Release,
 }
 
 /// What was seen at the last look, so that it is not said each second.
@@ -136,6 +138,7 @@ impl Upkeep {
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
         self.look_for_emergencies(seen).await;
+        self.release.look().await;
     }
 
     /// An emergency ends at its time, also when the directory can't be asked any more.
@@ -202,6 +205,7 @@ impl Upkeep {
             }
             Err(error) => tracing::warn!(%error, "signing keys could not be read"),
         }
+        self.release.look_slowly().await;
         if let Ok(Ok(count)) = timeout(PING, ground.sessions.store().count(now)).await {
             ground.metrics.sessions_active(count);
         }

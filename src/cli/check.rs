@@ -211,9 +211,31 @@ mod tests {
             "{out}"
         );
         assert!(
-            out.contains("policies/default.toml:6:8: mfa.mode: unknown value"),
+            out.contains("policies/default.toml:7:8: mfa.mode: unknown value"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_at_once_too() {
+        let (code, out) = copy(|folder| {
+            let file = folder.join("gateway.toml");
+            edit(&file, "title = \"Clinic", "title = Clinic");
+            edit(&file, "idle = \"8h\"", "idle \"8h\"");
+            edit(&file, "needs_grant = true", "needs_grant =");
+            edit(&folder.join("policies/acme-rehab.toml"), "within", "withn");
+        });
+        assert_eq!(code, PROBLEMS);
+        let lines: Vec<&str> = out.lines().collect();
+        // And the policy's two: the key that is misspelt, and the one that is missing by that.
+        assert_eq!(lines.len(), 5, "{out}");
+        assert!(
+            lines[..3]
+                .iter()
+                .all(|line| line.starts_with("gateway.toml:")),
+            "{out}"
+        );
+        assert!(lines[3].starts_with("policies/acme-rehab.toml:"), "{out}");
     }
 
     #[test]

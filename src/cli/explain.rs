@@ -15,6 +15,7 @@ use crate::gate::identity::Values;
 use crate::gate::name::{CompanyId, InvalidName, Login, PersonId, ProductId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::{OpenAccess, Products};
+use crate::gate::rollout::Reached;
 use crate::gate::session::{
     Entry, Found, Known, Method as Proof, Presence, Profile, Secret, Seen, Session, Standing,
 };
@@ -53,6 +54,12 @@ pub struct ExplainArgs {
     /// long ago for any rule that wants a fresh one
     #[arg(long)]
     pub factor_age: Option<String>,
+    /// How long ago the sign-in was, as in 9h; just now without it
+    #[arg(long)]
+    pub session_age: Option<String>,
+    /// How long ago the last activity in the product was, as in 90m; just now without it
+    #[arg(long)]
+    pub idle: Option<String>,
 }
 
 /// Why there is no explanation: wrong usage.
@@ -70,6 +77,8 @@ pub enum ExplainError {
     Moment(String),
     #[error("{0:?} is neither a duration such as 5m nor \"none\"")]
     FactorAge(String),
+    #[error("{0:?} is not a duration such as 90m")]
+    Age(String),
 }
 
 /// The outcome, to be printed for people or as JSON.
@@ -123,7 +132,8 @@ pub fn explain(
         cookie: Presented::Nothing,
     };
     let session = session(args, company.clone(), person, product.id.clone(), at)?;
-    let known = known(session, product.id.clone(), at);
+    let here = at.minus(age(args.idle.as_deref())?);
+    let known = known(session, product.id.clone(), Seen { anywhere: at, here });
     let mut steps = Steps { seen: Vec::new() };
     let decision = decide_witnessed(&facts, &known, policies, at, &mut steps);
     let (word, reason, rule) = outcome(&decision);
@@ -216,11 +226,12 @@ fn session(
     for grant in &args.grants {
         person.grants.push(ProductId::parse(grant)?);
     }
+    let started_at = at.minus(age(args.session_age.as_deref())?);
     let nobodys = Secret::from_bytes([0; 32]).hash();
     let entry = Entry {
         token: nobodys,
         login: Login::parse(person.id.as_str())?,
-        entered_at: at,
+        entered_at: started_at,
         generation: 0,
         tenancy: None,
     };
@@ -229,8 +240,8 @@ fn session(
         version: 1,
         companies: vec![company.clone()],
         company,
-        started_at: at,
-        password_at: at,
+        started_at,
+        password_at: started_at,
         factor_at: factor_at(args.factor_age.as_deref(), at)?,
         methods: vec![Proof::Pwd],
         portal: nobodys,
@@ -254,17 +265,21 @@ fn factor_at(age: Option<&str>, at: Moment) -> Result<Option<Moment>, ExplainErr
     }
 }
 
-fn known(session: Session, product: ProductId, at: Moment) -> Known {
+fn age(text: Option<&str>) -> Result<Duration, ExplainError> {
+    let Some(text) = text else {
+        return Ok(Duration::ZERO);
+    };
+    parse_span(text).ok_or_else(|| ExplainError::Age(text.to_owned()))
+}
+
+fn known(session: Session, product: ProductId, seen: Seen) -> Known {
     Known::Found(Found {
         session: Arc::new(session),
-        seen: Seen {
-            anywhere: at,
-            here: at,
-        },
+        seen,
         presence: Some(Arc::new(Presence {
             product,
             values: Values::default(),
-            assertion_expires_at: at,
+            assertion_expires_at: Moment::EPOCH,
         })),
         grace: false,
     })
@@ -314,6 +329,15 @@ impl Witness for Steps {
                 ),
                 json!({ "step": "factor", "wanted": wanted, "held": held }),
             ),
+            Step::Release { feature, reached } => (
+                format!("rollout  {feature}: {}", reached_words(reached)),
+                json!({
+                    "step": "rollout",
+                    "feature": feature,
+                    "reached": reached.has_it(),
+                    "why": reached_words(reached),
+                }),
+            ),
             Step::Rule {
                 name,
                 missed,
@@ -336,6 +360,21 @@ impl Witness for Steps {
                 json!({ "step": "no_rule" }),
             ),
         });
+    }
+}
+
+fn reached_words(reached: Reached) -> String {
+    match reached {
+        Reached::Listed => String::from("has reached the company, which is on the list"),
+        Reached::ByPercentage { place, percent } => {
+            format!("has reached the company, whose place {place} is below {percent} percent")
+        }
+        Reached::NotYet { place, percent } => {
+            format!(
+                "has not reached the company, whose place {place} is not below {percent} percent"
+            )
+        }
+        Reached::Paused => String::from("has not reached the company, and the release is paused"),
     }
 }
 

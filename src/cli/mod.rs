@@ -10,8 +10,11 @@ mod on_record;
 pub mod people;
 pub mod policy_diff;
 pub mod policy_test;
+pub mod rollout;
 pub mod run;
+pub mod schema;
 pub mod sessions;
+pub mod traffic;
 mod world;
 
 use std::io::Write as _;
@@ -63,10 +66,18 @@ enum Verb {
     People(people::People),
     /// Sign-ins that are going on
     Sessions(sessions::SessionsArgs),
+    /// Features that are released company by company
+    Rollout(rollout::RolloutArgs),
     /// The audit trail
     Audit(audit::AuditArgs),
     /// Emergencies, in which second factors are not asked for
     BreakGlass(break_glass::BreakGlassArgs),
+    /// Prints the JSON Schema of a file, by which editors complete and check it
+    Schema {
+        /// Which file
+        #[arg(value_enum)]
+        of: schema::SchemaOf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +99,9 @@ enum PolicyVerb {
     Diff {
         old: PathBuf,
         new: PathBuf,
+        /// Ask both the requests of this access log, and count those that would have gone differently
+        #[arg(long, value_name = "ACCESS.JSONL")]
+        traffic: Option<PathBuf>,
         /// Print the changes as JSON
         #[arg(long)]
         json: bool,
@@ -162,10 +176,21 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             let settings = settings(file)?;
             world::test_policies(&settings, dir.as_deref())
         }
-        Verb::Policy(PolicyVerb::Diff { old, new, json }) => {
+        Verb::Policy(PolicyVerb::Diff {
+            old,
+            new,
+            traffic,
+            json,
+        }) => {
             let settings = settings(file)?;
-            in_runtime(world::diff_policies(&settings, old, new, *json))
+            let log = traffic.as_deref();
+            in_runtime(world::diff_policies(&settings, (old, new), log, *json))
         }
+        Verb::Rollout(rollout) => {
+            let settings = settings(file)?;
+            in_runtime(world::rollout(&settings, rollout))
+        }
+        Verb::Schema { of } => world::print(&of.text()),
         Verb::People(people) => {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))

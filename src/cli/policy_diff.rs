@@ -10,7 +10,7 @@ use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::policy::{Policies, Rule};
 use crate::gate::product::Products;
 use crate::gate::session::Profile;
-use crate::gate::time::Moment;
+use crate::gate::time::{Moment, format_span};
 
 /// Somebody whom the directory knows, in one of their companies.
 #[derive(Debug, Clone)]
@@ -24,11 +24,18 @@ pub struct Subject {
 pub struct Change {
     pub company: CompanyId,
     pub person: PersonId,
-    pub product: ProductId,
+    /// [`EVERYWHERE`] for what holds in all of them.
+    pub product: String,
     pub question: String,
-    pub old: &'static str,
-    pub new: &'static str,
+    pub old: String,
+    pub new: String,
 }
+
+/// Stands for the product where the sign-in itself changes.
+const EVERYWHERE: &str = "the sign-in";
+
+/// One answer that changes: product, question, old, new.
+type Answer = (String, String, String, String);
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,29 +66,82 @@ pub fn diff(
 ) -> Vec<Change> {
     type Alike = (CompanyId, Vec<String>, Vec<ProductId>);
     // People of one company with the same roles and grants are answered alike.
-    let mut answered: HashMap<Alike, Vec<(ProductId, String, &'static str, &'static str)>> =
-        HashMap::new();
+    let mut answered: HashMap<Alike, Vec<Answer>> = HashMap::new();
     let mut changes = Vec::new();
     for Subject { company, person } in people {
         let alike = (company.clone(), person.roles.clone(), person.grants.clone());
         let found = answered.entry(alike).or_insert_with(|| {
             let ask =
                 |product: &ProductId| compare(old, new, products, company, person, product, now);
-            products
-                .iter()
-                .flat_map(|product| ask(&product.id))
-                .collect()
+            let mut found = limits(old, new, products, company);
+            found.extend(products.iter().flat_map(|product| ask(&product.id)));
+            found
         });
         changes.extend(found.iter().map(|(product, question, old, new)| Change {
             company: company.clone(),
             person: person.id.clone(),
             product: product.clone(),
             question: question.clone(),
-            old,
-            new,
+            old: old.clone(),
+            new: new.clone(),
         }));
     }
     changes
+}
+
+/// What changes without a rule: how long things last, and what is asked at the sign-in.
+fn limits(old: &Policies, new: &Policies, products: &Products, company: &CompanyId) -> Vec<Answer> {
+    let span = |span: Option<Duration>| span.map_or_else(|| String::from("none"), format_span);
+    let mut found = Vec::new();
+    let mut held_apart = |product: &str, what: &str, before: String, after: String| {
+        if before != after {
+            found.push((product.to_owned(), what.to_owned(), before, after));
+        }
+    };
+    let everywhere = |policies: &Policies| {
+        let limits = policies.session_limits(company);
+        let policy = policies.of(company);
+        let methods: Vec<&str> = policy.mfa.methods.iter().map(|m| m.as_str()).collect();
+        [
+            ("longest sign-in", format_span(limits.maximum)),
+            ("idle anywhere", format_span(limits.idle)),
+            ("methods of a second factor", methods.join(", ")),
+            (
+                "a remembered device stands in for a factor",
+                format_span(policy.mfa.remember_device),
+            ),
+            ("a password lasts", span(policy.password.maximum_age)),
+        ]
+    };
+    for ((what, before), (_, after)) in everywhere(old).into_iter().zip(everywhere(new)) {
+        held_apart(EVERYWHERE, what, before, after);
+    }
+    for product in products.iter() {
+        let idle = |policies: &Policies| span(policies.limits(company, product).product_idle);
+        held_apart(product.id.as_str(), "idle here", idle(old), idle(new));
+    }
+    found
+}
+
+/// Who and what is touched, in one line.
+pub fn summary(changes: &[Change]) -> String {
+    let people: BTreeSet<&PersonId> = changes.iter().map(|change| &change.person).collect();
+    let companies: BTreeSet<&CompanyId> = changes.iter().map(|change| &change.company).collect();
+    let products: BTreeSet<&str> = changes
+        .iter()
+        .map(|change| change.product.as_str())
+        .collect();
+    let products: Vec<&str> = products.into_iter().collect();
+    if changes.is_empty() {
+        return String::from("0 decisions change");
+    }
+    format!(
+        "{} decisions change, for {} people in {} companies: {}",
+        changes.len(),
+        people.len(),
+        companies.len(),
+        products.join(", ")
+    )
 }
 
 fn compare(
@@ -92,7 +152,7 @@ fn compare(
     person: &Profile,
     product: &ProductId,
     now: Moment,
-) -> Vec<(ProductId, String, &'static str, &'static str)> {
+) -> Vec<Answer> {
     let rules: Vec<&Rule> = old
         .of(company)
         .rules
@@ -107,10 +167,10 @@ fn compare(
         };
         if before.decision != after.decision {
             found.push((
-                product.clone(),
+                product.to_string(),
                 written(&args),
-                before.decision,
-                after.decision,
+                before.decision.to_owned(),
+                after.decision.to_owned(),
             ));
         }
     }
@@ -185,6 +245,8 @@ fn questions(
                             roles: Vec::new(),
                             grants: Vec::new(),
                             factor_age: factor_age.map(str::to_owned),
+                            session_age: None,
+                            idle: None,
                         });
                     }
                 }
@@ -282,6 +344,21 @@ mod tests {
                 .any(|change| change.starts_with("lee (acme): emr"))
         );
         assert!(!changes.iter().any(|change| change.contains("brook")));
+    }
+
+    #[test]
+    fn what_lasts_shorter_is_told() {
+        let new = "[session]\nmaximum = \"4h\"\n[products.billing]\nidle = \"1h\"\n\
+                   [mfa]\nmethods = [\"passkey\"]\n";
+        let changes = changes("", new);
+        for line in [
+            "kim (acme): the sign-in longest sign-in: 12h -> 4h",
+            "kim (acme): the sign-in methods of a second factor: totp -> passkey",
+            "kim (acme): billing idle here: 2h -> 1h",
+        ] {
+            assert!(changes.iter().any(|change| change == line), "{changes:#?}");
+        }
+        assert!(!changes.iter().any(|change| change.contains("emr")));
     }
 
     #[test]

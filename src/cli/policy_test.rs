@@ -7,6 +7,7 @@ use super::explain::{ExplainArgs, explain};
 use crate::config::problem::Problems;
 use crate::config::read_file;
 use crate::config::reader::{Field, Fields, Report};
+use crate::config::sketch;
 use crate::config::tree;
 use crate::config::values::{list_of, owned};
 use crate::gate::policy::Policies;
@@ -15,7 +16,7 @@ use crate::gate::time::Moment;
 
 /// One row: a question and its answer.
 #[derive(Debug, Clone)]
-struct Case {
+pub(super) struct Case {
     name: String,
     args: ExplainArgs,
     expect: &'static str,
@@ -95,13 +96,23 @@ fn tables(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn read(file: &Path) -> Result<Vec<Case>, Problems> {
+pub(super) fn read(file: &Path) -> Result<Vec<Case>, Problems> {
     let root = tree::parse(&read_file(file)?, file)?;
     let report = Report::default();
-    let cases = Field::root(&root, &report)
-        .table(|fields| fields.required("cases")?.list(|field| field.table(case)));
+    let cases = Field::root(&root, &report).table(cases);
     report.finish()?;
     Ok(cases.unwrap_or_default())
+}
+
+/// The JSON Schema of a table of cases, drawn by [`read`]'s own code.
+pub fn schema() -> serde_json::Value {
+    sketch::schema("Vestibule: policies/tests/*.toml", |field| {
+        field.table(cases);
+    })
+}
+
+fn cases(fields: &Fields<'_>) -> Option<Vec<Case>> {
+    fields.required("cases")?.list(|field| field.table(case))
 }
 
 fn case(fields: &Fields<'_>) -> Option<Case> {
@@ -129,6 +140,8 @@ fn case(fields: &Fields<'_>) -> Option<Case> {
         roles: list_of(fields, "roles", owned),
         grants: list_of(fields, "grants", owned),
         factor_age: text("factor_age"),
+        session_age: text("session_age"),
+        idle: text("idle"),
     };
     company.and(product)?;
     let name = name.unwrap_or_else(|| format!("{} {} {}", args.product, args.method, args.path));
@@ -183,6 +196,77 @@ mod tests {
             tested(None),
             (0, String::from("4 cases in 1 files, 0 wrong\n"))
         );
+    }
+
+    #[test]
+    fn the_demos_tables_hold() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
+        let base = Base {
+            session: settings.session,
+            rollout: settings.rollout,
+            products: settings.products.clone(),
+        };
+        let dir = root.join("src/demo/policies");
+        let policies = PolicyFolder::open(&dir, base)
+            .unwrap()
+            .published()
+            .load_full();
+        let now = Moment::from_secs(1_795_000_000);
+        let mut out = Vec::new();
+        let code = test(&dir, &settings.products, &policies, now, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!((code, out.as_str()), (0, "10 cases in 1 files, 0 wrong\n"));
+    }
+
+    /// The blocks of a situation of docs/cookbook.md, by the file that each begins with.
+    fn blocks(situation: &str) -> Vec<(&str, &str)> {
+        situation
+            .split("```toml\n# ")
+            .skip(1)
+            .map(|rest| {
+                let block = rest.split("\n```").next().unwrap();
+                block.split_once('\n').unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_situation_of_the_cookbook_holds() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
+        let book = std::fs::read_to_string(root.join("docs/cookbook.md")).unwrap();
+        let situations: Vec<&str> = book.split("\n## ").skip(1).collect();
+        assert_eq!(situations.len(), 20);
+        for situation in situations {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path().join("policies");
+            std::fs::create_dir_all(dir.join("tests")).unwrap();
+            std::fs::write(dir.join("default.toml"), "").unwrap();
+            let blocks = blocks(situation);
+            assert_eq!(blocks.len(), 2, "{situation}");
+            for (file, text) in blocks {
+                std::fs::write(folder.path().join(file), text).unwrap();
+            }
+            let ids = crate::config::ProductIds::of(settings.products.iter().map(|p| p.id.clone()));
+            let clean = PolicyFolder::examine(&dir, ids);
+            assert_eq!(clean, Ok(()), "{situation}");
+            let base = Base {
+                session: settings.session,
+                rollout: settings.rollout.clone(),
+                products: settings.products.clone(),
+            };
+            let policies = PolicyFolder::open(&dir, base)
+                .unwrap()
+                .published()
+                .load_full();
+            let mut out = Vec::new();
+            let now = Moment::from_secs(1_795_000_000);
+            let code = test(&dir, &settings.products, &policies, now, &mut out).unwrap();
+            let out = String::from_utf8(out).unwrap();
+            assert_eq!(code, 0, "{situation}\n{out}");
+            assert!(!out.starts_with("0 cases"), "{situation}");
+        }
     }
 
     #[test]

@@ -18,13 +18,16 @@ use super::on_record::{Deed, on_record};
 use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
 use super::policy_test;
+use super::rollout::{self, RolloutArgs, RolloutVerb};
 use super::sessions::{SessionsArgs, run as run_sessions};
+use super::traffic::{Sides, replay};
 use crate::app::{self, World};
 use crate::config::Settings;
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
 use crate::directory::{Directory, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
+use crate::gate::rollout::MFA;
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::gate::traceparent::to_hex;
@@ -218,12 +221,7 @@ pub async fn explain(
     if let Some(id) = &question.person {
         let id = PersonId::parse(id).map_err(Failure::not_so)?;
         let directory = open_directory(settings).await?;
-        folder.set_switched_on(
-            directory
-                .factor_switched_on()
-                .await
-                .map_err(Failure::not_so)?,
-        );
+        as_it_stands(&folder, &directory).await?;
         let found = directory.person(&id).await.map_err(Failure::not_so)?;
         let found = found.ok_or_else(|| Failure::not_so(format!("there is no person {id}")))?;
         person = Some(profile(found));
@@ -264,25 +262,42 @@ pub fn test_policies(settings: &Settings, dir: Option<&Path>) -> Result<u8, Fail
 
 pub async fn diff_policies(
     settings: &Settings,
-    old: &Path,
-    new: &Path,
+    (old, new): (&Path, &Path),
+    traffic: Option<&Path>,
     json: bool,
 ) -> Result<u8, Failure> {
     let (old, new) = (open_policies(settings, old)?, open_policies(settings, new)?);
     let directory = open_directory(settings).await?;
-    let switched_on = directory.factor_switched_on().await;
-    let subjects = subjects(&directory).await;
+    let asked = async {
+        for folder in [&old, &new] {
+            as_it_stands(folder, &directory).await?;
+        }
+        subjects(&directory).await
+    };
+    let subjects = asked.await;
     directory.close().await;
-    let switched_on = switched_on.map_err(Failure::not_so)?;
-    old.set_switched_on(switched_on.clone());
-    new.set_switched_on(switched_on);
-    let changes = policy_diff::diff(
-        &old.published().load(),
-        &new.published().load(),
-        &settings.products,
-        &subjects?,
-        now(),
-    );
+    let subjects = subjects?;
+    let (old, new) = (old.published().load_full(), new.published().load_full());
+    if let Some(log) = traffic {
+        let people = subjects
+            .into_iter()
+            .map(|subject| (subject.person.id.to_string(), subject.person))
+            .collect();
+        let sides = Sides {
+            old: &old,
+            new: &new,
+            products: &settings.products,
+            people: &people,
+        };
+        let unreadable = |error| Failure::not_so(format!("{}: {error}", log.display()));
+        let file = std::fs::File::open(log).map_err(unreadable)?;
+        let replayed = replay(std::io::BufReader::new(file), &sides).map_err(unreadable)?;
+        return match json {
+            true => print(&format!("{}\n", replayed.to_json())),
+            false => print(&replayed.to_text()),
+        };
+    }
+    let changes = policy_diff::diff(&old, &new, &settings.products, &subjects, now());
     if json {
         let changes: Vec<serde_json::Value> = changes
             .iter()
@@ -299,8 +314,72 @@ pub async fn diff_policies(
     for change in &changes {
         let _ = writeln!(text, "{change}");
     }
-    let _ = writeln!(text, "{} decisions change", changes.len());
+    let _ = writeln!(text, "{}", policy_diff::summary(&changes));
     print(&text)
+}
+
+/// What the directory knows besides people: Company Settings, and a release that is paused.
+async fn as_it_stands(folder: &PolicyFolder, directory: &Directory) -> Result<(), Failure> {
+    let switched_on = directory.factor_switched_on().await;
+    folder.set_switched_on(switched_on.map_err(Failure::not_so)?);
+    let paused = directory.rollout_paused(MFA).await;
+    if paused.map_err(Failure::not_so)?.is_some() {
+        let held = directory.rollout_reached(MFA).await;
+        folder.set_held(Some(Arc::new(held.map_err(Failure::not_so)?)));
+    }
+    Ok(())
+}
+
+pub async fn rollout(settings: &Settings, rollout: &RolloutArgs) -> Result<u8, Failure> {
+    let directory = open_directory(settings).await?;
+    let done = match &rollout.verb {
+        RolloutVerb::Show { json } => show_rollout(settings, &directory, *json).await,
+        RolloutVerb::Resume { feature } => resume_rollout(settings, &directory, feature).await,
+    };
+    directory.close().await;
+    done
+}
+
+async fn show_rollout(
+    settings: &Settings,
+    directory: &Directory,
+    json: bool,
+) -> Result<u8, Failure> {
+    let shown = rollout::show(directory, settings.rollout.clone()).await;
+    let shown = shown.map_err(Failure::not_so)?;
+    if json {
+        let all: Vec<serde_json::Value> = shown.iter().map(rollout::Shown::to_json).collect();
+        return print(&format!("{}\n", serde_json::Value::Array(all)));
+    }
+    if shown.is_empty() {
+        return print("nothing is released step by step: everybody has everything\n");
+    }
+    print(
+        &shown
+            .iter()
+            .map(rollout::Shown::to_text)
+            .collect::<String>(),
+    )
+}
+
+async fn resume_rollout(
+    settings: &Settings,
+    directory: &Directory,
+    feature: &str,
+) -> Result<u8, Failure> {
+    let resumed = directory.resume_rollout(feature).await;
+    if !resumed.map_err(Failure::not_so)? {
+        return Err(Failure::not_so(format!(
+            "the release of {feature} is not paused"
+        )));
+    }
+    let deed = Deed {
+        event: "rollout_resumed",
+        detail: feature.to_owned(),
+        ..Deed::default()
+    };
+    on_record(settings, directory, vec![deed]).await?;
+    print(&format!("the release of {feature} goes on\n"))
 }
 
 /// Everybody, in each company that one of their accounts reaches.
@@ -346,7 +425,7 @@ fn profile(person: Person) -> Profile {
     }
 }
 
-fn print(text: &str) -> Result<u8, Failure> {
+pub fn print(text: &str) -> Result<u8, Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(Failure::not_so)?;

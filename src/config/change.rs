@@ -81,6 +81,7 @@ fn followed(old: &Settings, new: &Settings) -> Vec<String> {
             "tls.certificates",
             old.tls.certificates == new.tls.certificates,
         ),
+        ("authz.peers", old.authz_peers == new.authz_peers),
         ("portal.title", old.portal.title == new.portal.title),
         ("session", old.session == new.session),
         ("session.keep_form", old.keep_form == new.keep_form),

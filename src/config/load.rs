@@ -11,6 +11,7 @@ use super::problem::{Place, Problem, Problems};
 use super::product::{self, ProductIds};
 use super::reader::{Field, Fields, Report};
 use super::settings::{Backend, Listen, Portal, Settings, SignOn, Tls, TlsMinimum};
+use super::sketch;
 use super::store::store;
 use super::tree::{self, Node};
 use super::values::{certificate_files, list_of, network, origin, owned, socket};
@@ -19,7 +20,8 @@ use crate::gate::name::ProductId;
 use crate::gate::policy::SessionLimits;
 use crate::gate::product::Products;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
+    "authz",
     "listen",
     "tls",
     "portal",
@@ -99,6 +101,14 @@ pub fn read(
     Ok(settings)
 }
 
+/// The JSON Schema of gateway.toml, drawn by [`read`]'s own code.
+pub fn schema() -> serde_json::Value {
+    sketch::schema("Vestibule: gateway.toml", |field| {
+        let file = Path::new("gateway.toml");
+        field.table(|fields| settings(fields, file, Source::new(file, &[], &[])));
+    })
+}
+
 /// Where the policies are and which products they may name, as far as a configuration with problems
 /// can still tell: `check` goes on with the policies all the same.
 pub fn survey(
@@ -162,6 +172,9 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
     });
     let messages = fields.or("messages", Default::default(), messages);
     let rollout = fields.or("rollout", Default::default(), rollout);
+    let authz_peers = fields.or("authz", Vec::new(), |field| {
+        field.table(|fields| Some(list_of(fields, "peers", network)))
+    });
     let limits = fields.or("limits", super::settings::Limits::SOUND, limits);
     let log = fields.or("log", super::operation::plain_log(), log);
     let telemetry = fields
@@ -169,7 +182,14 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         .and_then(|field| telemetry(&field));
 
     let (all, backends) = read?;
-    let notices = notices(fields, listen.as_ref(), &all, &backends);
+    let mut notices = notices(fields, listen.as_ref(), &all, &backends);
+    if authz_peers.iter().any(|net| net.prefix_len() == 0) {
+        notices.push(Problem {
+            place: fields.place.clone(),
+            key: String::from("authz.peers"),
+            message: String::from("lets anybody ask in anybody's name, from any address"),
+        });
+    }
     let products = products?;
     if let Some(portal) = &portal {
         check_hosts(&products, portal, &all);
@@ -202,6 +222,7 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         backends,
         policies_dir,
         rollout,
+        authz_peers,
         messages,
         limits,
         log,
@@ -220,14 +241,9 @@ const SESSION: SessionLimits = SessionLimits {
 const KEEP_FORM: u64 = 1 << 20;
 
 fn listen(fields: &Fields<'_>) -> Option<Listen> {
-    let https = fields.required("https").and_then(|field| {
-        let addresses = field.list(socket)?;
-        if addresses.is_empty() {
-            field.wrong("at least one address is needed")
-        } else {
-            Some(addresses)
-        }
-    });
+    let https = fields
+        .required("https")
+        .and_then(|field| field.list_of_some("at least one address is needed", socket));
     let http = list_of(fields, "http", socket);
     let admin = fields.optional("admin");
     let admin_address = admin.as_ref().and_then(socket);

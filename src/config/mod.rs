@@ -8,13 +8,14 @@ pub mod problem;
 mod product;
 pub mod reader;
 pub mod settings;
+pub mod sketch;
 mod store;
 #[cfg(test)]
 mod tests;
 pub mod tree;
 pub mod values;
 
-pub use load::{load, read, read_file, survey, variables};
+pub use load::{load, read, read_file, schema, survey, variables};
 pub use problem::{Place, Problem, Problems};
 pub use product::ProductIds;
 pub use settings::Settings;

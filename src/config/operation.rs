@@ -7,16 +7,14 @@ use super::settings::{Email, Limits, Log, LogFormat, Messages, Route, SecretText
 use super::values::{list_of, owned, secret};
 use crate::gate::name::CompanyId;
 use crate::gate::policy::{Reach, Rollout};
+use crate::gate::rollout::PauseWhen;
 
 pub fn limits(field: &Field<'_>) -> Option<Limits> {
     const MOST: u64 = 1 << 24;
     let span = |field: &Field<'_>| field.span_above_zero();
     let at_least =
         |least: u64| move |field: &Field<'_>| usize::try_from(field.integer(least, MOST)?).ok();
-    let bytes = |field: &Field<'_>| match usize::try_from(field.size()?) {
-        Ok(bytes) if (1_024..=1 << 20).contains(&bytes) => Some(bytes),
-        _ => field.wrong("a size between 1KiB and 1MiB is wanted here"),
-    };
+    let bytes = |field: &Field<'_>| usize::try_from(field.size_between(1 << 10, 1 << 20)?).ok();
     let sound = Limits::SOUND;
     field.table(|fields| {
         Some(Limits {
@@ -203,16 +201,17 @@ fn email(fields: &Fields<'_>) -> Option<Email> {
         Outbox,
         Smtp,
     }
-    let kind = fields.or("kind", Kind::Smtp, |field| {
-        field.word(&[("smtp", Kind::Smtp), ("outbox", Kind::Outbox)])
-    });
-    let url = if kind == Kind::Smtp {
+    let kind = match fields.optional("kind") {
+        Some(field) => field.word(&[("smtp", Kind::Smtp), ("outbox", Kind::Outbox)]),
+        None => Some(Kind::Smtp),
+    };
+    let url = if kind == Some(Kind::Smtp) {
         fields.required("url")
     } else {
         fields.optional("url")
     };
     let url = url.and_then(|field| secret_url(&field, &["smtp", "smtps"]));
-    match kind {
+    match kind? {
         Kind::Outbox => Some(Email::Outbox),
         Kind::Smtp => Some(Email::Smtp { url: url? }),
     }
@@ -257,6 +256,9 @@ fn web_url(field: &Field<'_>) -> Option<String> {
     )
 }
 
+/// Answers that a pause is judged by, where `of_at_least` says nothing.
+const PAUSE_OF_AT_LEAST: u64 = 50;
+
 pub fn rollout(field: &Field<'_>) -> Option<Rollout> {
     field.table(|fields| {
         Some(Rollout {
@@ -264,7 +266,22 @@ pub fn rollout(field: &Field<'_>) -> Option<Rollout> {
             analytics_sso: fields
                 .optional("analytics_sso")
                 .and_then(|field| field.table(reach)),
+            pause_when: fields
+                .optional("pause_when")
+                .and_then(|field| field.table(pause_when)),
         })
+    })
+}
+
+fn pause_when(fields: &Fields<'_>) -> Option<PauseWhen> {
+    let share = fields.required("factor_failures_above");
+    let share = share.and_then(|field| field.share());
+    let of_at_least = fields.or("of_at_least", PAUSE_OF_AT_LEAST, |field| {
+        field.integer(1, 1_000_000)
+    });
+    Some(PauseWhen {
+        factor_failures_above: share?,
+        of_at_least,
     })
 }
 
@@ -279,6 +296,7 @@ fn reach(fields: &Fields<'_>) -> Option<Reach> {
         percent: fields.or("percent", 0, |field| {
             u8::try_from(field.integer(0, 100)?).ok()
         }),
+        held: None,
     })
 }
 

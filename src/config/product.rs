@@ -213,7 +213,7 @@ fn header_name(text: &str) -> Result<HeaderName, String> {
 
 fn unauthenticated(field: &Field<'_>) -> Option<Unauthenticated> {
     // 401 may be written as a number too.
-    if matches!(field.node.data, super::tree::Data::Integer(401)) {
+    if field.is_integer(401) {
         return Some(Unauthenticated::Refuse);
     }
     field.word(&[
@@ -224,14 +224,9 @@ fn unauthenticated(field: &Field<'_>) -> Option<Unauthenticated> {
 }
 
 fn backend(fields: &Fields<'_>) -> Option<Backend> {
-    let addresses = fields.required("backends").and_then(|field| {
-        let addresses = field.list(backend_address)?;
-        if addresses.is_empty() {
-            field.wrong("at least one backend is needed")
-        } else {
-            Some(addresses)
-        }
-    });
+    let addresses = fields
+        .required("backends")
+        .and_then(|field| field.list_of_some("at least one backend is needed", backend_address));
     let tls = fields.optional("tls");
     let sign_on = fields.or("sign_on", SignOn::Headers, sign_on);
     let backend = Backend {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::{Place, Problem, Problems};
+use super::sketch::{Kind, Sketch};
 use super::tree::{self, Data, Entry, Node};
 use crate::gate::time::parse_span;
 
@@ -14,9 +15,24 @@ use crate::gate::time::parse_span;
 #[derive(Debug, Default)]
 pub struct Report {
     problems: RefCell<Vec<Problem>>,
+    /// Nothing is read: what is asked for is drawn.
+    sketch: Option<Sketch>,
 }
 
 impl Report {
+    /// For drawing what a reading would ask for, instead of reading.
+    pub fn drawing(sketch: Sketch) -> Report {
+        Report {
+            problems: RefCell::default(),
+            sketch: Some(sketch),
+        }
+    }
+
+    /// What was drawn.
+    pub fn drawn(self) -> Option<Sketch> {
+        self.sketch
+    }
+
     pub fn add(&self, place: &Place, key: &str, message: impl Into<String>) {
         self.problems.borrow_mut().push(Problem {
             place: place.clone(),
@@ -49,6 +65,8 @@ pub struct Fields<'a> {
     pub path: String,
     known: RefCell<Vec<&'static str>>,
     report: &'a Report,
+    /// Stands for whatever a key holds while a sketch is drawn.
+    stand_in: Option<&'a Node>,
 }
 
 impl<'a> Field<'a> {
@@ -65,12 +83,26 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// Whether a sketch is drawn; then this is on it.
+    fn draws(&self, kind: Kind) -> bool {
+        match &self.report.sketch {
+            Some(sketch) => {
+                sketch.saw(&self.path, kind);
+                true
+            }
+            None => false,
+        }
+    }
+
     fn unwanted<T>(&self, wanted: &str) -> Option<T> {
         self.wrong(format!("{wanted} is wanted here, not {}", self.node.kind()))
     }
 
     /// `wanted` says what should stand here, as in `a duration such as "30s"`.
     pub fn text(&self, wanted: &str) -> Option<&'a str> {
+        if self.draws(Kind::text(wanted)) {
+            return None;
+        }
         match &self.node.data {
             Data::Text(text) | Data::Raw(text) => Some(text),
             _ => self.unwanted(wanted),
@@ -89,9 +121,26 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// [`parsed`](Field::parsed), with a regular expression that every right value matches: editors
+    /// have nothing else to tell a wrong one by.
+    pub fn shaped<T>(
+        &self,
+        wanted: &str,
+        pattern: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.draws(Kind::shaped(wanted, pattern)) {
+            return None;
+        }
+        self.parsed(wanted, parse)
+    }
+
     /// One of a few words.
     pub fn word<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let known: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
+        if self.draws(Kind::Words(known.clone())) {
+            return None;
+        }
         self.parsed(&format!("one of {}", listed(&known)), |text| {
             let found = words
                 .iter()
@@ -102,6 +151,9 @@ impl<'a> Field<'a> {
     }
 
     pub fn boolean(&self) -> Option<bool> {
+        if self.draws(Kind::Boolean) {
+            return None;
+        }
         match &self.node.data {
             Data::Boolean(value) => Some(*value),
             Data::Raw(raw) if raw.trim() == "true" => Some(true),
@@ -110,7 +162,35 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// A number that may be written for a word, as 401 for `"401"`.
+    pub fn is_integer(&self, number: i64) -> bool {
+        !self.draws(Kind::Constant(number))
+            && matches!(self.node.data, Data::Integer(found) if found == number)
+    }
+
+    /// A share: 0 is none, 1 is all.
+    pub fn share(&self) -> Option<f64> {
+        if self.draws(Kind::Share) {
+            return None;
+        }
+        let share = match &self.node.data {
+            Data::Float(number) => Some(*number),
+            Data::Integer(0) => Some(0.0),
+            Data::Integer(1) => Some(1.0),
+            Data::Integer(_) => None,
+            Data::Raw(raw) => raw.trim().parse().ok(),
+            _ => return self.unwanted("a number between 0 and 1"),
+        };
+        match share {
+            Some(share) if (0.0..=1.0).contains(&share) => Some(share),
+            _ => self.wrong("a number between 0 and 1 is wanted here"),
+        }
+    }
+
     pub fn integer(&self, least: u64, most: u64) -> Option<u64> {
+        if self.draws(Kind::Integer { least, most }) {
+            return None;
+        }
         let number = match &self.node.data {
             Data::Integer(number) => u64::try_from(*number).ok(),
             Data::Raw(raw) => raw.trim().parse().ok(),
@@ -126,7 +206,7 @@ impl<'a> Field<'a> {
 
     pub fn span(&self) -> Option<Duration> {
         const WANTED: &str = "a duration such as \"30s\", \"5m\", \"2h\" or \"90d\"";
-        self.parsed(WANTED, |text| {
+        self.shaped(WANTED, "^[0-9]+(ms|s|m|h|d)$", |text| {
             parse_span(text)
                 .ok_or_else(|| format!("{text:?} is not a duration; {WANTED} is wanted here"))
         })
@@ -134,6 +214,10 @@ impl<'a> Field<'a> {
 
     /// A limit: nothing ends before it begins.
     pub fn span_above_zero(&self) -> Option<Duration> {
+        const WANTED: &str = "a duration above zero such as \"30s\", \"5m\", \"2h\" or \"90d\"";
+        if self.draws(Kind::shaped(WANTED, "^0*[1-9][0-9]*(ms|s|m|h|d)$")) {
+            return None;
+        }
         match self.span()? {
             Duration::ZERO => self.wrong("must be longer than zero"),
             span => Some(span),
@@ -142,6 +226,32 @@ impl<'a> Field<'a> {
 
     /// Bytes: `64KiB`, `20MiB`, or a number.
     pub fn size(&self) -> Option<u64> {
+        self.size_between(0, u64::MAX)
+    }
+
+    /// [`size`](Field::size) within bounds, in bytes.
+    pub fn size_between(&self, least: u64, most: u64) -> Option<u64> {
+        const WANTED: &str = "a size such as \"64KiB\" or \"20MiB\"";
+        if self.draws(Kind::Integer { least, most }) {
+            self.draws(Kind::shaped(WANTED, "^[0-9]+(B|KiB|MiB|GiB)?$"));
+            return None;
+        }
+        let size = self.any_size()?;
+        if (least..=most).contains(&size) {
+            return Some(size);
+        }
+        let written = |bytes: u64| match bytes {
+            bytes if bytes >= 1 << 20 => format!("{}MiB", bytes >> 20),
+            bytes => format!("{}KiB", bytes >> 10),
+        };
+        self.wrong(format!(
+            "a size between {} and {} is wanted here",
+            written(least),
+            written(most)
+        ))
+    }
+
+    fn any_size(&self) -> Option<u64> {
         if let Data::Integer(number) = &self.node.data {
             return match u64::try_from(*number) {
                 Ok(bytes) => Some(bytes),
@@ -157,15 +267,19 @@ impl<'a> Field<'a> {
 
     /// A path, made relative to where it stands.
     pub fn file_path(&self) -> Option<PathBuf> {
-        match self.text("a path")? {
-            "" => self.wrong("a path can't be empty"),
-            text => Some(self.node.place.folder().join(text)),
-        }
+        self.shaped("a path", "^.", |text| match text {
+            "" => Err(String::from("a path can't be empty")),
+            text => Ok(self.node.place.folder().join(text)),
+        })
     }
 
     /// Reads every item, also after one that is wrong. From outside of a file, one item may stand
     /// alone.
     pub fn list<T>(&self, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Vec<T>> {
+        if self.draws(Kind::List { least: 0 }) {
+            self.draw_item(read);
+            return None;
+        }
         let from_outside;
         let items: &[Node] = match &self.node.data {
             Data::List(items) => items,
@@ -195,8 +309,44 @@ impl<'a> Field<'a> {
         values.into_iter().collect()
     }
 
+    /// [`list`](Field::list) that is wrong when it is empty.
+    pub fn list_of_some<T>(
+        &self,
+        when_empty: &str,
+        read: impl Fn(&Field<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if self.draws(Kind::List { least: 1 }) {
+            self.draw_item(read);
+            return None;
+        }
+        let list = self.list(read)?;
+        if list.is_empty() {
+            self.wrong(when_empty)
+        } else {
+            Some(list)
+        }
+    }
+
+    fn draw_item<T>(&self, read: impl Fn(&Field<'_>) -> Option<T>) {
+        read(&Field {
+            node: self.node,
+            path: format!("{}[]", self.path),
+            report: self.report,
+        });
+    }
+
     /// Reads a table with known keys and reports the others.
     pub fn table<T>(&self, read: impl FnOnce(&Fields<'_>) -> Option<T>) -> Option<T> {
+        if self.draws(Kind::Table) {
+            return read(&Fields {
+                entries: &[],
+                place: self.node.place.clone(),
+                path: self.path.clone(),
+                known: RefCell::default(),
+                report: self.report,
+                stand_in: Some(self.node),
+            });
+        }
         let from_outside;
         let entries: &[Entry] = match &self.node.data {
             Data::Table(entries) => entries,
@@ -215,6 +365,7 @@ impl<'a> Field<'a> {
             path: self.path.clone(),
             known: RefCell::default(),
             report: self.report,
+            stand_in: None,
         };
         let value = read(&fields);
         fields.report_unknown();
@@ -223,6 +374,15 @@ impl<'a> Field<'a> {
 
     /// Reads a table with keys of the operator's choosing.
     pub fn map<T>(&self, read: impl Fn(&str, &Field<'_>) -> Option<T>) -> Option<Vec<T>> {
+        if self.draws(Kind::Map) {
+            let field = Field {
+                node: self.node,
+                path: format!("{}.{ANY_KEY}", self.path),
+                report: self.report,
+            };
+            read("any", &field);
+            return None;
+        }
         self.table(|fields| {
             let read_one = |entry: &Entry| {
                 let path = joined(&fields.path, &entry.key);
@@ -268,6 +428,9 @@ impl<'a> Field<'a> {
     }
 
     pub fn is_table(&self) -> bool {
+        if let Some(sketch) = &self.report.sketch {
+            return sketch.takes_tables();
+        }
         match &self.node.data {
             Data::Table(_) => true,
             Data::Raw(raw) => raw.trim_start().starts_with('{'),
@@ -281,6 +444,14 @@ const ANY_KEY: &str = "*";
 
 impl Fields<'_> {
     pub fn optional(&self, key: &'static str) -> Option<Field<'_>> {
+        if let (Some(sketch), Some(node)) = (&self.report.sketch, self.stand_in) {
+            sketch.knows(&self.path, key, false);
+            return Some(Field {
+                node,
+                path: joined(&self.path, key),
+                report: self.report,
+            });
+        }
         self.known.borrow_mut().push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(Field {
@@ -292,6 +463,9 @@ impl Fields<'_> {
 
     pub fn required(&self, key: &'static str) -> Option<Field<'_>> {
         let field = self.optional(key);
+        if let Some(sketch) = &self.report.sketch {
+            sketch.knows(&self.path, key, true);
+        }
         if field.is_none() {
             self.report
                 .add(&self.place, &joined(&self.path, key), "missing");

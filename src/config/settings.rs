@@ -29,6 +29,8 @@ pub struct Settings {
     pub backends: Vec<Backend>,
     pub policies_dir: PathBuf,
     pub rollout: Rollout,
+    /// Proxies that may ask `/api/authz/…`; empty: none.
+    pub authz_peers: Vec<IpNet>,
     pub messages: Messages,
     pub limits: Limits,
     pub log: Log,

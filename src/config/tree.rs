@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use toml_edit::{Document, Item, TableLike, Value};
+use toml_edit::{Document, Item, TableLike, TomlError, Value};
 
 use super::problem::{Place, Problem, Problems};
 
@@ -22,7 +22,7 @@ pub enum Data {
     List(Vec<Node>),
     Text(String),
     Integer(i64),
-    Float,
+    Float(f64),
     Boolean(bool),
     Date,
     /// From outside of a file: becomes what is wanted of it.
@@ -45,7 +45,7 @@ const NOT_SETTINGS: [&str; 1] = ["VESTIBULE_CONFIG"];
 /// Reads TOML.
 ///
 /// # Errors
-/// The first thing that is no TOML, with its place.
+/// Everything that is no TOML, with its place.
 pub fn parse(text: &str, file: &Path) -> Result<Node, Problems> {
     let source = Source::new(text, file);
     match Document::parse(text) {
@@ -53,13 +53,12 @@ pub fn parse(text: &str, file: &Path) -> Result<Node, Problems> {
             data: Data::Table(source.entries(document.as_table(), &source.place(0))),
             place: source.place(0),
         }),
-        Err(error) => Err(Problems(vec![Problem {
-            place: source.place(error.span().map_or(0, |span| span.start)),
-            key: String::new(),
-            message: error.message().trim().replace('\n', ", "),
-        }])),
+        Err(first) => Err(Problems(source.faults(first))),
     }
 }
+
+/// So many lines that are no TOML are told at once.
+const MOST_FAULTS: usize = 50;
 
 /// Puts `VESTIBULE_A__B=…` over `a.b`. A variable with no `__` that names no key at the top is
 /// left alone and returned: Kubernetes makes such for a service that is called 'vestibule'.
@@ -100,7 +99,7 @@ impl Node {
             Data::Table(_) => "a table",
             Data::List(_) => "a list",
             Data::Text(_) | Data::Raw(_) => "text",
-            Data::Integer(_) | Data::Float => "a number",
+            Data::Integer(_) | Data::Float(_) => "a number",
             Data::Boolean(_) => "true or false",
             Data::Date => "a date",
         }
@@ -152,13 +151,14 @@ pub fn structure(raw: &str, place: &Place) -> Option<Node> {
             Outside::String(_, text) => Data::Text(text),
             Outside::Char(_, character) => Data::Text(character.to_string()),
             Outside::Bool(_, boolean) => Data::Boolean(boolean),
-            Outside::Num(_, number) => match number.to_i128().and_then(|n| i64::try_from(n).ok()) {
-                Some(integer) => Data::Integer(integer),
-                None => number
-                    .to_u128()
-                    .and_then(|n| i64::try_from(n).ok())
-                    .map_or(Data::Float, Data::Integer),
-            },
+            Outside::Num(_, number) => {
+                let signed = number.to_i128().and_then(|n| i64::try_from(n).ok());
+                let unsigned = || number.to_u128().and_then(|n| i64::try_from(n).ok());
+                signed.or_else(unsigned).map_or_else(
+                    || Data::Float(number.to_f64().unwrap_or(f64::NAN)),
+                    Data::Integer,
+                )
+            }
             Outside::Empty(..) => Data::Text(String::new()),
             Outside::Array(_, items) => {
                 Data::List(items.into_iter().map(|item| node(item, place)).collect())
@@ -210,8 +210,42 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Every line that is no TOML. The parser stops at the first: that line is made blank, and it is
+    /// asked again. A table's head is the last that is told, since without it the lines below would
+    /// be another table's.
+    fn faults(&self, first: TomlError) -> Vec<Problem> {
+        let mut told = Vec::new();
+        let mut left = self.text.to_owned();
+        let mut fault = Some(first);
+        while let Some(error) = fault.take().filter(|_| told.len() < MOST_FAULTS) {
+            let at = error.span().map_or(0, |span| span.start);
+            told.push(Problem {
+                place: self.place(at),
+                key: String::new(),
+                message: error.message().trim().replace('\n', ", "),
+            });
+            let begin = self.lines.get(self.line(at).saturating_sub(1)).copied();
+            let begin = begin.unwrap_or(0);
+            let end = left.get(begin..).and_then(|rest| rest.find('\n'));
+            let end = end.map_or(left.len(), |length| begin + length);
+            let line = left.get(begin..end).unwrap_or_default();
+            // Nothing to make blank: the fault is what stands around it.
+            if line.trim().is_empty() || line.trim_start().starts_with('[') {
+                break;
+            }
+            let blank = " ".repeat(end - begin);
+            left.replace_range(begin..end, &blank);
+            fault = Document::parse(left.as_str()).err();
+        }
+        told
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
+    }
+
     fn place(&self, offset: usize) -> Place {
-        let line = self.lines.partition_point(|start| *start <= offset);
+        let line = self.line(offset);
         let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or(0);
         let column = self
             .text
@@ -279,7 +313,7 @@ impl<'a> Source<'a> {
         let data = match value {
             Value::String(text) => Data::Text(text.value().clone()),
             Value::Integer(number) => Data::Integer(*number.value()),
-            Value::Float(_) => Data::Float,
+            Value::Float(number) => Data::Float(*number.value()),
             Value::Boolean(boolean) => Data::Boolean(*boolean.value()),
             Value::Datetime(_) => Data::Date,
             Value::Array(items) => {

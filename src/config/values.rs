@@ -14,7 +14,7 @@ use crate::gate::pattern::Pattern;
 const LARGEST_SECRET: u64 = 64 << 10;
 
 pub fn owned(field: &Field<'_>) -> Option<String> {
-    field.parsed("text", |text| match text.trim() {
+    field.shaped("text", "\\S", |text| match text.trim() {
         "" => Err(String::from("can't be empty")),
         _ => Ok(text.to_owned()),
     })

@@ -19,6 +19,7 @@ mod people;
 mod pool;
 mod recovery;
 mod resets;
+mod rollout;
 mod search;
 mod settings;
 mod sign_on;
@@ -40,6 +41,7 @@ pub use emergencies::StoredEmergency;
 pub use keys::SigningKey;
 pub use links::Pairing;
 pub use passkeys::StoredPasskey;
+pub use rollout::Paused;
 pub use sign_on::{SignOnPlace, SignOnSecret, TypedCredentials};
 pub use trail::{Line, LinesOf};
 

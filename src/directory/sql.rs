@@ -219,3 +219,27 @@ pub(super) const EMERGENCY_CLOSE: &str =
     "UPDATE emergencies SET ends_at = 0 WHERE id = $1 AND ends_at > $2";
 pub(super) const EMERGENCIES: &str = "SELECT id, company_id, person_id, reason, opened_by, \
      opened_at, ends_at FROM emergencies WHERE ends_at > $1 ORDER BY opened_at, id";
+pub(super) const ROLLOUT_PAUSED: &str =
+    "SELECT at, right_answers, wrong_answers FROM rollout_paused WHERE feature = $1";
+pub(super) const ROLLOUT_REACHED: &str =
+    "SELECT company_id FROM rollout_reached WHERE feature = $1 ORDER BY company_id";
+/// Not while the release is paused.
+pub(super) const ROLLOUT_REACH: &str = "INSERT INTO rollout_reached (feature, company_id, at) \
+     SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM rollout_paused WHERE feature = $1) \
+     ON CONFLICT DO NOTHING";
+pub(super) const ROLLOUT_PAUSE: &str = "INSERT INTO rollout_paused \
+     (feature, at, right_answers, wrong_answers) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(super) const ROLLOUT_RESUME: &str = "DELETE FROM rollout_paused WHERE feature = $1";
+pub(super) const ROLLOUT_COUNT: &str = "INSERT INTO rollout_answers \
+     (feature, minute, right_answers, wrong_answers) VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (feature, minute) DO UPDATE SET \
+     right_answers = rollout_answers.right_answers + excluded.right_answers, \
+     wrong_answers = rollout_answers.wrong_answers + excluded.wrong_answers";
+pub(super) const ROLLOUT_ANSWERS: &str = "SELECT \
+     CAST(COALESCE(SUM(right_answers), 0) AS BIGINT) AS right_answers, \
+     CAST(COALESCE(SUM(wrong_answers), 0) AS BIGINT) AS wrong_answers \
+     FROM rollout_answers WHERE feature = $1 AND minute > $2";
+pub(super) const ROLLOUT_ANSWERS_FORGET: &str = "DELETE FROM rollout_answers WHERE feature = $1";
+pub(super) const ROLLOUT_ANSWERS_TIDY: &str = "DELETE FROM rollout_answers WHERE minute < $1";
+pub(super) const PEOPLE_BY_COMPANY: &str =
+    "SELECT company_id, COUNT(*) AS people FROM people WHERE disabled = 0 GROUP BY company_id";

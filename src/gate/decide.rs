@@ -9,6 +9,7 @@ use super::facts::{Asks, Facts, Presented, Site};
 use super::identity::HeaderPlan;
 use super::policy::{Action, Circumstances, Policies};
 use super::product::{Access, OpenAccess, Product, Unauthenticated};
+use super::rollout::Reached;
 use super::session::{Found, Known, Presence, Session, Standing, Stranger, standing};
 use super::target::Target;
 use super::time::Moment;
@@ -203,6 +204,11 @@ impl Absence {
 /// walk for both.
 pub trait Witness {
     fn saw(&mut self, step: Step<'_>);
+
+    /// Whether steps are worth finding out that decide nothing.
+    fn watches(&self) -> bool {
+        true
+    }
 }
 
 /// One thing that was looked at, in order.
@@ -218,6 +224,11 @@ pub enum Step<'a> {
         wanted: bool,
         held: bool,
     },
+    /// A feature that is being released step by step.
+    Release {
+        feature: &'static str,
+        reached: Reached,
+    },
     Rule {
         name: &'a str,
         missed: Option<&'static str>,
@@ -232,6 +243,11 @@ pub struct Unwitnessed;
 impl Witness for Unwitnessed {
     #[inline(always)]
     fn saw(&mut self, _: Step<'_>) {}
+
+    #[inline(always)]
+    fn watches(&self) -> bool {
+        false
+    }
 }
 
 /// Decides what becomes of a request. Pure: everything it depends on is an argument.
@@ -323,6 +339,11 @@ fn judge(
         Standing::OverProductIdle => return sign_in(SignInReason::ProductIdle, facts, product),
     }
 
+    if witness.watches() {
+        for (feature, reached) in policies.releases(company, product) {
+            witness.saw(Step::Release { feature, reached });
+        }
+    }
     let held = policies.factor_held(company, session);
     let wanted = policies.wants_factor_of(company, session);
     witness.saw(Step::Factor { wanted, held });

@@ -179,7 +179,7 @@ static ALWAYS: [HeaderName; 5] = [
 ];
 
 /// The names of a product's identity headers, in the order of [`Values`].
-fn names(product: &Product) -> impl Iterator<Item = &HeaderName> {
+pub fn header_names(product: &Product) -> impl Iterator<Item = &HeaderName> {
     let (preset, custom): (&[HeaderName], &[(HeaderName, ValueTemplate)]) = match &product.identity
     {
         IdentityHeaders::Forwarded => (&FORWARDED, &[]),
@@ -253,7 +253,7 @@ impl<'a> HeaderPlan<'a> {
     pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
         self.told
             .into_iter()
-            .flat_map(|(product, values)| names(product).zip(values.iter()))
+            .flat_map(|(product, values)| header_names(product).zip(values.iter()))
     }
 }
 

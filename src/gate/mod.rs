@@ -25,6 +25,7 @@ pub mod pattern;
 pub mod policy;
 pub mod product;
 pub mod return_to;
+pub mod rollout;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod sent_code;

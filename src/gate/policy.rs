@@ -17,8 +17,11 @@ use super::decide::{Step, Witness};
 use super::name::{CompanyId, PersonId, ProductId};
 use super::pattern::Pattern;
 use super::product::Product;
+use super::rollout::{self, Reached};
 use super::session::{self, Session};
 use super::time::Moment;
+
+pub use super::rollout::{Reach, Rollout};
 
 /// Every company's policy, swapped as one.
 #[derive(Debug, Clone)]
@@ -201,21 +204,6 @@ pub struct Hours {
     until_minute: u16,
 }
 
-/// Which companies a feature has reached.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rollout {
-    /// `None`: everybody has it.
-    pub mfa: Option<Reach>,
-    pub analytics_sso: Option<Reach>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
-    pub companies: Vec<CompanyId>,
-    /// 0 to 100.
-    pub percent: u8,
-}
-
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
@@ -304,6 +292,24 @@ impl Policies {
             || (session.methods.contains(&session::Method::Device) && remembers())
     }
 
+    /// How far the release of what this company would need here has come, for `policy explain`;
+    /// nothing where everybody has it.
+    pub fn releases<'a>(
+        &'a self,
+        company: &'a CompanyId,
+        product: &Product,
+    ) -> impl Iterator<Item = (&'static str, Reached)> + 'a {
+        let asks_company = self.of(company).mfa.mode == MfaMode::Company;
+        let stepwise = product.id.as_str() == STEPWISE_PRODUCT;
+        self.rollout
+            .features()
+            .filter(move |(feature, _)| match *feature {
+                rollout::MFA => asks_company,
+                _ => stepwise,
+            })
+            .map(move |(feature, reach)| (feature, reach.reached(feature, company)))
+    }
+
     /// Whether Single Sign-On for this product has been released to this company.
     pub fn single_sign_on_reaches(&self, company: &CompanyId, product: &Product) -> bool {
         product.id.as_str() != STEPWISE_PRODUCT || self.rollout.analytics_sso_reaches(company)
@@ -312,34 +318,6 @@ impl Policies {
 
 /// The product that `[rollout] analytics_sso` is about.
 const STEPWISE_PRODUCT: &str = "analytics";
-
-impl Rollout {
-    pub fn mfa_reaches(&self, company: &CompanyId) -> bool {
-        self.mfa
-            .as_ref()
-            .is_none_or(|reach| reach.includes("mfa", company))
-    }
-
-    pub fn analytics_sso_reaches(&self, company: &CompanyId) -> bool {
-        self.analytics_sso
-            .as_ref()
-            .is_none_or(|reach| reach.includes("analytics_sso", company))
-    }
-}
-
-impl Reach {
-    /// A stable place between 0 and 99 for each company and feature: a higher percentage takes in
-    /// more and never lets go of one.
-    pub fn includes(&self, feature: &str, company: &CompanyId) -> bool {
-        use aws_lc_rs::digest::{SHA256, digest};
-        let hash = digest(&SHA256, format!("{feature}:{company}").as_bytes());
-        let place = hash
-            .as_ref()
-            .first_chunk::<4>()
-            .map_or(0, |bytes| u32::from_be_bytes(*bytes) % 100);
-        self.companies.contains(company) || place < u32::from(self.percent)
-    }
-}
 
 impl CompanyPolicy {
     /// The first rule that applies, telling `witness` of each that was tried.

@@ -190,6 +190,26 @@ impl Metrics {
             .set(gauge(rejected_files as u64));
     }
 
+    /// Whom a feature that is released step by step has reached: companies, and their people.
+    pub fn rollout_reached(&self, feature: &'static str, companies: u64, people: u64) {
+        let families = &self.families;
+        families
+            .rollout_companies
+            .with_label_values(&[feature])
+            .set(gauge(companies));
+        families
+            .rollout_people
+            .with_label_values(&[feature])
+            .set(gauge(people));
+    }
+
+    pub fn rollout_paused(&self, feature: &'static str, paused: bool) {
+        self.families
+            .rollout_paused
+            .with_label_values(&[feature])
+            .set(i64::from(paused));
+    }
+
     /// Seconds until a certificate expires; negative when it has. `name` is from the configuration.
     pub fn certificate_expiry(&self, name: &str, seconds: i64) {
         self.families
@@ -377,6 +397,9 @@ struct Families {
     policy_companies: IntGauge,
     policy_reload_successful: IntGauge,
     policy_rejected: IntGauge,
+    rollout_companies: IntGaugeVec,
+    rollout_people: IntGaugeVec,
+    rollout_paused: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
     backends_healthy: IntGaugeVec,
     access_lines_lost: IntCounter,
@@ -486,6 +509,24 @@ impl Families {
                 r,
                 "policy_rejected_files",
                 "Policy files that are wrong; the last good version is in force.",
+            ),
+            rollout_companies: gauges(
+                r,
+                "rollout_companies_reached",
+                "Companies that a feature has reached which is released step by step.",
+                &["feature"],
+            ),
+            rollout_people: gauges(
+                r,
+                "rollout_people_reached",
+                "People of the companies that a feature has reached.",
+                &["feature"],
+            ),
+            rollout_paused: gauges(
+                r,
+                "rollout_paused",
+                "1 while a release has stopped by itself.",
+                &["feature"],
             ),
             certificate_expiry: gauges(
                 r,

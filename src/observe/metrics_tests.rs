@@ -36,6 +36,9 @@ const BEYOND: &[&str] = &[
     "vestibule_config_last_reload_successful",
     "vestibule_break_glass_open",
     "vestibule_sign_ons_total{product,result}",
+    "vestibule_rollout_companies_reached{feature}",
+    "vestibule_rollout_people_reached{feature}",
+    "vestibule_rollout_paused{feature}",
 ];
 
 fn products() -> Products {
@@ -80,6 +83,8 @@ fn used() -> Metrics {
     metrics.certificate_expiry("site", 86_400);
     metrics.backends_healthy("emr", 2);
     metrics.spans("sent").inc();
+    metrics.rollout_reached("mfa", 2, 31);
+    metrics.rollout_paused("mfa", false);
     metrics
 }
 

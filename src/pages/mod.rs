@@ -274,8 +274,10 @@ pub struct Settings {
     pub frame: Frame,
     pub notice: Option<Notice>,
     pub company: String,
-    /// Not a word of multi-factor authentication.
+    /// There is nothing to switch.
     pub hides_mfa: bool,
+    /// How far its release has come, where it goes company by company.
+    pub release: Option<&'static str>,
     /// Why it can't be switched here.
     pub decided: Option<&'static str>,
     pub on: bool,

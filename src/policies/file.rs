@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use crate::config::ProductIds;
 use crate::config::problem::{Problem, Problems};
 use crate::config::reader::{Field, Fields, Report};
+use crate::config::sketch;
 use crate::config::tree;
 use crate::config::values::{network, owned, pattern};
 use crate::gate::contact::Prefix;
@@ -74,6 +75,13 @@ pub fn read_policy(text: &str, file: &Path, products: &ProductIds) -> Result<Dra
             key: String::new(),
             message,
         }])
+    })
+}
+
+/// The JSON Schema of a policy file, drawn by [`read_policy`]'s own code.
+pub fn schema() -> serde_json::Value {
+    sketch::schema("Vestibule: policies/COMPANY.toml", |field| {
+        field.table(|fields| Some(draft(fields, &ProductIds::any())));
     })
 }
 
@@ -306,12 +314,7 @@ fn conditions(fields: &Fields<'_>, products: &ProductIds) -> Conditions {
 
 /// A condition with nothing in it would never hold: its rule would be there and do nothing.
 fn some_of<T>(field: &Field<'_>, read: impl Fn(&Field<'_>) -> Option<T>) -> Option<Vec<T>> {
-    let list = field.list(read)?;
-    if list.is_empty() {
-        field.wrong("an empty list matches nothing; leave the key out")
-    } else {
-        Some(list)
-    }
+    field.list_of_some("an empty list matches nothing; leave the key out", read)
 }
 
 const METHODS: [&str; 9] = [

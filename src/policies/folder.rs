@@ -1,6 +1,6 @@
 //! The folder as a whole: which file changed, which version of each is in force.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -176,6 +176,14 @@ impl PolicyFolder {
         }
     }
 
+    /// Who has multi-factor authentication while its release is paused; `None`: it is not. Waits
+    /// for no file.
+    pub fn set_held(&self, held: Option<Arc<BTreeSet<CompanyId>>>) {
+        if self.shared.published.load().rollout.held() != held.as_ref() {
+            self.publish(|policies| policies.rollout.hold(held));
+        }
+    }
+
     /// Looks at the folder again and again until the task is aborted; `on_change` hears of every
     /// look that changed something.
     pub fn watch(
@@ -257,7 +265,10 @@ impl Files {
 
     fn fill(&self, policies: &mut Policies) {
         policies.session = self.session;
+        // Who had it when the release paused is the directory's to say, not the file's.
+        let held = policies.rollout.held().cloned();
         policies.rollout = self.rollout.clone();
+        policies.rollout.hold(held);
         if let Some(default) = &self.default.policy {
             policies.default = Arc::clone(default);
         }

@@ -61,14 +61,24 @@ impl Reader {
         request: &mut RequestHeader,
         scope: &RequestScope,
     ) -> Result<Facts, Malformed> {
-        let connection = &scope.connection;
         if scope.violation().is_some() {
             return Err(Malformed::Framing);
         }
+        let address = self.address(scope.connection.peer.ip(), &request.headers)?;
+        self.read_from(request, &scope.connection, address)
+    }
+
+    /// Reads a request that somebody at `address` sent. Everything but what its own connection
+    /// shows: the bytes of its head, and who is at the other end.
+    pub(super) fn read_from(
+        &self,
+        request: &mut RequestHeader,
+        connection: &ConnectionFacts,
+        address: IpAddr,
+    ) -> Result<Facts, Malformed> {
         if !METHODS.contains(&request.method) {
             return Err(Malformed::Method);
         }
-        let address = self.address(connection.peer.ip(), &request.headers)?;
         let background = request.headers.contains_key(BACKGROUND);
         self.check_headers(request, connection.http2)?;
         check_framing(&request.headers, connection.http2)?;

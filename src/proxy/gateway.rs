@@ -14,6 +14,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
+use super::authz::{self, Askers};
 use super::bar::Bar;
 use super::connection::RequestScope;
 use super::facts::{Reader, product};
@@ -51,6 +52,8 @@ pub struct Way {
 #[derive(Clone)]
 pub struct Scene {
     pub reader: Arc<Reader>,
+    /// Which proxies may ask instead of sending people here.
+    pub askers: Askers,
     /// By [`Product::index`].
     pub upstreams: Vec<Arc<Upstream>>,
     /// By [`Product::index`].
@@ -156,6 +159,11 @@ impl ProxyHttp for Gateway {
             return Error::e_explain(ErrorType::InternalError, "a request outside its connection");
         };
         passage.record.came(&scope.connection, session.req_header());
+        if authz::may_be_question(session.req_header())
+            && let Some(answered) = self.asked(session, passage, &scope).await
+        {
+            return answered;
+        }
         self.join_trace(session, passage, &scope);
         let facts = match passage.scene.reader.read(session.req_header_mut(), &scope) {
             Ok(facts) => facts,
@@ -163,6 +171,12 @@ impl ProxyHttp for Gateway {
         };
         passage.manner = manner(&facts);
         passage.facts_address = facts.address;
+        if authz::is_asked_by_stranger(&facts) {
+            let problem = self.teller(passage).not_an_asker();
+            return self
+                .answer(session, passage, Answer::problem(&problem, Manner::Json))
+                .await;
+        }
 
         let now = (self.clock)();
         let facts = if Keeper::may_be_button(&facts, session.req_header()) {
@@ -179,7 +193,9 @@ impl ProxyHttp for Gateway {
             .look_up(&facts.cookie, &facts.site, &policies, now)
             .await;
         let decision = decide(&facts, &looked_up.known, &policies, now);
-        passage.record.decided(Arc::clone(&facts), &decision);
+        passage
+            .record
+            .decided(Arc::clone(&facts), &decision, &looked_up.known, now);
 
         match decision {
             Decision::Forward(permit) => {
@@ -605,6 +621,23 @@ impl Gateway {
         facts: &Facts,
         (sign_in, kept): (SignIn, Option<String>),
     ) -> Result<bool> {
+        let (login, cookie) = self.way_to_sign_in(&passage.scene, facts, sign_in, kept);
+        let answer = if sign_in.redirect {
+            Answer::redirect(&login, cookie)
+        } else {
+            refuse::unauthorized(sign_in.reason, &login)
+        };
+        self.answer(session, passage, answer).await
+    }
+
+    /// Where to sign in, and the cookie that the way back is bound to when the browser has none.
+    pub(super) fn way_to_sign_in(
+        &self,
+        scene: &Scene,
+        facts: &Facts,
+        sign_in: SignIn,
+        kept: Option<String>,
+    ) -> (String, Option<http::HeaderValue>) {
         let plain = || {
             product(&facts.site)
                 .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
@@ -630,13 +663,7 @@ impl Gateway {
             reason: Some(sign_in.reason),
             within: sign_in.within,
         };
-        let login = handover.login_url(&passage.scene.reader.portal_origin);
-        let answer = if sign_in.redirect {
-            Answer::redirect(&login, cookie)
-        } else {
-            refuse::unauthorized(sign_in.reason, &login)
-        };
-        self.answer(session, passage, answer).await
+        (handover.login_url(&scene.reader.portal_origin), cookie)
     }
 }
 
@@ -656,7 +683,7 @@ pub(super) fn http2(passage: &Passage) -> bool {
     scope.is_some_and(|scope| scope.connection.http2)
 }
 
-fn manner(facts: &Facts) -> Manner {
+pub(super) fn manner(facts: &Facts) -> Manner {
     match facts.asks {
         Asks::Navigation => Manner::Page,
         Asks::Program | Asks::Upgrade => Manner::Json,

@@ -2,8 +2,9 @@
 //!
 //! `listen` accepts, `connection` watches over each request, `gateway` takes its five steps:
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
-//! `refuse` or `service` act.
+//! `refuse` or `service` act. `authz` answers for proxies that act elsewhere.
 
+pub mod authz;
 pub mod bar;
 pub mod certificates;
 pub mod connection;

@@ -14,7 +14,7 @@ use super::connection::ConnectionFacts;
 use crate::gate::decide::Decision;
 use crate::gate::facts::{Facts, Malformed, Site};
 use crate::gate::product::Product;
-use crate::gate::session::Session;
+use crate::gate::session::{Known, Session};
 use crate::gate::time::Moment;
 use crate::gate::traceparent;
 use crate::observe::access::{AccessLine, AccessLog};
@@ -78,6 +78,9 @@ pub struct Record {
     decision: (&'static str, &'static str),
     rule: Option<String>,
     session: Option<Arc<Session>>,
+    /// When the request was decided, and the last activity in its product before it.
+    judged_at: Moment,
+    here: Option<Moment>,
     upstream_began: Option<Instant>,
     upstream_took: Option<Duration>,
     /// 0 until an answer's head is sent: the client went away, or the request was cut.
@@ -112,6 +115,8 @@ impl Record {
             decision: ("none", "none"),
             rule: None,
             session: None,
+            judged_at: at,
+            here: None,
             upstream_began: None,
             upstream_took: None,
             status: 0,
@@ -141,16 +146,26 @@ impl Record {
         };
     }
 
-    pub fn decided(&mut self, facts: Arc<Facts>, decision: &Decision) {
+    /// `known`: who was found; whoever was refused is named too.
+    pub fn decided(&mut self, facts: Arc<Facts>, decision: &Decision, known: &Known, now: Moment) {
         self.decision = decision.words();
+        self.judged_at = now;
+        let found = crate::gate::decide::found(known);
         match decision {
             Decision::Forward(permit) => self.session = permit.session().cloned(),
-            Decision::Deny(denial) => self.rule.clone_from(&denial.rule),
-            Decision::Portal(visitor) | Decision::Own(visitor) => {
-                self.session = crate::gate::decide::found(&visitor.known)
-                    .map(|found| Arc::clone(&found.session));
+            Decision::Deny(denial) => {
+                self.rule.clone_from(&denial.rule);
+                self.session = found.map(|found| Arc::clone(&found.session));
             }
-            Decision::SignIn(_) | Decision::Unavailable(_) => {}
+            Decision::Portal(_)
+            | Decision::Own(_)
+            | Decision::SignIn(_)
+            | Decision::Unavailable(_) => {
+                self.session = found.map(|found| Arc::clone(&found.session));
+            }
+        }
+        if self.session.is_some() {
+            self.here = found.map(|found| found.seen.here);
         }
         let (decision, reason) = self.decision;
         self.books
@@ -232,6 +247,7 @@ impl Record {
         let trace_id = self
             .trace
             .map(|trace| traceparent::to_hex(&trace.onward.trace));
+        let since = |moment: Moment| self.judged_at.since(moment).as_secs();
         access.write(&AccessLine {
             time: self.at,
             request_id: self.request_id.as_str(),
@@ -255,6 +271,9 @@ impl Record {
                 let company = product.map(|product| session.company_in(&product.id));
                 company.unwrap_or(&session.company).as_str()
             }),
+            factor_age: session.and_then(|session| session.factor_at).map(since),
+            session_age: session.map(|session| since(session.started_at)),
+            idle: self.here.map(since),
             protocol: if connection.http2 {
                 "HTTP/2"
             } else {

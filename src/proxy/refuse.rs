@@ -87,6 +87,35 @@ impl Answer {
         }
     }
 
+    /// Nothing but a status.
+    pub fn bare(status: u16) -> Answer {
+        Answer {
+            status,
+            headers: vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))],
+            body: Bytes::new(),
+        }
+    }
+
+    /// With one header more; left out when it can't stand in one.
+    pub fn with(self, name: http::HeaderName, value: &str) -> Answer {
+        match HeaderValue::from_str(value) {
+            Ok(value) => self.with_value(name, value),
+            Err(_) => self,
+        }
+    }
+
+    pub fn with_value(mut self, name: http::HeaderName, value: HeaderValue) -> Answer {
+        self.set(name, value);
+        self
+    }
+
+    pub fn with_cookie(self, cookie: Option<HeaderValue>) -> Answer {
+        match cookie {
+            Some(cookie) => self.with_value(SET_COOKIE, cookie),
+            None => self,
+        }
+    }
+
     /// How long the body is.
     pub fn bytes(&self) -> u64 {
         self.body.len() as u64
@@ -185,6 +214,33 @@ impl Teller<'_> {
         };
         self.problem(403, denial.reason.as_str())
             .saying("Access denied", what, remedy)
+    }
+
+    /// A proxy in front asked in a way that can't be answered.
+    pub fn no_question(self, why: Malformed) -> Problem {
+        self.problem(403, why.as_str()).saying(
+            "No question",
+            "What is asked about can't be told from this request's headers.",
+            "The samples in deploy/ show what each proxy has to send, each header once.",
+        )
+    }
+
+    /// Somebody who is not on the list asked what only proxies may ask.
+    pub fn not_an_asker(self) -> Problem {
+        self.problem(403, "authz_peer").saying(
+            "Access denied",
+            "This address answers the proxies that are listed in gateway.toml.",
+            "",
+        )
+    }
+
+    /// A proxy in front asked about a page that is the gateway's own.
+    pub fn not_guarded(self) -> Problem {
+        self.problem(403, "own").saying(
+            "Access denied",
+            "The proxy in front has to send this page to the sign-in gateway, without asking first.",
+            "",
+        )
     }
 
     /// A kept form that can't be sent any more.

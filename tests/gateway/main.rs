@@ -33,6 +33,7 @@ mod nodes;
 mod outage;
 mod restart;
 mod restore;
+mod rollout;
 mod rules;
 mod sign_in;
 mod sign_on;
@@ -42,8 +43,10 @@ mod tabs;
 
 // What goes through.
 mod audit;
+mod authz;
 mod backends;
 mod bar;
+mod beside;
 mod certificates;
 mod handover;
 mod identity;
@@ -52,6 +55,7 @@ mod proxying;
 mod reload;
 mod shutdown;
 mod traces;
+mod traffic;
 mod upgrades;
 mod watching;
 mod wire;

@@ -415,6 +415,7 @@ async fn analytics_needs_a_grant_and_its_release() {
             policies.rollout.analytics_sso = Some(Reach {
                 companies: Clone::clone(&companies),
                 percent: 0,
+                held: None,
             });
             policies
         });

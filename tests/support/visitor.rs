@@ -127,6 +127,15 @@ impl Visitor {
         }
     }
 
+    /// The same site through a proxy of somebody else's, on another address and the same port.
+    pub fn through(proxy: SocketAddr) -> Visitor {
+        Visitor {
+            client: client(proxy),
+            cookies: HashMap::new(),
+            port: proxy.port(),
+        }
+    }
+
     pub fn client(&self) -> &Client {
         &self.client
     }

@@ -671,6 +671,7 @@ fn analytics_is_released_company_by_company() {
         policies.rollout.analytics_sso = Some(Reach {
             companies: companies.iter().map(|id| company(id)).collect(),
             percent: 0,
+            held: None,
         });
         let known = found(known(session.clone(), product));
         decide(&facts(product, "GET /"), &known, &policies, noon())
@@ -720,6 +721,7 @@ impl Witness for Notes {
                 action,
             } => format!("rule {name} {missed:?} {action}"),
             Step::NoRule => String::from("no rule"),
+            Step::Release { feature, reached } => format!("{feature} {}", reached.has_it()),
         });
     }
 }

@@ -335,7 +335,8 @@ fn a_factor_is_wanted_by_the_operator_or_the_companys_admin() {
         true,
         Some(Reach {
             companies: vec![company("acme")],
-            percent: 0
+            percent: 0,
+            held: None,
         })
     ));
 }
@@ -346,6 +347,7 @@ fn a_percentage_reaches_about_that_many() {
         let reach = Reach {
             companies: Vec::new(),
             percent,
+            held: None,
         };
         (0..1_000)
             .filter(|n| reach.includes(feature, &company(&format!("c{n}"))))
@@ -364,7 +366,7 @@ proptest! {
     #[test]
     fn raising_a_percentage_takes_it_from_nobody(name in "[a-z0-9]{1,12}", low in 0_u8..=100, more in 0_u8..=100) {
         let name = company(&name);
-        let at = |percent| Reach { companies: Vec::new(), percent }.includes("mfa", &name);
+        let at = |percent| Reach { percent, ..Reach::default() }.includes("mfa", &name);
         prop_assert!(!at(low) || at(low.saturating_add(more).min(100)));
     }
 

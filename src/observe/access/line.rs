@@ -42,6 +42,12 @@ pub struct AccessLine<'a> {
     pub person: Option<&'a str>,
     pub session: Option<SessionId>,
     pub company: Option<&'a str>,
+    /// Whole seconds, as they were when the request was decided: since the second factor was
+    /// proved, since the sign-in, since the last activity in this product. `policy diff --traffic`
+    /// asks other policies the same question by them.
+    pub factor_age: Option<u64>,
+    pub session_age: Option<u64>,
+    pub idle: Option<u64>,
     pub protocol: &'a str,
     pub user_agent: Option<&'a [u8]>,
 }
@@ -109,6 +115,16 @@ impl AccessLine<'_> {
             out.push(b'"');
         }
         put_optional(out, b",\"company\":", self.company);
+        put_seconds(out, b",\"factor_age_s\":", self.factor_age);
+        put_seconds(out, b",\"session_age_s\":", self.session_age);
+        put_seconds(out, b",\"idle_s\":", self.idle);
+    }
+}
+
+fn put_seconds(out: &mut Vec<u8>, key: &[u8], value: Option<u64>) {
+    if let Some(value) = value {
+        out.extend_from_slice(key);
+        put_number(out, value);
     }
 }
 
@@ -149,6 +165,9 @@ pub(super) mod tests {
             person: Some("kim"),
             session: Some(SessionId::from_bytes([7; 16])),
             company: Some("acme-rehab"),
+            factor_age: Some(600),
+            session_age: Some(3_600),
+            idle: Some(0),
             protocol: "HTTP/1.1",
             user_agent: Some(b"Mozilla/5.0"),
         }
@@ -172,7 +191,7 @@ pub(super) mod tests {
             "duration_ms": 1.204, "upstream_ms": 0.9, "bytes_in": 0, "bytes_out": 2048,
             "address": "127.0.0.1", "decision": "allow", "reason": "session", "rule": "none",
             "person": "kim", "session": SessionId::from_bytes([7; 16]).to_string(),
-            "company": "acme-rehab", "protocol": "HTTP/1.1", "user_agent": "Mozilla/5.0",
+            "company": "acme-rehab", "factor_age_s": 600, "session_age_s": 3_600, "idle_s": 0, "protocol": "HTTP/1.1", "user_agent": "Mozilla/5.0",
         });
         assert_eq!(
             parsed(&AccessLine {
@@ -191,6 +210,9 @@ pub(super) mod tests {
             person: None,
             session: None,
             company: None,
+            factor_age: None,
+            session_age: None,
+            idle: None,
             user_agent: None,
             ..sample()
         };
@@ -202,6 +224,9 @@ pub(super) mod tests {
             "person",
             "session",
             "company",
+            "factor_age_s",
+            "session_age_s",
+            "idle_s",
             "user_agent",
         ] {
             assert_eq!(line.get(key), None, "{key}");
@@ -241,7 +266,7 @@ pub(super) mod tests {
             prop_assert!(text.ends_with('\n'));
             prop_assert!(text.trim_end().bytes().all(|b| (0x20..0x7f).contains(&b)));
             let value: Value = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(value.as_object().unwrap().len(), 20);
+            prop_assert_eq!(value.as_object().unwrap().len(), 23);
             prop_assert_eq!(value["rule"].as_str().unwrap(), rule);
             prop_assert_eq!(value["path"].as_str().unwrap(), String::from_utf8_lossy(&path));
             prop_assert_eq!(value["person"].as_str().unwrap(), "kim");

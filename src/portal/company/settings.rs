@@ -9,6 +9,7 @@ use crate::directory::Company;
 use crate::gate::arrival::{Arrival, Place, arrive};
 use crate::gate::name::CompanyId;
 use crate::gate::policy::{MfaMode, Policies, Switched};
+use crate::gate::rollout::{MFA, Reached};
 use crate::gate::time::Moment;
 use crate::pages::{Link, Message, Notice, Settings};
 use crate::portal::answer::{page, see_other};
@@ -24,7 +25,7 @@ const ROLE: (&str, &str) = (PATH, COMPANY_ADMIN);
 
 /// How multi-factor authentication stands for a company.
 enum Standing {
-    /// It has not been released to this company: not a word of it.
+    /// It has not been released to this company: not a word of it but that.
     Hidden,
     /// The operator decided; why the admin can't, and whether it is on.
     Decided(&'static str, bool),
@@ -98,6 +99,7 @@ async fn show(
         notice,
         company: official.company.name.clone(),
         hides_mfa: matches!(standing, Standing::Hidden),
+        release: release(state, &official.company.id),
         decided,
         on,
         spares,
@@ -120,6 +122,27 @@ async fn standing(state: &State, company: &CompanyId) -> Result<Standing, Troubl
         MfaMode::Company => {
             let switched = state.directory.factor_switched_on().await?;
             Standing::Switched(switched.get(company).copied())
+        }
+    })
+}
+
+/// How far the release has come, in words for those who wait for it.
+fn release(state: &State, company: &CompanyId) -> Option<&'static str> {
+    let policies = state.policies.load();
+    if policies.of(company).mfa.mode != MfaMode::Company {
+        return None;
+    }
+    Some(match policies.rollout.mfa.as_ref()?.reached(MFA, company) {
+        Reached::Listed | Reached::ByPercentage { .. } => {
+            "This is being released company by company. It has reached yours."
+        }
+        Reached::NotYet { .. } if policies.rollout.held().is_none() => {
+            "A second proof at sign-in is being released company by company. It has not reached \
+                 yours yet."
+        }
+        Reached::NotYet { .. } | Reached::Paused => {
+            "A second proof at sign-in is being released company by company. It has not reached \
+                 yours yet, and the release is paused at the moment."
         }
     })
 }

@@ -1,0 +1,688 @@
+//! The schema and the parser agree: over all samples, every key there is, and each of its values
+//! bent in every way.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use toml_edit::{DocumentMut, Item};
+
+use super::*;
+use crate::config::ProductIds;
+use crate::gate::name::ProductId;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every key of gateway.toml, each with a value that is right. Where one table has several kinds of
+/// value, or of provider, another document has the others.
+const EVERY_KEY: [&str; 4] = [
+    r##"
+policies_dir = "policies"
+[listen]
+https = ["[::]:8443"]
+http = ["[::]:8080"]
+admin = "127.0.0.1:9901"
+trusted_proxies = ["10.0.0.0/8"]
+[authz]
+peers = ["127.0.0.1/32"]
+[tls]
+certificates = [{ certificate = "site.pem", key = "site.key" }]
+minimum = "1.3"
+[portal]
+url = "https://login.localhost:8443"
+title = "Sign-in"
+[store]
+sessions = "redis://127.0.0.1"
+directory = "postgres://127.0.0.1/vestibule"
+data_dir = "data"
+master_key = { file = "master.key" }
+when_unavailable = "grace:30s"
+recheck = "60s"
+cache_capacity = 65536
+[session]
+maximum = "12h"
+idle = "8h"
+keep_form = "1MiB"
+[products.emr]
+name = "EMR"
+url = "https://emr.localhost:8443"
+backends = ["https://127.0.0.1:9001"]
+primary = true
+needs_grant = false
+accounts = "own"
+access = { "/public/**" = "public" }
+idle = "2h"
+unauthenticated = "auto"
+websockets = true
+bar = true
+body_limit = "20MiB"
+[products.emr.activity]
+ignore = ["/poll/**"]
+count = ["/work/**"]
+[products.emr.identity]
+X-My-User = "{account.login}"
+[products.emr.sign_on]
+kind = "form"
+page = "/login"
+username_field = "user"
+password_field = "pass"
+signed_out = "/bye"
+[products.emr.health]
+path = "/healthz"
+interval = "5s"
+timeout = "2s"
+healthy_after = 1
+unhealthy_after = 2
+[products.emr.timeouts]
+connect = "5s"
+read = "60s"
+write = "60s"
+idle = "60s"
+[products.emr.tls]
+ca = "ca.pem"
+server_name = "emr.internal"
+client = { certificate = "client.pem", key = "client.key" }
+[rollout]
+mfa = { companies = ["acme-rehab"], percent = 10 }
+analytics_sso = { companies = ["acme-rehab"], percent = 0 }
+pause_when = { factor_failures_above = 0.2, of_at_least = 50 }
+[messages.sms]
+kind = "twilio"
+url = "https://sms.example.org/send"
+token = "x"
+account = "x"
+from = "+12125550100"
+deadline = "5s"
+[messages.sms.second]
+kind = "http"
+url = "https://sms.example.org/send"
+token = "x"
+account = "x"
+from = "x"
+[messages.email]
+kind = "smtp"
+url = "smtps://mail.example.org"
+from = "Clinic <no-reply@example.org>"
+deadline = "5s"
+second = { kind = "smtp", url = "smtp://localhost" }
+[limits]
+handshake = "10s"
+head = "10s"
+idle = "75s"
+drain = "0s"
+connections = 16384
+connections_per_address = 0
+streams_per_connection = 128
+header_bytes = "32KiB"
+header_count = 100
+target_bytes = 8192
+password_workers = 2
+password_queue = 256
+kept_forms = "64MiB"
+[log]
+format = "json"
+access = true
+level = "info"
+access_file = "access.log"
+audit_file = "audit.log"
+[telemetry]
+otlp = "http://127.0.0.1:4318"
+"##,
+    r##"
+[listen]
+https = ["[::]:8443"]
+[portal]
+url = "https://login.localhost:8443"
+[store]
+sessions = { file = "secret" }
+[products.emr]
+url = "https://emr.localhost:8443"
+backends = ["http://127.0.0.1:9001"]
+primary = true
+access = "optional"
+identity = "remote"
+sign_on = "headers"
+unauthenticated = 401
+body_limit = 1024
+[messages.email]
+kind = "outbox"
+"##,
+    r##"
+[listen]
+https = ["[::]:8443"]
+[portal]
+url = "https://login.localhost:8443"
+[products.emr]
+url = "https://emr.localhost:8443"
+backends = ["http://127.0.0.1:9001"]
+primary = true
+access = "public"
+sign_on = { kind = "basic" }
+[limits]
+target_bytes = "8KiB"
+"##,
+    r##"
+[listen]
+https = ["[::]:8443"]
+[portal]
+url = "https://login.localhost:8443"
+[store]
+directory = { file = "directory" }
+[products.emr]
+url = "https://emr.localhost:8443"
+backends = ["http://127.0.0.1:9001"]
+primary = true
+[messages.sms]
+kind = "http"
+url = { file = "sms" }
+token = { file = "token" }
+second = { kind = "http", url = { file = "sms" }, token = { file = "token" } }
+[messages.email]
+url = { file = "mail" }
+from = "no-reply@example.org"
+second = { url = { file = "mail" } }
+"##,
+];
+
+const EVERY_POLICY_KEY: &str = r##"
+name = "Acme"
+timezone = "America/New_York"
+[mfa]
+mode = "company"
+methods = ["totp", "sms", "email", "passkey", "recovery"]
+remember_device = "0d"
+sms_prefixes = ["+1"]
+messages_per_day = 2000
+[password]
+maximum_age = "90d"
+[session]
+maximum = "12h"
+idle = "8h"
+[products.billing]
+idle = "2h"
+[[rules]]
+name = "payments"
+products = ["billing"]
+paths = ["/payments/**"]
+methods = ["POST"]
+roles = ["biller"]
+networks = ["10.0.0.0/8"]
+hours = "Mon-Fri 07:00-19:00"
+action = "step_up"
+within = "15m"
+[rules.except]
+products = ["billing"]
+paths = ["/payments/**"]
+methods = ["POST"]
+roles = ["biller"]
+networks = ["10.0.0.0/8"]
+hours = "Mon-Fri 07:00-19:00"
+"##;
+
+const EVERY_CASE_KEY: &str = r##"
+[[cases]]
+name = "x"
+company = "acme-rehab"
+person = "kim"
+product = "billing"
+method = "GET"
+path = "/"
+at = "2026-11-18T12:00:00Z"
+ip = "127.0.0.1"
+roles = ["biller"]
+grants = ["analytics"]
+factor_age = "5m"
+session_age = "1h"
+idle = "1m"
+expect = "allow"
+"##;
+
+/// Whether the parser that serves takes the text.
+fn parses(of: SchemaOf, text: &str, folder: &Path) -> Result<(), String> {
+    let told = |problems: crate::config::Problems| problems.to_string();
+    match of {
+        SchemaOf::Gateway => config::read(text, &folder.join("g.toml"), std::iter::empty(), &[])
+            .map(drop)
+            .map_err(told),
+        SchemaOf::Policy => {
+            let ids = ["emr", "billing", "analytics"].map(|id| ProductId::parse(id).unwrap());
+            policies::read_policy(text, &folder.join("p.toml"), &ProductIds::of(ids))
+                .map(drop)
+                .map_err(told)
+        }
+        SchemaOf::PolicyTest => {
+            let file = folder.join("t.toml");
+            std::fs::write(&file, text).unwrap();
+            policy_test::read(&file).map(drop).map_err(told)
+        }
+    }
+}
+
+/// The part of JSON Schema (draft 7) that the schemas are written in; a word beyond it fails.
+/// Patterns are looked for, as the standard says, by the few forms that there are.
+fn conforms(schema: &Value, value: &Value) -> bool {
+    let Some(words) = schema.as_object() else {
+        return schema == &json!(true);
+    };
+    words.iter().all(|(word, wanted)| match word.as_str() {
+        "$schema" | "title" | "description" => true,
+        "type" => match wanted.as_str().unwrap() {
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("unknown type {other}"),
+        },
+        "enum" => wanted.as_array().unwrap().contains(value),
+        "const" => wanted == value,
+        "anyOf" => wanted
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|one| conforms(one, value)),
+        "minimum" => value.as_f64().is_none_or(|n| n >= wanted.as_f64().unwrap()),
+        "maximum" => value.as_f64().is_none_or(|n| n <= wanted.as_f64().unwrap()),
+        "minItems" => value
+            .as_array()
+            .is_none_or(|items| items.len() as u64 >= wanted.as_u64().unwrap()),
+        "items" => value
+            .as_array()
+            .is_none_or(|items| items.iter().all(|item| conforms(wanted, item))),
+        "required" => value.as_object().is_none_or(|table| {
+            let mut keys = wanted.as_array().unwrap().iter();
+            keys.all(|key| table.contains_key(key.as_str().unwrap()))
+        }),
+        "properties" => value.as_object().is_none_or(|table| {
+            let known = wanted.as_object().unwrap();
+            let mut keys = table.iter();
+            keys.all(|(key, value)| known.get(key).is_none_or(|one| conforms(one, value)))
+        }),
+        "additionalProperties" => value.as_object().is_none_or(|table| {
+            let known = words.get("properties").and_then(Value::as_object);
+            table
+                .iter()
+                .filter(|(key, _)| known.is_none_or(|known| !known.contains_key(*key)))
+                .all(|(_, value)| wanted != &json!(false) && conforms(wanted, value))
+        }),
+        "pattern" => value
+            .as_str()
+            .is_none_or(|text| matches(wanted.as_str().unwrap(), text)),
+        other => panic!("unknown word {other}"),
+    })
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = &text[..text.len() - unit.len()];
+    let span = !number.is_empty() && ["ms", "s", "m", "h", "d"].contains(&unit);
+    match pattern {
+        "\\S" => text.chars().any(|c| !c.is_whitespace()),
+        "^." => !text.is_empty() && !text.starts_with('\n'),
+        "^[0-9]+(ms|s|m|h|d)$" => span,
+        "^0*[1-9][0-9]*(ms|s|m|h|d)$" => span && number.bytes().any(|b| b != b'0'),
+        "^[0-9]+(B|KiB|MiB|GiB)?$" => {
+            !number.is_empty() && ["", "B", "KiB", "MiB", "GiB"].contains(&unit)
+        }
+        other => panic!("unknown pattern {other}"),
+    }
+}
+
+/// TOML as a validator sees it.
+fn to_json(item: &Item) -> Value {
+    if let Some(table) = item.as_table_like() {
+        let entries = table.iter().map(|(k, v)| (k.to_owned(), to_json(v)));
+        return Value::Object(entries.collect());
+    }
+    if let Some(tables) = item.as_array_of_tables() {
+        let all = tables
+            .iter()
+            .map(|table| to_json(&Item::Table(table.clone())));
+        return Value::Array(all.collect());
+    }
+    match item.as_value() {
+        Some(toml_edit::Value::Array(items)) => Value::Array(
+            items
+                .iter()
+                .map(|v| to_json(&Item::Value(v.clone())))
+                .collect(),
+        ),
+        Some(toml_edit::Value::String(text)) => json!(text.value()),
+        Some(toml_edit::Value::Integer(number)) => json!(number.value()),
+        Some(toml_edit::Value::Float(number)) => json!(number.value()),
+        Some(toml_edit::Value::Boolean(boolean)) => json!(boolean.value()),
+        // JSON has no dates: no form of ours is one.
+        _ => Value::Null,
+    }
+}
+
+fn document(text: &str) -> DocumentMut {
+    text.parse()
+        .unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn samples() -> Vec<(SchemaOf, String)> {
+    let list = |folder: &str, of: SchemaOf| {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+            .collect();
+        files.sort();
+        assert!(!files.is_empty(), "{folder}");
+        files
+            .into_iter()
+            .map(move |file| (of, std::fs::read_to_string(file).unwrap()))
+    };
+    let gateway = std::fs::read_to_string(root().join("gateway.toml")).unwrap();
+    let mut all = vec![(SchemaOf::Gateway, gateway)];
+    all.extend(list("policies", SchemaOf::Policy));
+    all.extend(list("src/demo/policies", SchemaOf::Policy));
+    all.extend(list("policies/tests", SchemaOf::PolicyTest));
+    all.extend(list("src/demo/policies/tests", SchemaOf::PolicyTest));
+    all
+}
+
+fn every_key() -> Vec<(SchemaOf, String)> {
+    let mut all = EVERY_KEY
+        .map(|text| (SchemaOf::Gateway, text.to_owned()))
+        .to_vec();
+    all.push((SchemaOf::Policy, EVERY_POLICY_KEY.to_owned()));
+    all.push((SchemaOf::PolicyTest, EVERY_CASE_KEY.to_owned()));
+    all
+}
+
+fn corpus() -> Vec<(SchemaOf, String)> {
+    [samples(), every_key()].concat()
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("secret", "redis://127.0.0.1\n"),
+        ("directory", "postgres://127.0.0.1/vestibule\n"),
+        ("sms", "https://sms.example.org/send\n"),
+        ("token", "x\n"),
+        ("mail", "smtps://mail.example.org\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn the_files_of_the_repository_are_what_the_program_prints() {
+    for of in SchemaOf::ALL {
+        let file = root().join("schemas").join(of.file());
+        let kept = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            kept == of.text(),
+            "write it anew: vestibule schema {} > schemas/{}",
+            of.word(),
+            of.file()
+        );
+    }
+}
+
+#[test]
+fn the_samples_name_their_schema() {
+    for (of, text) in samples() {
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.starts_with("#:schema ") && first.ends_with(&format!("schemas/{}", of.file())),
+            "{first}"
+        );
+    }
+}
+
+#[test]
+fn what_is_right_is_right_for_both() {
+    let folder = folder();
+    for (of, text) in corpus() {
+        assert_eq!(parses(of, &text, folder.path()), Ok(()), "{text}");
+        let value = to_json(document(&text).as_item());
+        assert!(conforms(&of.value(), &value), "{text}");
+    }
+}
+
+/// Paths of all keys of a schema, `*` for a key of the operator's choosing.
+fn keys(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    for one in schema["anyOf"].as_array().into_iter().flatten() {
+        keys(one, path, found);
+    }
+    for (key, below) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{key}");
+        keys(below, &path, found);
+        found.insert(path);
+    }
+    keys_of(&schema["items"], path, found);
+    if schema["additionalProperties"].is_object() {
+        keys(&schema["additionalProperties"], &format!("{path}.*"), found);
+    }
+}
+
+fn keys_of(items: &Value, path: &str, found: &mut BTreeSet<String>) {
+    if items.is_object() {
+        keys(items, path, found);
+    }
+}
+
+/// Paths of all keys of a value, in the words of its schema.
+fn used(schema: &Value, value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    for one in schema["anyOf"].as_array().into_iter().flatten() {
+        if conforms(one, value) {
+            used(one, value, path, found);
+        }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        used(&schema["items"], item, path, found);
+    }
+    for (key, below) in value.as_object().into_iter().flatten() {
+        match schema["properties"].get(key) {
+            Some(known) => {
+                let path = format!("{path}.{key}");
+                used(known, below, &path, found);
+                found.insert(path);
+            }
+            None => used(
+                &schema["additionalProperties"],
+                below,
+                &format!("{path}.*"),
+                found,
+            ),
+        }
+    }
+}
+
+#[test]
+fn the_corpus_has_every_key() {
+    for of in SchemaOf::ALL {
+        let schema = of.value();
+        let (mut all, mut there) = (BTreeSet::new(), BTreeSet::new());
+        keys(&schema, "", &mut all);
+        for (_, text) in corpus().into_iter().filter(|(other, _)| *other == of) {
+            let value = to_json(document(&text).as_item());
+            used(&schema, &value, "", &mut there);
+        }
+        assert!(all.len() > 10, "{of:?}");
+        let missing: Vec<&String> = all.difference(&there).collect();
+        assert!(missing.is_empty(), "add to the corpus: {missing:?}");
+    }
+}
+
+/// Where something stands, by keys and places.
+#[derive(Clone, Debug)]
+enum Step {
+    Key(String),
+    Place(usize),
+}
+
+fn places(value: &Value, path: &[Step], found: &mut Vec<Vec<Step>>) {
+    let mut below = |step: Step, value: &Value| {
+        let path = [path, &[step]].concat();
+        places(value, &path, found);
+        found.push(path);
+    };
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                below(Step::Key(key.clone()), value);
+            }
+        }
+        Value::Array(items) => {
+            for (place, value) in items.iter().enumerate() {
+                below(Step::Place(place), value);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn at<'a>(value: &'a mut Value, path: &[Step]) -> &'a mut Value {
+    path.iter().fold(value, |value, step| match step {
+        Step::Key(key) => &mut value[key.as_str()],
+        Step::Place(place) => &mut value[*place],
+    })
+}
+
+fn remove(value: &mut Value, path: &[Step]) {
+    let (last, above) = path.split_last().unwrap();
+    match (at(value, above), last) {
+        (Value::Object(table), Step::Key(key)) => drop(table.remove(key)),
+        (Value::Array(items), Step::Place(place)) => drop(items.remove(*place)),
+        _ => unreachable!(),
+    }
+}
+
+/// JSON as TOML, all in one line for each key at the top.
+fn to_toml(value: &Value) -> String {
+    match value {
+        Value::Object(table) => {
+            let entries: Vec<String> = table
+                .iter()
+                .map(|(key, value)| format!("{} = {}", json!(key), to_toml(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(to_toml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        // JSON's escapes are TOML's; the corpus has no others.
+        plain => plain.to_string(),
+    }
+}
+
+fn text(value: &Value) -> String {
+    let table = value.as_object().unwrap();
+    table
+        .iter()
+        .map(|(key, value)| format!("{} = {}\n", json!(key), to_toml(value)))
+        .collect()
+}
+
+/// What else may stand where something right stood.
+fn bent() -> Vec<Value> {
+    vec![
+        json!(true),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(101),
+        json!(401),
+        json!(1_u64 << 40),
+        json!(0.5),
+        json!(1.5),
+        json!(""),
+        json!(" "),
+        json!("zz zz"),
+        json!("30s"),
+        json!("0s"),
+        json!("64KiB"),
+        json!("0"),
+        json!([]),
+        json!([["a"]]),
+        json!(["zz zz"]),
+        json!({}),
+        json!({ "zz": 1 }),
+        json!([{}]),
+    ]
+}
+
+/// Every value bent, every table with a key too many, every key taken away. The schema never
+/// refuses what the parser takes; and what the parser refuses and the schema takes is text with a
+/// grammar, or hangs on another value.
+#[test]
+fn what_is_wrong_is_wrong_for_both() {
+    let folder = folder();
+    let (mut tried, mut refused_by_both, mut only_parser) = (0, 0, BTreeSet::new());
+    for (of, sample) in every_key() {
+        let schema = of.value();
+        let right = to_json(document(&sample).as_item());
+        let mut all = Vec::new();
+        places(&right, &[], &mut all);
+        let mut variants: Vec<(Value, bool, String)> = Vec::new();
+        for path in &all {
+            for other in bent() {
+                let mut value = right.clone();
+                *at(&mut value, path) = other.clone();
+                // Only text is left to the parser alone, and tables and lists of it.
+                variants.push((value, holds_text(&other), format!("{path:?} = {other}")));
+            }
+            let mut value = right.clone();
+            remove(&mut value, path);
+            variants.push((value, true, format!("without {path:?}")));
+            let mut value = right.clone();
+            if let Value::Object(table) = at(&mut value, path) {
+                table.insert(String::from("zz_unknown"), json!(1));
+                variants.push((value, false, format!("one too many in {path:?}")));
+            }
+        }
+        let mut value = right.clone();
+        value["zz_unknown"] = json!(1);
+        variants.push((value, false, String::from("one too many at the top")));
+        for (value, may_differ, what) in variants {
+            tried += 1;
+            let parsed = parses(of, &text(&value), folder.path());
+            match (conforms(&schema, &value), &parsed) {
+                (true, Ok(())) => {}
+                (false, Err(_)) => refused_by_both += 1,
+                (false, Ok(())) => panic!("{of:?} {what}: a false alarm of the schema"),
+                (true, Err(why)) => {
+                    assert!(
+                        may_differ || hangs_on_another(why),
+                        "{of:?} {what}: the schema takes what the parser refuses: {why}"
+                    );
+                    only_parser.insert(why.clone());
+                }
+            }
+        }
+    }
+    assert!(
+        tried > 3_000 && refused_by_both > tried / 2,
+        "{tried} {refused_by_both}"
+    );
+    assert!(!only_parser.is_empty());
+}
+
+fn holds_text(value: &Value) -> bool {
+    match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(holds_text),
+        Value::Object(table) => table.values().all(holds_text),
+        _ => false,
+    }
+}
+
+/// What no form of one value can tell.
+fn hangs_on_another(why: &str) -> bool {
+    [
+        // `primary = false` where it was the only one.
+        "no product is primary",
+    ]
+    .iter()
+    .any(|known| why.contains(known))
+}
