@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Room, and what it may know.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("gate", &[]),
     ("demo", &[]),
     ("pages", &[]),
@@ -22,10 +22,18 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("sessions", &["gate"]),
     ("directory", &["gate"]),
     ("messages", &["gate"]),
+    ("providers", &["gate", "config"]),
     ("observe", &["gate"]),
     (
         "portal",
-        &["gate", "sessions", "directory", "messages", "pages"],
+        &[
+            "gate",
+            "sessions",
+            "directory",
+            "messages",
+            "providers",
+            "pages",
+        ],
     ),
     ("proxy", &["gate", "sessions", "observe", "pages", "config"]),
     (
@@ -37,6 +45,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "sessions",
             "directory",
             "messages",
+            "providers",
             "observe",
             "pages",
             "portal",

@@ -39,6 +39,7 @@ use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::portal;
+use crate::providers::{ProviderError, Providers};
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::forward::Front;
@@ -76,6 +77,8 @@ pub enum StartError {
     Assertions(#[from] AssertionError),
     #[error(transparent)]
     Messages(#[from] MessagesError),
+    #[error(transparent)]
+    Providers(#[from] ProviderError),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]
@@ -236,6 +239,7 @@ pub async fn start(
     let portal = Arc::new(portal::State {
         kept: Arc::clone(&kept),
         messages: Arc::clone(&messages),
+        providers: Arc::new(Providers::new(settings.providers.clone())?),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),

@@ -18,7 +18,7 @@ use crate::gate::name::ProductId;
 use crate::gate::policy::SessionLimits;
 use crate::gate::product::Products;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "listen",
     "tls",
     "portal",
@@ -27,6 +27,7 @@ const TABLES: [&str; 11] = [
     "products",
     "policies_dir",
     "messages",
+    "providers",
     "rollout",
     "limits",
     "log",
@@ -156,6 +157,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
         field.file_path()
     });
     let messages = fields.or("messages", Default::default(), messages);
+    let providers = fields.or("providers", Vec::new(), super::providers::providers);
     let rollout = fields.or("rollout", Default::default(), rollout);
     let limits = fields.or("limits", super::settings::Limits::SOUND, limits);
     let log = fields.or("log", super::operation::plain_log(), log);
@@ -198,6 +200,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
         policies_dir,
         rollout,
         messages,
+        providers,
         limits,
         log,
         telemetry,

@@ -4,6 +4,7 @@ mod load;
 mod operation;
 pub mod problem;
 mod product;
+pub mod providers;
 pub mod reader;
 pub mod settings;
 mod store;

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
+use super::providers::ProviderSettings;
 use crate::gate::host::Host;
 use crate::gate::policy::{Rollout, SessionLimits};
 use crate::gate::product::Products;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub policies_dir: PathBuf,
     pub rollout: Rollout,
     pub messages: Messages,
+    /// Who else vouches for people.
+    pub providers: Vec<ProviderSettings>,
     pub limits: Limits,
     pub log: Log,
     /// Where traces go (OTLP over HTTP).

@@ -8,6 +8,7 @@ mod accounts;
 mod devices;
 mod factors;
 mod history;
+mod identities;
 mod keys;
 mod links;
 mod own_factors;

@@ -162,3 +162,9 @@ pub(super) const TRAIL_SIGN_INS: &str = "SELECT id, at, event, who, whom, sessio
      request_id, reason, detail FROM trail WHERE who = $1 AND event = 'sign_in' \
      ORDER BY id DESC LIMIT $2";
 pub(super) const TRAIL_FORGET: &str = "DELETE FROM trail WHERE id < $1";
+
+pub(super) const IDENTITY: &str =
+    "SELECT person_id FROM identities WHERE issuer = $1 AND subject = $2";
+pub(super) const IDENTITY_LINK: &str = "INSERT INTO identities \
+     (issuer, subject, person_id, linked_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(super) const IDENTITIES_UNLINK: &str = "DELETE FROM identities WHERE person_id = $1";

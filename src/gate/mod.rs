@@ -32,3 +32,4 @@ pub mod session;
 pub mod target;
 pub mod throttle;
 pub mod time;
+pub mod vouching;

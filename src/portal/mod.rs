@@ -18,6 +18,7 @@ mod company;
 mod connect;
 mod cookies;
 mod devices;
+mod elsewhere;
 mod enter;
 mod errand;
 mod factor;
@@ -60,6 +61,7 @@ use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
 use crate::messages::Messages;
+use crate::providers::Providers;
 use crate::sessions::kept::KeptForms;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
@@ -79,6 +81,8 @@ pub struct State {
     pub directory: Directory,
     /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
     pub messages: Arc<Messages>,
+    /// Who else vouches for people.
+    pub providers: Arc<Providers>,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,
@@ -94,7 +98,7 @@ pub struct State {
 
 /// Hears what happened; asked nothing.
 pub trait Observer: Send + Sync {
-    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`, `expired`.
+    /// `ok`, `refused`, `throttled`, `busy`, `factor_wanted`, `expired`, `provider_failed`.
     fn sign_in(&self, result: &'static str);
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
@@ -143,6 +147,10 @@ pub fn router(state: Arc<State>) -> Router {
             "/login/enroll",
             get(factor::enroll_page).post(factor::enroll),
         )
+        .route("/login/with", get(elsewhere::find))
+        .route("/login/with/{provider}", get(elsewhere::begin))
+        .route("/login/with/{provider}/back", get(elsewhere::back))
+        .route("/login/with/{provider}/ended", post(elsewhere::ended))
         .route("/apps", get(apps::apps))
         .route("/account", get(account::page))
         .route("/account/factors", post(account::factors::remove))

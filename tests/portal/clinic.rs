@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use zeroize::Zeroizing;
 
+use vestibule::config::providers::ProviderSettings;
 use vestibule::directory::Directory;
 use vestibule::directory::passwords::Hasher;
 use vestibule::directory::seal::MasterKey;
@@ -27,6 +28,7 @@ use vestibule::gate::product::{
 use vestibule::gate::time::Moment;
 use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Act, Audit, Keys, Observer};
+use vestibule::providers::Providers;
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
 use vestibule::sessions::kept::KeptForms;
@@ -112,6 +114,7 @@ pub struct Opening {
     pub messages: messages::Settings,
     /// Of a Redis; without, the embedded store.
     pub redis: Option<String>,
+    pub providers: Vec<ProviderSettings>,
 }
 
 impl Default for Opening {
@@ -120,6 +123,7 @@ impl Default for Opening {
             hasher: Hasher::new(),
             messages: outbox_settings(),
             redis: None,
+            providers: Vec::new(),
         }
     }
 }
@@ -144,6 +148,7 @@ pub struct Clinic {
     millis: Arc<AtomicI64>,
     hasher: Arc<Hasher>,
     redis: Option<String>,
+    providers: Arc<Providers>,
     pub messages: Arc<Messages>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
@@ -163,6 +168,7 @@ struct Ground {
     directory: Directory,
     hasher: Arc<Hasher>,
     redis: Option<String>,
+    providers: Arc<Providers>,
     policies: Arc<ArcSwap<Policies>>,
     heard: Arc<Heard>,
     browsers: Arc<AtomicU64>,
@@ -322,6 +328,7 @@ impl Clinic {
             directory,
             hasher,
             redis: opening.redis,
+            providers: Arc::new(Providers::new(opening.providers).unwrap()),
             policies: Arc::new(ArcSwap::from_pointee(policies())),
             heard,
             browsers: Arc::new(AtomicU64::new(1)),
@@ -339,6 +346,7 @@ impl Clinic {
             directory: self.directory.clone(),
             hasher: Arc::clone(&self.hasher),
             redis: self.redis.clone(),
+            providers: Arc::clone(&self.providers),
             policies: Arc::clone(&self.policies),
             heard: Arc::clone(&self.heard),
             browsers: Arc::clone(&self.browsers),
@@ -354,6 +362,7 @@ impl Clinic {
             directory,
             hasher,
             redis,
+            providers,
             policies,
             heard,
             browsers,
@@ -395,6 +404,7 @@ impl Clinic {
             sessions: Arc::clone(&sessions),
             directory: directory.clone(),
             messages: Arc::clone(&messages),
+            providers: Arc::clone(&providers),
             hasher: Arc::clone(&hasher),
             policies: Arc::clone(&policies),
             products: products.clone(),
@@ -410,6 +420,7 @@ impl Clinic {
             millis,
             hasher,
             redis,
+            providers,
             messages,
             sessions,
             directory,
@@ -435,6 +446,15 @@ impl Clinic {
 
     pub fn now(&self) -> Moment {
         Moment::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+
+    /// To what the machine says: for counterparts that look at a clock of their own.
+    pub fn live_now(&self) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        self.millis
+            .store(i64::try_from(now.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     pub fn wait(&self, span: Duration) {

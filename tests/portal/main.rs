@@ -12,6 +12,7 @@ mod authenticator;
 mod browser;
 mod clinic;
 mod companies;
+mod elsewhere;
 mod factor;
 mod forgot;
 mod forms;
@@ -24,6 +25,7 @@ mod pairing;
 mod password;
 mod portal;
 mod profile;
+mod provider;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod sent;
