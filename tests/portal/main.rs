@@ -26,6 +26,7 @@ mod password;
 mod portal;
 mod profile;
 mod provider;
+mod real_provider;
 #[path = "../support/redis.rs"]
 mod redis_server;
 mod sent;
