@@ -240,6 +240,7 @@ pub async fn start(
         kept: Arc::clone(&kept),
         messages: Arc::clone(&messages),
         providers: Arc::new(Providers::new(settings.providers.clone())?),
+        scim_roles: settings.scim_roles.clone(),
         sessions: Arc::clone(&sessions),
         directory: directory.clone(),
         hasher: Arc::clone(&hasher),

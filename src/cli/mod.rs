@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod elsewhere;
 pub mod explain;
 pub mod people;
 pub mod policy_diff;
@@ -57,6 +58,12 @@ enum Verb {
     Policy(PolicyVerb),
     /// People, companies and accounts
     People(people::People),
+    /// Tokens for companies' directories (SCIM 2.0)
+    #[command(subcommand)]
+    Scim(elsewhere::Scim),
+    /// Who people are at their companies' providers
+    #[command(subcommand)]
+    Identities(elsewhere::Identities),
     /// Sign-ins that are going on
     Sessions(sessions::SessionsArgs),
     /// The audit trail
@@ -163,6 +170,14 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::People(people) => {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))
+        }
+        Verb::Scim(verb) => {
+            let settings = settings(file)?;
+            in_runtime(elsewhere::scim(&settings, verb))
+        }
+        Verb::Identities(verb) => {
+            let settings = settings(file)?;
+            in_runtime(elsewhere::identities(&settings, verb))
         }
         Verb::Sessions(sessions) => {
             let settings = settings(file)?;

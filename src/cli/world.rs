@@ -54,7 +54,7 @@ pub fn real() -> World {
     }
 }
 
-async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
+pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
     let master = MasterKey::read(&settings.store.master_key).or_else(|_| {
         // The first command on a new machine may well be an import.
         let world = real();
@@ -305,7 +305,7 @@ fn profile(person: Person) -> Profile {
     }
 }
 
-fn print(text: &str) -> Result<u8, Failure> {
+pub fn print(text: &str) -> Result<u8, Failure> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .map_err(Failure::not_so)?;

@@ -18,7 +18,7 @@ use crate::gate::name::ProductId;
 use crate::gate::policy::SessionLimits;
 use crate::gate::product::Products;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "listen",
     "tls",
     "portal",
@@ -28,6 +28,7 @@ const TABLES: [&str; 12] = [
     "policies_dir",
     "messages",
     "providers",
+    "scim",
     "rollout",
     "limits",
     "log",
@@ -158,6 +159,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
     });
     let messages = fields.or("messages", Default::default(), messages);
     let providers = fields.or("providers", Vec::new(), super::providers::providers);
+    let scim_roles = fields.or("scim", HashMap::new(), super::providers::scim);
     let rollout = fields.or("rollout", Default::default(), rollout);
     let limits = fields.or("limits", super::settings::Limits::SOUND, limits);
     let log = fields.or("log", super::operation::plain_log(), log);
@@ -201,6 +203,7 @@ fn settings(fields: &Fields<'_>, file: &Path) -> Option<Settings> {
         rollout,
         messages,
         providers,
+        scim_roles,
         limits,
         log,
         telemetry,

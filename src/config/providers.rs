@@ -1,6 +1,6 @@
 //! `[providers.…]`: the OpenID Connect providers that vouch for the people of a company.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -140,6 +140,37 @@ fn provider(name: &str, fields: &Fields<'_>) -> Option<ProviderSettings> {
         max_age,
         deadline,
         ca,
+    })
+}
+
+/// `[scim.COMPANY]`: which roles its directory's groups give.
+pub fn scim(field: &Field<'_>) -> Option<HashMap<CompanyId, BTreeMap<String, Vec<String>>>> {
+    let all = field.map(|key, field| {
+        let company = match CompanyId::parse(key) {
+            Ok(company) => Some(company),
+            Err(error) => field.wrong(error.to_string()),
+        };
+        let roles = field.table(|fields| {
+            Some(fields.or("roles", BTreeMap::new(), |field| {
+                let groups = field.map(|group, field| Some((group.to_owned(), field.list(role)?)));
+                Some(groups?.into_iter().collect())
+            }))
+        });
+        Some((company?, roles?))
+    })?;
+    Some(all.into_iter().collect())
+}
+
+/// Roles are sent to backends with commas between them.
+fn role(field: &Field<'_>) -> Option<String> {
+    field.parsed("a role such as \"user_manager\"", |text| {
+        match text.trim() {
+            "" => Err(String::from("a role can't be empty")),
+            role if role.contains(',') || role.chars().any(char::is_control) => Err(format!(
+                "{role:?}: a role has no comma and no control character"
+            )),
+            role => Ok(role.to_owned()),
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 
 pub mod import;
 pub mod passwords;
+pub mod scim;
 pub mod seal;
 
 mod accounts;

@@ -37,6 +37,7 @@ mod passkeys;
 mod password;
 mod recovery;
 mod renewal;
+mod scim;
 mod sign_out;
 mod single_sign_on;
 mod throttles;
@@ -46,6 +47,7 @@ mod user_agent;
 mod visit;
 mod when;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -57,6 +59,7 @@ use axum::routing::{get, post};
 
 use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
+use crate::directory::scim::RolesByGroup;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
@@ -83,6 +86,8 @@ pub struct State {
     pub messages: Arc<Messages>,
     /// Who else vouches for people.
     pub providers: Arc<Providers>,
+    /// Which roles the groups of a company's directory give.
+    pub scim_roles: HashMap<CompanyId, RolesByGroup>,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,
@@ -202,7 +207,8 @@ pub fn router(state: Arc<State>) -> Router {
         )
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))
-        .route("/assets/{name}", get(answer::asset));
+        .route("/assets/{name}", get(answer::asset))
+        .merge(scim::routes());
     finished(routes, state)
 }
 

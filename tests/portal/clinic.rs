@@ -405,6 +405,10 @@ impl Clinic {
             directory: directory.clone(),
             messages: Arc::clone(&messages),
             providers: Arc::clone(&providers),
+            scim_roles: HashMap::from([(
+                CompanyId::parse("acme").unwrap(),
+                BTreeMap::from([(String::from("Managers"), vec![String::from("user_manager")])]),
+            )]),
             hasher: Arc::clone(&hasher),
             policies: Arc::clone(&policies),
             products: products.clone(),
@@ -523,6 +527,10 @@ impl Clinic {
     pub fn browser(&self) -> Browser<'_> {
         let last = u8::try_from(self.browsers.fetch_add(1, Ordering::SeqCst)).unwrap();
         Browser::new(self, IpAddr::from([192, 0, 2, last]))
+    }
+
+    pub fn browser_at(&self, address: [u8; 4]) -> Browser<'_> {
+        Browser::new(self, IpAddr::from(address))
     }
 
     /// Signed in with nothing but the password.

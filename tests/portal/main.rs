@@ -29,5 +29,6 @@ mod provider;
 mod real_provider;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod scim;
 mod sent;
 mod trail;
