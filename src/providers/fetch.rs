@@ -49,8 +49,8 @@ pub fn client(deadline: Duration, ca: Option<&Path>) -> Result<Client, ProviderE
         .redirect(redirect::Policy::none())
         .connect_timeout(deadline)
         .timeout(deadline)
-        .pool_max_idle_per_host(4)
-        .pool_idle_timeout(Duration::from_secs(30))
+        // A connection that the provider closed meanwhile would fail somebody's sign-in.
+        .pool_max_idle_per_host(0)
         .no_proxy()
         .user_agent("vestibule")
         .build()
