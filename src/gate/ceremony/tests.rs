@@ -64,6 +64,7 @@ fn each_step_has_one_way_on() {
             factor,
             device: false,
             at: NOON,
+            vouched: None,
         })
     };
     let table = [
