@@ -14,5 +14,6 @@ pub mod observe;
 pub mod pages;
 pub mod policies;
 pub mod portal;
+pub mod providers;
 pub mod proxy;
 pub mod sessions;

@@ -23,6 +23,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("directory", &["gate"]),
     ("legacy", &["gate", "config", "directory", "sessions"]),
     ("messages", &["gate"]),
+    ("providers", &["gate", "config"]),
     ("observe", &["gate"]),
     (
         "portal",
@@ -32,6 +33,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "directory",
             "legacy",
             "messages",
+            "providers",
             "pages",
         ],
     ),
@@ -49,6 +51,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "directory",
             "legacy",
             "messages",
+            "providers",
             "observe",
             "pages",
             "portal",

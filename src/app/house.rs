@@ -28,6 +28,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
 use crate::policies::{Base, PolicyFolder, Reload};
 use crate::portal;
+use crate::providers::Providers;
 use crate::proxy::authz::Askers;
 use crate::proxy::certificates::{self, CertificateError, Certificates};
 use crate::proxy::facts::Reader;
@@ -66,6 +67,8 @@ pub struct Ground {
 struct Standing {
     settings: Arc<Settings>,
     messages: Arc<Messages>,
+    /// With what they published: asked again only when one of them changed.
+    providers: Arc<Providers>,
 }
 
 pub struct House {
@@ -138,6 +141,7 @@ impl House {
         let certificates = Arc::new(Certificates::read(certificate_files(&settings)?)?);
         let standing = Standing {
             messages: Arc::new(messages::open(&settings.messages, &ground.metrics)?),
+            providers: Arc::new(Providers::new(settings.providers.clone())?),
             settings: Arc::new(settings),
         };
         let groups = AtomicU64::new(1);
@@ -239,6 +243,11 @@ impl House {
         } else {
             Arc::new(messages::open(&settings.messages, &self.ground.metrics)?)
         };
+        let providers = if settings.providers == before.settings.providers {
+            Arc::clone(&before.providers)
+        } else {
+            Arc::new(Providers::new(settings.providers.clone())?)
+        };
         let files = certificate_files(&settings)?;
         let certificates = match self.certificates.are(&files) {
             true => None,
@@ -247,6 +256,7 @@ impl House {
         let standing = Standing {
             settings: Arc::new(settings),
             messages,
+            providers,
         };
         let settings = &standing.settings;
         let origins = origins(settings)?;
@@ -412,6 +422,8 @@ fn portal_state(ground: &Ground, standing: &Standing, legacy: Arc<Legacy>) -> po
     portal::State {
         kept: Arc::clone(&ground.kept),
         legacy,
+        providers: Arc::clone(&standing.providers),
+        scim_roles: settings.scim_roles.clone(),
         messages: Arc::clone(&standing.messages),
         sessions: Arc::clone(&ground.sessions),
         directory: ground.directory.clone(),

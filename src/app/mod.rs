@@ -43,6 +43,7 @@ use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::{self, SpansError};
 use crate::policies::PolicyFolder;
+use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
 use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::keep::Keeper;
@@ -83,6 +84,8 @@ pub enum StartError {
     Assertions(#[from] AssertionError),
     #[error(transparent)]
     Messages(#[from] MessagesError),
+    #[error(transparent)]
+    Providers(#[from] ProviderError),
     #[error(transparent)]
     Certificates(#[from] CertificateError),
     #[error("a backend can't be used: {0}")]

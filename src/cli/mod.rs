@@ -4,6 +4,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod check;
 pub mod demo;
+pub mod elsewhere;
 pub mod explain;
 mod manager;
 mod on_record;
@@ -64,6 +65,12 @@ enum Verb {
     Policy(PolicyVerb),
     /// People, companies and accounts
     People(people::People),
+    /// Tokens for companies' directories (SCIM 2.0)
+    #[command(subcommand)]
+    Scim(elsewhere::Scim),
+    /// Who people are at their companies' providers
+    #[command(subcommand)]
+    Identities(elsewhere::Identities),
     /// Sign-ins that are going on
     Sessions(sessions::SessionsArgs),
     /// Features that are released company by company
@@ -198,6 +205,14 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::BreakGlass(arguments) => {
             let settings = settings(file)?;
             in_runtime(world::break_glass(&settings, arguments))
+        }
+        Verb::Scim(verb) => {
+            let settings = settings(file)?;
+            in_runtime(elsewhere::scim(&settings, verb))
+        }
+        Verb::Identities(verb) => {
+            let settings = settings(file)?;
+            in_runtime(elsewhere::identities(&settings, verb))
         }
         Verb::Sessions(sessions) => {
             let settings = settings(file)?;

@@ -61,7 +61,7 @@ pub fn real() -> World {
     }
 }
 
-async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
+pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
     let master = MasterKey::read(&settings.store.master_key).or_else(|_| {
         // The first command on a new machine may well be an import.
         let world = real();

@@ -87,6 +87,8 @@ fn followed(old: &Settings, new: &Settings) -> Vec<String> {
         ("session.keep_form", old.keep_form == new.keep_form),
         ("rollout", old.rollout == new.rollout),
         ("messages", old.messages == new.messages),
+        ("providers", old.providers == new.providers),
+        ("scim", old.scim_roles == new.scim_roles),
     ];
     let mut keys: Vec<String> = plain
         .into_iter()

@@ -20,7 +20,7 @@ use crate::gate::name::ProductId;
 use crate::gate::policy::SessionLimits;
 use crate::gate::product::Products;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 14] = [
     "authz",
     "listen",
     "tls",
@@ -30,6 +30,8 @@ const TABLES: [&str; 12] = [
     "products",
     "policies_dir",
     "messages",
+    "providers",
+    "scim",
     "rollout",
     "limits",
     "log",
@@ -171,6 +173,8 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         field.file_path()
     });
     let messages = fields.or("messages", Default::default(), messages);
+    let providers = fields.or("providers", Vec::new(), super::providers::providers);
+    let scim_roles = fields.or("scim", HashMap::new(), super::providers::scim);
     let rollout = fields.or("rollout", Default::default(), rollout);
     let authz_peers = fields.or("authz", Vec::new(), |field| {
         field.table(|fields| Some(list_of(fields, "peers", network)))
@@ -224,6 +228,8 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         rollout,
         authz_peers,
         messages,
+        providers,
+        scim_roles,
         limits,
         log,
         telemetry,

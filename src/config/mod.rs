@@ -6,6 +6,7 @@ mod load;
 mod operation;
 pub mod problem;
 mod product;
+pub mod providers;
 pub mod reader;
 pub mod settings;
 pub mod sketch;

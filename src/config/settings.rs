@@ -1,6 +1,7 @@
 //! What gateway.toml comes to: parsed, checked, complete. Whoever holds a [`Settings`] need not
 //! ask again whether it makes sense.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::change::Source;
 use super::problem::Problem;
+use super::providers::ProviderSettings;
 use crate::gate::host::Host;
+use crate::gate::name::CompanyId;
 use crate::gate::policy::{Rollout, SessionLimits};
 use crate::gate::product::Products;
 
@@ -32,6 +35,10 @@ pub struct Settings {
     /// Proxies that may ask `/api/authz/…`; empty: none.
     pub authz_peers: Vec<IpNet>,
     pub messages: Messages,
+    /// Who else vouches for people.
+    pub providers: Vec<ProviderSettings>,
+    /// Which roles the groups of a company's directory give, by the group's name.
+    pub scim_roles: HashMap<CompanyId, BTreeMap<String, Vec<String>>>,
     pub limits: Limits,
     pub log: Log,
     /// Where traces go (OTLP over HTTP).

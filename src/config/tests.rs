@@ -646,3 +646,55 @@ mod changes {
         );
     }
 }
+
+const PROVIDER: &str = "[providers.acme]\ncompany = \"acme-rehab\"\nissuer = \"https://id.acme.test\"\n\
+     client_id = \"vestibule\"\nlabel = \"Acme\"\n";
+
+#[test]
+fn a_provider_is_read_with_sound_defaults() {
+    let settings = read_text(&format!("{SMALL}{PROVIDER}")).unwrap();
+    let [provider] = settings.providers.as_slice() else {
+        panic!("one provider");
+    };
+    assert_eq!(provider.scopes, ["openid", "profile", "email"]);
+    assert!(!provider.link_by_email && !provider.only && provider.believe_factor);
+    assert!(provider.client_secret.is_none());
+}
+
+#[test]
+fn a_provider_that_could_not_be_trusted_is_told_with_the_reason() {
+    let with = |from: &str, to: &str| complaints(&format!("{SMALL}{}", PROVIDER.replace(from, to)));
+    let said = with("https://id.acme.test", "http://id.acme.test");
+    assert!(said.contains("must begin with https://"), "{said}");
+    // This machine itself, for trying it out.
+    let local = PROVIDER.replace("https://id.acme.test", "http://127.0.0.1:4000");
+    assert!(read_text(&format!("{SMALL}{local}")).is_ok());
+    let said = with("[providers.acme]", "[providers.\"Acme Rehab\"]");
+    assert!(said.contains("it stands in addresses"), "{said}");
+    let said = with("label", "scopes = [\"email\"]\nlabel");
+    assert!(said.contains("\"openid\" is missing"), "{said}");
+    let said = with("client_id", "cliend_id");
+    assert!(said.contains("did you mean 'client_id'?"), "{said}");
+    let twice = format!(
+        "{PROVIDER}{}",
+        PROVIDER.replace("providers.acme", "providers.other")
+    );
+    let said = complaints(&format!("{SMALL}{twice}"));
+    assert!(said.contains("has the provider \"acme\" already"), "{said}");
+}
+
+#[test]
+fn roles_of_groups_are_read_by_company() {
+    let addition = "[scim.acme-rehab]\nroles = { \"Clinic admins\" = [\"company_admin\"] }\n";
+    let settings = read_text(&format!("{SMALL}{addition}")).unwrap();
+    let company = crate::gate::name::CompanyId::parse("acme-rehab").unwrap();
+    assert_eq!(
+        settings.scim_roles[&company]["Clinic admins"],
+        ["company_admin"]
+    );
+    let said = complaints(&format!(
+        "{SMALL}{}",
+        addition.replace("\"company_admin\"", "\"a,b\"")
+    ));
+    assert!(said.contains("a role has no comma"), "{said}");
+}

@@ -14,7 +14,7 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 9] = migrations![
+const TEXTS: [(&str, &str); 10] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
@@ -24,6 +24,7 @@ const TEXTS: [(&str, &str); 9] = migrations![
     "0008_search_and_names",
     "0009_rollout",
     "0010_operations",
+    "0011_elsewhere",
 ];
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

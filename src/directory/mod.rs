@@ -2,6 +2,7 @@
 
 pub mod import;
 pub mod passwords;
+pub mod scim;
 pub mod seal;
 
 mod accounts;
@@ -10,6 +11,7 @@ mod devices;
 mod emergencies;
 mod factors;
 mod history;
+mod identities;
 mod keys;
 mod links;
 mod migrations;

@@ -243,3 +243,71 @@ pub(super) const ROLLOUT_ANSWERS_FORGET: &str = "DELETE FROM rollout_answers WHE
 pub(super) const ROLLOUT_ANSWERS_TIDY: &str = "DELETE FROM rollout_answers WHERE minute < $1";
 pub(super) const PEOPLE_BY_COMPANY: &str =
     "SELECT company_id, COUNT(*) AS people FROM people WHERE disabled = 0 GROUP BY company_id";
+
+pub(super) const IDENTITY: &str =
+    "SELECT person_id FROM identities WHERE issuer = $1 AND subject = $2";
+pub(super) const IDENTITY_LINK: &str = "INSERT INTO identities \
+     (issuer, subject, person_id, linked_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+pub(super) const IDENTITIES_UNLINK: &str = "DELETE FROM identities WHERE person_id = $1";
+
+/// Takes the row's lock and changes nothing.
+pub(super) const COMPANY_LOCK: &str = "UPDATE companies SET name = name WHERE id = $1";
+pub(super) const PERSON_ROLES: &str = "UPDATE people SET roles = $2 WHERE id = $1";
+pub(super) const PERSON_CONTACT: &str =
+    "UPDATE people SET name = $2, email = $3, phone = $4, search = $5 WHERE id = $1";
+
+pub(super) const SCIM_TOKEN_ADD: &str = "INSERT INTO scim_tokens \
+     (id, company_id, name, hash, made_at) VALUES ($1, $2, $3, $4, $5)";
+pub(super) const SCIM_TOKEN: &str =
+    "SELECT id, company_id, name, made_at, last_used_at FROM scim_tokens WHERE hash = $1";
+pub(super) const SCIM_TOKENS: &str = "SELECT id, company_id, name, made_at, last_used_at \
+     FROM scim_tokens ORDER BY company_id, made_at, id";
+pub(super) const SCIM_TOKEN_USE: &str = "UPDATE scim_tokens SET last_used_at = $2 WHERE id = $1";
+pub(super) const SCIM_TOKEN_REVOKE: &str = "DELETE FROM scim_tokens WHERE id = $1";
+
+pub(super) const SCIM_PEOPLE: &str = "SELECT p.id, p.name, p.email, p.phone, p.disabled, \
+     s.user_name, s.external_id, s.given_name, s.family_name, s.made_at, s.changed_at, a.login \
+     FROM people AS p LEFT JOIN scim_people AS s ON s.person_id = p.id \
+     LEFT JOIN accounts AS a ON a.person_id = p.id AND a.product = $2 \
+     WHERE p.company_id = $1 AND ($3 = '' OR p.id = $3) AND ($4 = '' OR a.login = $4) \
+     AND ($5 = '' OR s.external_id = $5) ORDER BY p.id LIMIT $6 OFFSET $7";
+pub(super) const SCIM_PEOPLE_COUNT: &str = "SELECT COUNT(*) AS total \
+     FROM people AS p LEFT JOIN scim_people AS s ON s.person_id = p.id \
+     LEFT JOIN accounts AS a ON a.person_id = p.id AND a.product = $2 \
+     WHERE p.company_id = $1 AND ($3 = '' OR p.id = $3) AND ($4 = '' OR a.login = $4) \
+     AND ($5 = '' OR s.external_id = $5)";
+pub(super) const SCIM_EXTERNAL_ID: &str =
+    "SELECT person_id FROM scim_people WHERE company_id = $1 AND external_id = $2";
+pub(super) const SCIM_PERSON_WRITE: &str = "INSERT INTO scim_people (person_id, company_id, \
+     external_id, user_name, given_name, family_name, made_at, changed_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (person_id) DO UPDATE SET \
+     company_id = excluded.company_id, external_id = excluded.external_id, \
+     user_name = excluded.user_name, given_name = excluded.given_name, \
+     family_name = excluded.family_name, changed_at = excluded.changed_at";
+pub(super) const SCIM_FORGET_HISTORY: &str =
+    "DELETE FROM password_history WHERE product = $1 AND login = $2";
+pub(super) const SCIM_RENAME: &str =
+    "UPDATE accounts SET login = $3, imported = NULL WHERE product = $1 AND login = $2";
+
+pub(super) const SCIM_GROUP: &str = "SELECT id FROM scim_groups WHERE company_id = $1 AND id = $2";
+pub(super) const SCIM_GROUP_NAMED: &str =
+    "SELECT id FROM scim_groups WHERE company_id = $1 AND name = $2";
+pub(super) const SCIM_GROUPS: &str = "SELECT id, name, external_id, made_at, changed_at \
+     FROM scim_groups WHERE company_id = $1 AND ($2 = '' OR id = $2) AND ($3 = '' OR name = $3) \
+     AND ($4 = '' OR external_id = $4) ORDER BY id LIMIT $5 OFFSET $6";
+pub(super) const SCIM_GROUPS_COUNT: &str = "SELECT COUNT(*) AS total FROM scim_groups \
+     WHERE company_id = $1 AND ($2 = '' OR id = $2) AND ($3 = '' OR name = $3) \
+     AND ($4 = '' OR external_id = $4)";
+pub(super) const SCIM_GROUP_WRITE: &str = "INSERT INTO scim_groups \
+     (id, company_id, name, external_id, made_at, changed_at) VALUES ($1, $2, $3, $4, $5, $5) \
+     ON CONFLICT (id) DO UPDATE SET name = excluded.name, external_id = excluded.external_id, \
+     changed_at = excluded.changed_at";
+pub(super) const SCIM_GROUP_REMOVE: &str = "DELETE FROM scim_groups WHERE id = $1";
+pub(super) const SCIM_GROUPS_OF: &str = "SELECT g.name FROM scim_groups AS g \
+     JOIN scim_members AS m ON m.group_id = g.id WHERE m.person_id = $1 ORDER BY g.name";
+pub(super) const SCIM_MEMBERS: &str =
+    "SELECT person_id FROM scim_members WHERE group_id = $1 ORDER BY person_id";
+pub(super) const SCIM_MEMBERS_CLEAR: &str = "DELETE FROM scim_members WHERE group_id = $1";
+pub(super) const SCIM_MEMBER_ADD: &str =
+    "INSERT INTO scim_members (group_id, person_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const SCIM_MEMBER_LEAVES: &str = "DELETE FROM scim_members WHERE person_id = $1";

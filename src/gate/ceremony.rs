@@ -14,6 +14,7 @@ use super::name::{PersonId, SessionId};
 use super::policy::{CompanyPolicy, FactorMethod};
 use super::session::Method;
 use super::time::Moment;
+use super::vouching::Vouched;
 
 /// How long a sign-in may stay unfinished.
 pub const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -39,6 +40,8 @@ pub struct Pending {
     ground: Ground,
     wrong_codes: u8,
     since: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vouched: Option<Vouched>,
 }
 
 /// What the factor is added to.
@@ -47,6 +50,8 @@ pub struct Pending {
 pub enum Ground {
     /// The password was proved in this attempt.
     Password,
+    /// The company's provider vouched for the person in this attempt.
+    Provider,
     /// A session that is alive; only its factor is missing or stale.
     Session(SessionId),
 }
@@ -69,6 +74,12 @@ pub enum Event {
         need: Need,
     },
     PasswordWrong,
+    /// The company's provider vouched for the person, and was believed.
+    ProviderVouched {
+        person: PersonId,
+        need: Need,
+        vouched: Vouched,
+    },
     /// A proof by this method was right, and nobody used it before.
     FactorRight(FactorMethod),
     FactorWrong(FactorMethod),
@@ -101,6 +112,8 @@ pub struct Proof {
     /// A remembered device stood in for the factor.
     device: bool,
     at: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vouched: Option<Vouched>,
 }
 
 impl Proof {
@@ -115,11 +128,19 @@ impl Proof {
     /// What was proved in this attempt.
     pub fn methods(&self) -> Vec<Method> {
         let password = matches!(self.ground, Ground::Password).then_some(Method::Pwd);
-        password
+        let vouched = self.vouched.iter().flat_map(|vouched| &vouched.methods);
+        let mut methods: Vec<Method> = Vec::new();
+        let all = password
             .into_iter()
+            .chain(vouched.copied())
             .chain(self.factor.map(told_as))
-            .chain(self.device.then_some(Method::Device))
-            .collect()
+            .chain(self.device.then_some(Method::Device));
+        for method in all {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        methods
     }
 
     /// Whether a remembered device stood in for the factor.
@@ -133,7 +154,8 @@ impl Proof {
     }
 
     pub fn factor_at(&self) -> Option<Moment> {
-        self.factor.map(|_| self.at)
+        let vouched = self.vouched.as_ref().and_then(|vouched| vouched.factor_at);
+        self.factor.map(|_| self.at).max(vouched)
     }
 
     pub fn at(&self) -> Moment {
@@ -156,6 +178,7 @@ impl Pending {
             ground,
             wrong_codes: 0,
             since: now,
+            vouched: None,
         }
     }
 }
@@ -260,14 +283,30 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
         Some(pending) if now.since(pending.since) > LIFE => {
             // A right password begins anew, whatever lay there before.
             match event {
-                Event::PasswordRight { .. } => Step::Password,
+                Event::PasswordRight { .. } | Event::ProviderVouched { .. } => Step::Password,
                 _ => return Next::Ask(Step::Password, Some(Remark::TooLate)),
             }
         }
         _ => step,
     };
     match (step, event) {
-        (_, Event::PasswordRight { person, need }) => password_right(person, need, now),
+        (_, Event::PasswordRight { person, need }) => {
+            proved(Pending::new(person, Ground::Password, now), need, now)
+        }
+        (
+            _,
+            Event::ProviderVouched {
+                person,
+                need,
+                vouched,
+            },
+        ) => {
+            let pending = Pending {
+                vouched: Some(vouched),
+                ..Pending::new(person, Ground::Provider, now)
+            };
+            proved(pending, need, now)
+        }
         (Step::Password, Event::PasswordWrong) => {
             Next::Ask(Step::Password, Some(Remark::WrongPassword))
         }
@@ -281,6 +320,7 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
                 factor: Some(method),
                 device: false,
                 at: now,
+                vouched: pending.vouched,
             })
         }
         (Step::Challenge(pending), Event::FactorWrong(_)) => wrong_code(pending, Step::Challenge),
@@ -291,18 +331,18 @@ pub fn advance(step: Step, event: Event, now: Moment) -> Next {
     }
 }
 
-fn password_right(person: PersonId, need: Need, now: Moment) -> Next {
-    let ground = Ground::Password;
+fn proved(pending: Pending, need: Need, now: Moment) -> Next {
     match need {
         Need::Nothing | Need::Remembered => Next::Done(Proof {
-            person,
-            ground,
+            person: pending.person,
+            ground: pending.ground,
             factor: None,
             device: need == Need::Remembered,
             at: now,
+            vouched: pending.vouched,
         }),
-        Need::Challenge => Next::Ask(Step::Challenge(Pending::new(person, ground, now)), None),
-        Need::Enrolment => Next::Ask(Step::Enrol(Pending::new(person, ground, now)), None),
+        Need::Challenge => Next::Ask(Step::Challenge(pending), None),
+        Need::Enrolment => Next::Ask(Step::Enrol(pending), None),
     }
 }
 

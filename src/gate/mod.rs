@@ -34,3 +34,4 @@ pub mod target;
 pub mod throttle;
 pub mod time;
 pub mod traceparent;
+pub mod vouching;

@@ -146,6 +146,10 @@ pub enum Method {
     /// No proof of this sign-in: the factor was proved in this browser before, and the person asked
     /// to be remembered. Backends are not told, and no rule that wants a fresh factor takes it.
     Device,
+    /// A second factor that the company's provider did not name.
+    Mfa,
+    /// The company's provider vouched for the person. Backends are told what it said of the proof.
+    Provider,
 }
 
 impl Method {
@@ -156,6 +160,8 @@ impl Method {
             Method::Sms => "sms",
             Method::Hwk => "hwk",
             Method::Device => "device",
+            Method::Mfa => "mfa",
+            Method::Provider => "provider",
         }
     }
 }
@@ -312,9 +318,9 @@ impl Session {
         let proved = self
             .methods
             .iter()
-            .filter(|method| **method != Method::Device);
+            .filter(|method| !matches!(method, Method::Device | Method::Provider));
         let mut amr: Vec<&'static str> = proved.map(|method| method.as_str()).collect();
-        if amr.len() > 1 {
+        if amr.len() > 1 && !amr.contains(&"mfa") {
             amr.push("mfa");
         }
         amr

@@ -123,6 +123,20 @@ pub struct Login {
     pub username: String,
     /// The same person must prove themselves again.
     pub fixed: bool,
+    /// "Continue with …".
+    pub elsewhere: Vec<Link>,
+    pub finder: Option<Link>,
+    pub hidden: Hidden,
+}
+
+#[derive(Template)]
+#[template(path = "find_company.html")]
+pub struct FindCompany {
+    pub frame: Frame,
+    pub found: Option<Link>,
+    pub error: Option<&'static str>,
+    pub username: String,
+    pub back: String,
     pub hidden: Hidden,
 }
 

@@ -140,6 +140,11 @@ impl Errand {
         hidden
     }
 
+    /// For a form that only looks something up.
+    pub fn hidden_without_token(&self) -> Hidden {
+        self.pairs()
+    }
+
     fn pairs(&self) -> Hidden {
         let mut pairs = Vec::new();
         let mut add = |name: &'static str, value: Option<String>| {

@@ -56,7 +56,8 @@ pub async fn finish(
     };
     let age = match proof.ground() {
         Ground::Password => age(state, &account, &person.company, now),
-        Ground::Session(_) => Age::Good,
+        // A password that nobody typed needs no changing.
+        Ground::Provider | Ground::Session(_) => Age::Good,
     };
     if age == Age::Expired {
         return renewal::ask(state, visit, errand, proof, &account, now).await;
@@ -77,9 +78,9 @@ pub async fn finish(
                 None => return over(&errand),
             }
         }
-        // Only a password begins a session: a factor alone was added to one that is gone.
+        // Only a password, or a provider, begins a session: a factor alone was added to one that is gone.
         (_, Ground::Session(_)) => return over(&errand),
-        (before, Ground::Password) => {
+        (before, Ground::Password | Ground::Provider) => {
             if let Before::Done(old, cause) = before {
                 state.sessions.end(old.id, cause).await?;
             }
@@ -125,7 +126,7 @@ async fn opens_elsewhere(state: &State, session: &Session) -> Result<bool, Troub
 
 fn fits(session: &Session, ground: Ground) -> bool {
     match ground {
-        Ground::Password => true,
+        Ground::Password | Ground::Provider => true,
         Ground::Session(id) => session.id == id,
     }
 }
@@ -178,7 +179,7 @@ async fn reopen(
         here,
     };
     let arrival = arrive(&visit.known, &state.policies.load(), place, None, now);
-    let (Arrival::PasswordAgain(..), Ground::Password, Some(entry)) =
+    let (Arrival::PasswordAgain(..), Ground::Password | Ground::Provider, Some(entry)) =
         (arrival, proof.ground(), session.entries.get(&product.id))
     else {
         return Ok(());

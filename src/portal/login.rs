@@ -14,11 +14,11 @@ use super::fields::Fields;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, cookies, tickets};
+use super::{State, cookies, elsewhere, tickets};
 use crate::gate::arrival::{Again, Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Step, from_session};
 use crate::gate::decide::found as known_session;
-use crate::gate::name::{Login, PersonId};
+use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::product::Product;
 use crate::gate::session::{Found, SecretHash, Session};
 use crate::gate::time::Moment;
@@ -32,6 +32,8 @@ pub struct Shown {
     pub username: String,
     /// The same person must prove themselves again.
     pub fixed: bool,
+    /// Whose provider is offered alone; `None`: those that everybody is shown.
+    pub company: Option<CompanyId>,
 }
 
 pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
@@ -199,11 +201,14 @@ async fn same_person(
     now: Moment,
 ) -> Answer {
     let login = primary_login(state, session).await?;
+    let person = state.directory.person(&session.person.id).await?;
+    let home = person.map(|person| person.company);
     let shown = Shown {
         notice: Some(notice),
         fixed: login.is_some(),
         username: login.map(|login| login.to_string()).unwrap_or_default(),
         error: None,
+        company: home,
     };
     form(state, visit, errand, shown, now)
 }
@@ -228,6 +233,8 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
         error: shown.error.map(str::to_owned),
         username: shown.username,
         fixed: shown.fixed,
+        elsewhere: elsewhere::links(state, errand, shown.company.as_ref()),
+        finder: elsewhere::finder(state, errand).filter(|_| !shown.fixed),
         hidden: errand.hidden(token),
     })?;
     if old.is_none() {

@@ -20,6 +20,7 @@ mod cookies;
 mod courier;
 mod credentials;
 mod devices;
+mod elsewhere;
 mod enter;
 mod errand;
 mod factor;
@@ -39,6 +40,7 @@ mod password;
 mod product_password;
 mod recovery;
 mod renewal;
+mod scim;
 mod sign_out;
 mod single_sign_on;
 mod throttles;
@@ -48,6 +50,7 @@ mod user_agent;
 mod visit;
 mod when;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -59,11 +62,13 @@ use axum::routing::{get, post};
 
 use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
+use crate::directory::scim::RolesByGroup;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
 use crate::legacy::Legacy;
 use crate::messages::Messages;
+use crate::providers::Providers;
 use crate::sessions::kept::KeptForms;
 use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
@@ -85,6 +90,10 @@ pub struct State {
     pub legacy: Arc<Legacy>,
     /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
     pub messages: Arc<Messages>,
+    /// Who else vouches for people.
+    pub providers: Arc<Providers>,
+    /// Which roles the groups of a company's directory give.
+    pub scim_roles: HashMap<CompanyId, RolesByGroup>,
     pub hasher: Arc<Hasher>,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,
@@ -102,7 +111,8 @@ pub struct State {
 
 /// Hears what happened; asked nothing.
 pub trait Observer: Send + Sync {
-    /// `ok`, `refused`, `throttled`, `busy`, `unreachable`, `factor_wanted`, `expired`.
+    /// `ok`, `refused`, `throttled`, `busy`, `unreachable`, `factor_wanted`, `expired`,
+    /// `provider_failed`.
     fn sign_in(&self, result: &'static str);
     /// `ok`, `refused`, `throttled`.
     fn factor_challenge(&self, method: &'static str, result: &'static str);
@@ -151,6 +161,10 @@ pub fn router(state: Arc<State>) -> Router {
             "/login/enroll",
             get(factor::enroll_page).post(factor::enroll),
         )
+        .route("/login/with", get(elsewhere::find))
+        .route("/login/with/{provider}", get(elsewhere::begin))
+        .route("/login/with/{provider}/back", get(elsewhere::back))
+        .route("/login/with/{provider}/ended", post(elsewhere::ended))
         .route("/apps", get(apps::apps))
         .route("/account", get(account::page))
         .route("/account/factors", post(account::factors::remove))
@@ -218,7 +232,8 @@ pub fn router(state: Arc<State>) -> Router {
         )
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))
-        .route("/assets/{name}", get(answer::asset));
+        .route("/assets/{name}", get(answer::asset))
+        .merge(scim::routes());
     finished(routes, state)
 }
 

@@ -19,7 +19,7 @@ use super::login::{Shown, begin_step, form, has_factor};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::{Sender, Visit};
-use super::{Audit, State, accounts};
+use super::{Audit, State, accounts, elsewhere};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
 use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
@@ -122,6 +122,24 @@ async fn password(
         }
     };
     attempt.succeed(state, now).await?;
+    if let Some(label) = elsewhere::instead_of_password(state, &person) {
+        heard(
+            state,
+            visit,
+            "refused",
+            Some(&person.id),
+            Some(&person.company),
+        );
+        let shown = Shown {
+            notice: Some(Notice::news(format!(
+                "Your company signs in through {label}, not with a password."
+            ))),
+            company: Some(person.company.clone()),
+            ..Shown::default()
+        };
+        let response = form(state, visit, errand, shown, now)?;
+        return Ok((StatusCode::FORBIDDEN, response).into_response());
+    }
 
     let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
     let fresh = errand.fresh_factor().is_some();
@@ -250,7 +268,7 @@ pub async fn enabled(state: &State, account: &Account) -> Result<Option<Person>,
         .filter(|person| !person.disabled))
 }
 
-fn wants_factor(state: &State, visit: &Visit, account: &Account, person: &Person) -> bool {
+pub fn wants_factor(state: &State, visit: &Visit, account: &Account, person: &Person) -> bool {
     let policies = state.policies.load();
     let company = accounts::tenancy(account, &person.company).current;
     let current = known_session(&visit.known)
@@ -263,7 +281,7 @@ fn wants_factor(state: &State, visit: &Visit, account: &Account, person: &Person
         })
 }
 
-fn heard(
+pub fn heard(
     state: &State,
     visit: &Visit,
     result: &'static str,

@@ -8,11 +8,11 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::answer::{page, see_other};
 use super::apps::frame;
-use super::fields::Form;
+use super::fields::{Fields, Form};
 use super::keys::FormToken;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, cookies};
+use super::{Audit, State, cookies, elsewhere};
 use crate::gate::decide::found;
 use crate::gate::facts::Asks;
 use crate::gate::session::Known;
@@ -23,9 +23,24 @@ use crate::sessions::EndCause;
 /// browser kept of its pages goes.
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
-pub async fn portal_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+pub async fn portal_page(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    fields: Fields,
+) -> Answer {
     let now = (state.clock)();
     let Some(found) = found(&visit.known) else {
+        if let Some(link) = elsewhere::sign_out_link(&state, fields.text("with"), now).await {
+            return page(&Message {
+                frame: frame(&state, None, "/logout"),
+                title: String::from("You are signed out"),
+                paragraphs: vec![
+                    String::from("Your sign-in has ended in every application."),
+                    String::from("Your company's own sign-in may still be open in this browser."),
+                ],
+                link: Some(link),
+            });
+        }
         return page(&Message {
             frame: frame(&state, None, "/logout"),
             title: String::from("You are signed out"),
@@ -59,7 +74,8 @@ pub async fn portal(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields
             return see_other("/logout");
         }
     }
-    ended(&state, &visit, see_other("/logout")?).await
+    let after = format!("/logout{}", left_open(&state, &visit));
+    ended(&state, &visit, see_other(&after)?).await
 }
 
 pub async fn own_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
@@ -76,10 +92,20 @@ pub async fn own(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     let product = visit.product()?;
     visit.sender(&product.origin)?;
     let response = match visit.facts.asks {
-        Asks::Navigation => see_other(&format!("{}/logout", state.portal_origin))?,
+        Asks::Navigation => see_other(&format!(
+            "{}/logout{}",
+            state.portal_origin,
+            left_open(&state, &visit)
+        ))?,
         Asks::Program | Asks::Upgrade => StatusCode::NO_CONTENT.into_response(),
     };
     ended(&state, &visit, response).await
+}
+
+fn left_open(state: &State, visit: &Visit) -> String {
+    found(&visit.known).map_or_else(String::new, |found| {
+        elsewhere::left_open(state, &found.session)
+    })
 }
 
 async fn ended(state: &Arc<State>, visit: &Visit, mut response: Response) -> Answer {

@@ -318,8 +318,10 @@ impl Sessions {
             .change(id, now, |session| {
                 for method in methods {
                     match method {
-                        Method::Pwd => session.password_at = session.password_at.max(now),
-                        Method::Otp | Method::Sms | Method::Hwk => {
+                        Method::Pwd | Method::Provider => {
+                            session.password_at = session.password_at.max(now);
+                        }
+                        Method::Otp | Method::Sms | Method::Hwk | Method::Mfa => {
                             session.factor_at = session.factor_at.max(Some(now));
                         }
                         // A device that is remembered proves nothing now.

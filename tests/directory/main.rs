@@ -17,6 +17,7 @@ mod links;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod scim;
 mod search_speed;
 mod sign_on;
 
@@ -76,6 +77,9 @@ suite!(
     imports::two_people_can_swap_accounts_in_one_import,
     imports::what_was_decided_by_hand_outlives_an_import,
     imports::a_password_changed_since_outlives_an_import,
+    scim::a_companys_directory_keeps_its_own_people,
+    scim::groups_settle_roles,
+    scim::tokens_and_identities_belong_to_one,
     people::people_are_found_by_company_and_by_search_in_any_case,
     people::a_hash_is_upgraded_once_and_its_age_stays,
     factors::a_time_step_is_spent_by_one_of_twenty_racers,

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use zeroize::Zeroizing;
 
+use vestibule::config::providers::ProviderSettings;
 use vestibule::directory::Directory;
 use vestibule::directory::passwords::Hasher;
 use vestibule::directory::seal::MasterKey;
@@ -28,6 +29,7 @@ use vestibule::gate::time::Moment;
 use vestibule::legacy::Legacy;
 use vestibule::messages::{self, Messages};
 use vestibule::portal::{self, Act, Audit, Keys, Observer};
+use vestibule::providers::Providers;
 use vestibule::sessions::assertions::{Assertions, SigningKey, generate_key};
 use vestibule::sessions::embedded::EmbeddedStore;
 use vestibule::sessions::kept::KeptForms;
@@ -113,6 +115,7 @@ pub struct Opening {
     pub messages: messages::Settings,
     /// Of a Redis; without, the embedded store.
     pub redis: Option<String>,
+    pub providers: Vec<ProviderSettings>,
 }
 
 impl Default for Opening {
@@ -121,6 +124,7 @@ impl Default for Opening {
             hasher: Hasher::new(),
             messages: outbox_settings(),
             redis: None,
+            providers: Vec::new(),
         }
     }
 }
@@ -145,6 +149,7 @@ pub struct Clinic {
     millis: Arc<AtomicI64>,
     hasher: Arc<Hasher>,
     redis: Option<String>,
+    providers: Arc<Providers>,
     pub messages: Arc<Messages>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
@@ -164,6 +169,7 @@ struct Ground {
     directory: Directory,
     hasher: Arc<Hasher>,
     redis: Option<String>,
+    providers: Arc<Providers>,
     policies: Arc<ArcSwap<Policies>>,
     heard: Arc<Heard>,
     browsers: Arc<AtomicU64>,
@@ -324,6 +330,7 @@ impl Clinic {
             directory,
             hasher,
             redis: opening.redis,
+            providers: Arc::new(Providers::new(opening.providers).unwrap()),
             policies: Arc::new(ArcSwap::from_pointee(policies())),
             heard,
             browsers: Arc::new(AtomicU64::new(1)),
@@ -341,6 +348,7 @@ impl Clinic {
             directory: self.directory.clone(),
             hasher: Arc::clone(&self.hasher),
             redis: self.redis.clone(),
+            providers: Arc::clone(&self.providers),
             policies: Arc::clone(&self.policies),
             heard: Arc::clone(&self.heard),
             browsers: Arc::clone(&self.browsers),
@@ -356,6 +364,7 @@ impl Clinic {
             directory,
             hasher,
             redis,
+            providers,
             policies,
             heard,
             browsers,
@@ -398,6 +407,11 @@ impl Clinic {
             directory: directory.clone(),
             legacy: Arc::new(Legacy::nowhere()),
             messages: Arc::clone(&messages),
+            providers: Arc::clone(&providers),
+            scim_roles: HashMap::from([(
+                CompanyId::parse("acme").unwrap(),
+                BTreeMap::from([(String::from("Managers"), vec![String::from("user_manager")])]),
+            )]),
             hasher: Arc::clone(&hasher),
             policies: Arc::clone(&policies),
             products: products.clone(),
@@ -414,6 +428,7 @@ impl Clinic {
             millis,
             hasher,
             redis,
+            providers,
             messages,
             sessions,
             directory,
@@ -439,6 +454,15 @@ impl Clinic {
 
     pub fn now(&self) -> Moment {
         Moment::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+
+    /// To what the machine says: for counterparts that look at a clock of their own.
+    pub fn live_now(&self) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        self.millis
+            .store(i64::try_from(now.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     pub fn wait(&self, span: Duration) {
@@ -507,6 +531,10 @@ impl Clinic {
     pub fn browser(&self) -> Browser<'_> {
         let last = u8::try_from(self.browsers.fetch_add(1, Ordering::SeqCst)).unwrap();
         Browser::new(self, IpAddr::from([192, 0, 2, last]))
+    }
+
+    pub fn browser_at(&self, address: [u8; 4]) -> Browser<'_> {
+        Browser::new(self, IpAddr::from(address))
     }
 
     /// Signed in with nothing but the password.

@@ -13,6 +13,7 @@ mod browser;
 mod clinic;
 mod companies;
 mod company_sessions;
+mod elsewhere;
 mod factor;
 mod forgot;
 mod forms;
@@ -26,7 +27,10 @@ mod pairing;
 mod password;
 mod portal;
 mod profile;
+mod provider;
+mod real_provider;
 #[path = "../support/redis.rs"]
 mod redis_server;
+mod scim;
 mod sent;
 mod trail;

@@ -700,6 +700,7 @@ async fn without_a_provider_a_method_is_not_offered() {
         hasher: Hasher::new(),
         messages: Settings::default(),
         redis: None,
+        ..Opening::default()
     })
     .await;
     let browser = clinic.browser();

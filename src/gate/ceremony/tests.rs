@@ -64,6 +64,7 @@ fn each_step_has_one_way_on() {
             factor,
             device: false,
             at: NOON,
+            vouched: None,
         })
     };
     let table = [
@@ -277,4 +278,35 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_a_provider_vouched_for_stands_beside_what_was_proved_here() {
+    let vouched = Vouched {
+        methods: vec![Method::Provider, Method::Pwd],
+        factor_at: None,
+    };
+    let event = |need| Event::ProviderVouched {
+        person: kim(),
+        need,
+        vouched: vouched.clone(),
+    };
+    let Next::Done(proof) = advance(Step::Password, event(Need::Nothing), NOON) else {
+        panic!("nothing more is asked")
+    };
+    assert_eq!(proof.ground(), Ground::Provider);
+    assert_eq!(proof.methods(), [Method::Provider, Method::Pwd]);
+    assert!(proof.factor_at().is_none());
+    let Next::Ask(step, None) = advance(Step::Password, event(Need::Challenge), NOON) else {
+        panic!("the factor is asked for")
+    };
+    let right = Event::FactorRight(FactorMethod::Totp);
+    let Next::Done(proof) = advance(step, right, NOON) else {
+        panic!("that was all")
+    };
+    assert_eq!(
+        proof.methods(),
+        [Method::Provider, Method::Pwd, Method::Otp]
+    );
+    assert_eq!(proof.factor_at(), Some(NOON));
 }

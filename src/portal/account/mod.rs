@@ -106,6 +106,8 @@ fn proofs(session: &Session) -> String {
             Method::Sms => "text message",
             Method::Hwk => "passkey",
             Method::Device => "remembered device",
+            Method::Mfa => "second factor",
+            Method::Provider => "your company's sign-in",
         })
         .collect();
     words.join(", ")

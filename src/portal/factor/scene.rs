@@ -152,7 +152,7 @@ impl<'a> Scene<'a> {
                 href: String::from("/logout"),
                 text: String::from("Sign out"),
             },
-            Some(Ground::Password) | None => Link {
+            Some(Ground::Password | Ground::Provider) | None => Link {
                 href: self.errand.on("/login"),
                 text: String::from("Start again"),
             },

@@ -1,0 +1,176 @@
+//! Groups, and the roles that come with them.
+
+use std::collections::BTreeSet;
+
+use super::{RolesByGroup, ScimError, Wanted, lock_company, settle_roles};
+use crate::directory::factors::random_id;
+use crate::directory::pool::{Row, Transaction, Value};
+use crate::directory::{Directory, DirectoryError, Person, sql};
+use crate::gate::name::{CompanyId, PersonId};
+use crate::gate::time::Moment;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScimGroup {
+    pub id: String,
+    pub name: String,
+    pub external_id: Option<String>,
+    pub members: BTreeSet<PersonId>,
+    pub made_at: Moment,
+    pub changed_at: Moment,
+}
+
+/// How a group is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupDraft {
+    pub name: String,
+    pub external_id: Option<String>,
+    pub members: BTreeSet<PersonId>,
+}
+
+impl Directory {
+    /// So many from `start` (0 is the first), and how many there are in all.
+    pub async fn scim_groups(
+        &self,
+        company: &CompanyId,
+        wanted: Wanted<'_>,
+        (start, count): (u32, u32),
+    ) -> Result<(Vec<ScimGroup>, u64), DirectoryError> {
+        let values = [
+            Value::Text(company.as_str()),
+            Value::Text(wanted.id),
+            Value::Text(wanted.name),
+            Value::Text(wanted.external_id),
+            Value::Number(i64::from(count)),
+            Value::Number(i64::from(start)),
+        ];
+        let rows = self.pool().rows(sql::SCIM_GROUPS, &values).await?;
+        let mut groups = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let mut group = ScimGroup::read(row)?;
+            let key = [Value::Text(&group.id)];
+            for row in self.pool().rows(sql::SCIM_MEMBERS, &key).await? {
+                group.members.insert(row.parsed("person_id")?);
+            }
+            groups.push(group);
+        }
+        let [company, id, name, external_id, ..] = values;
+        let filter = [company, id, name, external_id];
+        let total = match self.pool().row(sql::SCIM_GROUPS_COUNT, &filter).await? {
+            Some(row) => row.value::<i64>("total")?,
+            None => 0,
+        };
+        Ok((groups, u64::try_from(total).unwrap_or(0)))
+    }
+
+    /// Writes a group: a new one without an `id`. Returns its id (`None`: the company has no such
+    /// group) and the people whose roles changed with it; the caller ends their sessions.
+    ///
+    /// # Errors
+    /// `Taken` when another group has the name, `NoMember` when a member is nobody of the company.
+    pub async fn write_scim_group(
+        &self,
+        company: &CompanyId,
+        id: Option<&str>,
+        draft: &GroupDraft,
+        roles: &RolesByGroup,
+        now: Moment,
+    ) -> Result<Option<(String, BTreeSet<PersonId>)>, ScimError> {
+        let mut transaction = self.pool().begin().await?;
+        lock_company(&mut transaction, company).await?;
+        let mut touched = match id {
+            None => BTreeSet::new(),
+            Some(id) => match members(&mut transaction, company, id).await? {
+                Some(before) => before,
+                None => return Ok(None),
+            },
+        };
+        let values = [Value::Text(company.as_str()), Value::Text(&draft.name)];
+        if let Some(row) = transaction.row(sql::SCIM_GROUP_NAMED, &values).await?
+            && Some(row.value::<String>("id")?.as_str()) != id
+        {
+            return Err(ScimError::Taken("another group has this displayName"));
+        }
+        for member in &draft.members {
+            let row = transaction
+                .row(sql::PERSON, &[Value::Text(member.as_str())])
+                .await?;
+            let person = row.as_ref().map(Person::read).transpose()?;
+            if person.is_none_or(|person| person.company != *company) {
+                return Err(ScimError::NoMember(member.to_string()));
+            }
+        }
+        let id = match id {
+            Some(id) => id.to_owned(),
+            None => random_id()?,
+        };
+        let values = [
+            Value::Text(&id),
+            Value::Text(company.as_str()),
+            Value::Text(&draft.name),
+            Value::TextOrNull(draft.external_id.as_deref()),
+            Value::Number(now.millis()),
+        ];
+        transaction.write(sql::SCIM_GROUP_WRITE, &values).await?;
+        transaction
+            .write(sql::SCIM_MEMBERS_CLEAR, &[Value::Text(&id)])
+            .await?;
+        for member in &draft.members {
+            let values = [Value::Text(&id), Value::Text(member.as_str())];
+            transaction.write(sql::SCIM_MEMBER_ADD, &values).await?;
+        }
+        touched.extend(draft.members.iter().cloned());
+        let changed = settle_roles(&mut transaction, &touched, roles).await?;
+        transaction.commit().await?;
+        Ok(Some((id, changed)))
+    }
+
+    /// Removes a group; `None` when the company has none such.
+    pub async fn remove_scim_group(
+        &self,
+        company: &CompanyId,
+        id: &str,
+        roles: &RolesByGroup,
+    ) -> Result<Option<BTreeSet<PersonId>>, DirectoryError> {
+        let mut transaction = self.pool().begin().await?;
+        lock_company(&mut transaction, company).await?;
+        let Some(touched) = members(&mut transaction, company, id).await? else {
+            return Ok(None);
+        };
+        let key = [Value::Text(id)];
+        transaction.write(sql::SCIM_MEMBERS_CLEAR, &key).await?;
+        transaction.write(sql::SCIM_GROUP_REMOVE, &key).await?;
+        let changed = settle_roles(&mut transaction, &touched, roles).await?;
+        transaction.commit().await?;
+        Ok(Some(changed))
+    }
+}
+
+/// The members of a group of this company.
+async fn members(
+    transaction: &mut Transaction,
+    company: &CompanyId,
+    id: &str,
+) -> Result<Option<BTreeSet<PersonId>>, DirectoryError> {
+    let values = [Value::Text(company.as_str()), Value::Text(id)];
+    if transaction.row(sql::SCIM_GROUP, &values).await?.is_none() {
+        return Ok(None);
+    }
+    let rows = transaction
+        .rows(sql::SCIM_MEMBERS, &[Value::Text(id)])
+        .await?;
+    let members = rows.iter().map(|row| row.parsed("person_id"));
+    members.collect::<Result<_, _>>().map(Some)
+}
+
+impl ScimGroup {
+    fn read(row: &Row) -> Result<ScimGroup, DirectoryError> {
+        Ok(ScimGroup {
+            id: row.value("id")?,
+            name: row.value("name")?,
+            external_id: row.value("external_id")?,
+            members: BTreeSet::new(),
+            made_at: Moment::from_millis(row.value("made_at")?),
+            changed_at: Moment::from_millis(row.value("changed_at")?),
+        })
+    }
+}

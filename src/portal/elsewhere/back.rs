@@ -1,0 +1,272 @@
+//! Back from the provider: whoever comes is judged before anything they bring is used.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Shared};
+use zeroize::Zeroizing;
+
+use super::begin::{Flow, away, key, uncount};
+use super::who::{self, Stranger};
+use super::{link, redirect_uri};
+use crate::directory::{Account, Person};
+use crate::gate::arrival::inside;
+use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
+use crate::gate::session::Secret;
+use crate::gate::time::Moment;
+use crate::gate::vouching::{SKEW, Vouched};
+use crate::portal::answer::see_other;
+use crate::portal::errand::Errand;
+use crate::portal::fields::Fields;
+use crate::portal::finish::finish;
+use crate::portal::login::{begin_step, has_factor};
+use crate::portal::password::{heard, wants_factor};
+use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::visit::Visit;
+use crate::portal::{State, devices, factor};
+use crate::providers::{Provider, Question};
+
+pub async fn back(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    visit: Visit,
+    fields: Fields,
+) -> Answer {
+    let now = (state.clock)();
+    let Some(provider) = state.providers.named(&name) else {
+        return Err(Trouble::new(404, "not_found").with_link("/login", "Log in"));
+    };
+    let provider = Arc::clone(provider);
+    let flow = match taken(&state, &visit, &fields, now).await? {
+        Some(flow) if flow.provider == name => flow,
+        // Another tab finished meanwhile, or the page was reloaded: a state is worth something once.
+        _ if inside(&visit.known, &state.policies.load(), now).is_some() => {
+            return see_other("/login");
+        }
+        _ => return Err(begin_again(&state, &visit, &provider)),
+    };
+    let errand = Errand::of(&Fields::parse(
+        flow.errand.trim_start_matches('?').as_bytes(),
+    ));
+    uncount(&state, &visit, now).await?;
+    let code = match code(&provider, &fields, now).await {
+        Ok(code) => code,
+        Err(reason) => return turned_away(&state, &visit, &provider, &errand, reason),
+    };
+    let verifier = state
+        .keys
+        .open(&flow.verifier, &flow.cookie)
+        .ok_or_else(|| Trouble::internal("seal"))?;
+    let verifier = Zeroizing::new(String::from_utf8_lossy(&verifier).into_owned());
+    let question = Question {
+        redirect_uri: &redirect_uri(&state, &provider),
+        state: "",
+        nonce: &flow.nonce,
+        verifier: &verifier,
+        again: flow.again,
+    };
+    let since = match (flow.again, provider.settings.max_age) {
+        (true, _) => Some(flow.began_at),
+        (false, Some(max_age)) => Some(flow.began_at.minus(max_age)),
+        (false, None) => None,
+    };
+    let answered = provider.answer(&code, &question, since, now).await;
+    let answered = answered.map_err(|error| away(&state, &visit, &provider, &errand, &error))?;
+    let vouched = answered
+        .claims
+        .vouched(provider.settings.believe_factor, now);
+    match who::of(&state, &visit, &provider, &answered, now).await? {
+        Ok((account, person)) => {
+            enter(&state, &visit, &errand, (account, person, vouched), now).await
+        }
+        Err(stranger) => Err(unknown(&state, &visit, &provider, &errand, &stranger)),
+    }
+}
+
+/// What was begun under this `state`, for one who asks, if it was begun in this browser.
+async fn taken(
+    state: &State,
+    visit: &Visit,
+    fields: &Fields,
+    now: Moment,
+) -> Result<Option<Flow>, Trouble> {
+    let (Some(asked), Some(cookie)) = (
+        fields
+            .of("state")
+            .and_then(|text| Secret::parse(text.as_bytes())),
+        visit.login_cookie(),
+    ) else {
+        return Ok(None);
+    };
+    let Some(written) = state
+        .sessions
+        .store()
+        .take_state(&key(&asked.hash()), now)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let flow: Flow = serde_json::from_slice(&written).map_err(|_| Trouble::internal("flow"))?;
+    // Login CSRF: an answer to somebody else's question would sign this browser in as them.
+    Ok((flow.cookie == cookie.hash()).then_some(flow))
+}
+
+/// The code, if this provider says that it answers.
+async fn code(
+    provider: &Provider,
+    fields: &Fields,
+    now: Moment,
+) -> Result<Zeroizing<String>, &'static str> {
+    // RFC 9207: another provider's answer, brought here by a mix-up.
+    let metadata = provider
+        .metadata(now)
+        .await
+        .map_err(|_| "provider_unavailable")?;
+    match fields.of("iss") {
+        Some(iss) if iss != provider.settings.issuer => return Err("provider_mixed_up"),
+        None if metadata.names_itself => return Err("provider_mixed_up"),
+        Some(_) | None => {}
+    }
+    if let Some(error) = fields.of("error") {
+        let known = ["access_denied", "login_required", "interaction_required"];
+        let word: String = error
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .take(40)
+            .collect();
+        tracing::info!(provider = %provider.settings.name, error = %word, "a provider let nobody in");
+        return Err(if known.contains(&error) {
+            "provider_denied"
+        } else {
+            "provider_answer"
+        });
+    }
+    let code = fields.of("code").filter(|code| !code.is_empty());
+    code.map(|code| Zeroizing::new(code.to_owned()))
+        .ok_or("provider_answer")
+}
+
+async fn enter(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    (account, person, vouched): (Account, Person, Vouched),
+    now: Moment,
+) -> Answer {
+    let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
+    let need = needed(state, visit, errand, (&account, &person, &vouched), now).await?;
+    let event = Event::ProviderVouched {
+        person: person.id.clone(),
+        need,
+        vouched,
+    };
+    match advance(Step::Password, event, now) {
+        Next::Done(proof) => {
+            if proof.by_device() {
+                devices::used(state, visit, &person, now).await?;
+            }
+            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
+            factor::undone(state, &person.id, (epoch, false), finished).await
+        }
+        Next::Ask(step, _) => {
+            let (who, company) = (Some(&person.id), Some(&person.company));
+            heard(state, visit, "factor_wanted", who, company);
+            let (response, attempt) =
+                begin_step(state, visit, errand, step, account.login, now).await?;
+            factor::greet(state, visit, errand, attempt, now).await;
+            Ok(response)
+        }
+    }
+}
+
+/// The second factor is asked for here when the company wants one and the provider shows none.
+async fn needed(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    (account, person, vouched): (&Account, &Person, &Vouched),
+    now: Moment,
+) -> Result<Need, Trouble> {
+    let fresh = errand.fresh_factor();
+    let wanted = fresh.is_some() || wants_factor(state, visit, account, person);
+    let shown = vouched
+        .factor_at
+        .is_some_and(|at| fresh.is_none_or(|within| now.since(at) <= within.max(SKEW)));
+    let enrolled = wanted && has_factor(state, &person.id).await?;
+    let need = need(wanted && !shown, enrolled);
+    if need != Need::Challenge {
+        return Ok(need);
+    }
+    let stands_in = devices::stands_in(state, visit, account, person, now).await?;
+    Ok(with_device(need, fresh.is_some(), stands_in))
+}
+
+fn begin_again(state: &State, visit: &Visit, provider: &Provider) -> Trouble {
+    heard(
+        state,
+        visit,
+        "refused",
+        None,
+        Some(&provider.settings.company),
+    );
+    let again = link(provider, &Errand::default());
+    Trouble::new(403, "begun_elsewhere")
+        .saying(
+            "Please start again",
+            "This sign-in was not begun in this browser, or too long ago, or it was used already.",
+            "Start again from here.",
+        )
+        .with_link(again.href, &again.text)
+}
+
+fn turned_away(
+    state: &State,
+    visit: &Visit,
+    provider: &Provider,
+    errand: &Errand,
+    reason: &'static str,
+) -> Answer {
+    let (settings, label) = (&provider.settings, &provider.settings.label);
+    heard(state, visit, "refused", None, Some(&settings.company));
+    let what = match reason {
+        "provider_denied" => format!("{label} did not let you in, or you went back."),
+        "provider_mixed_up" => format!("The answer did not come from {label}."),
+        _ => format!("What {label} answered can't be accepted."),
+    };
+    let remedy = "Try again. If it happens again, tell your administrator the request id below.";
+    Err(Trouble::new(403, reason)
+        .saying("You are not signed in", what, remedy)
+        .with_link(errand.on("/login"), "Back to log in"))
+}
+
+fn unknown(
+    state: &State,
+    visit: &Visit,
+    provider: &Provider,
+    errand: &Errand,
+    stranger: &Stranger,
+) -> Trouble {
+    let settings = &provider.settings;
+    tracing::info!(
+        provider = %settings.name,
+        reason = stranger.reason,
+        request_id = %visit.request_id,
+        "a provider vouched for somebody who has no place here"
+    );
+    heard(
+        state,
+        visit,
+        "refused",
+        stranger.person.as_ref(),
+        Some(&settings.company),
+    );
+    Trouble::new(403, stranger.reason)
+        .saying(
+            "There is no place for you here yet",
+            format!(
+                "{} knows you, but no account here belongs to you.",
+                settings.label
+            ),
+            "A user manager of your company can set one up.",
+        )
+        .with_link(errand.on("/login"), "Back to log in")
+}

@@ -1,0 +1,55 @@
+//! The provider says that somebody signed out there (OpenID Connect Back-Channel Logout 1.0).
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::portal::fields::Form;
+use crate::portal::trouble::Trouble;
+use crate::portal::visit::Visit;
+use crate::portal::{Audit, State};
+use crate::sessions::EndCause;
+
+/// Section 2.8: 200 when it is done, 400 when the token is not believed.
+pub async fn ended(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    visit: Visit,
+    Form(fields): Form,
+) -> Result<Response, Trouble> {
+    let now = (state.clock)();
+    let Some(provider) = state.providers.named(&name) else {
+        return Ok(StatusCode::NOT_FOUND.into_response());
+    };
+    let settings = &provider.settings;
+    let subject = match provider.signed_out(fields.text("logout_token"), now).await {
+        Ok(subject) => subject,
+        Err(error) => {
+            tracing::warn!(provider = %settings.name, %error, "a logout token is not believed");
+            return Ok(StatusCode::BAD_REQUEST.into_response());
+        }
+    };
+    let person = state.directory.identity(&settings.issuer, &subject).await?;
+    let person = match person {
+        Some(id) => state.directory.person(&id).await?,
+        None => None,
+    };
+    // Ended twice is ended: a token that is sent again does no harm.
+    if let Some(person) = person.filter(|person| person.company == settings.company) {
+        state.directory.void_beginnings(&person.id).await?;
+        let cause = EndCause::SignedOut;
+        state.sessions.end_person(&person.id, cause).await?;
+        state.observer.audit(Audit {
+            event: "signed_out_elsewhere",
+            person: Some(&person.id),
+            company: Some(&person.company),
+            session: None,
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail: &settings.name,
+        });
+    }
+    Ok(StatusCode::OK.into_response())
+}

@@ -1,0 +1,248 @@
+//! People and groups from companies' directories, and who people are elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vestibule::directory::scim::{GroupDraft, PersonDraft, RolesByGroup, ScimError, Wanted};
+use vestibule::gate::session::Secret;
+
+use super::*;
+
+fn company(id: &str) -> CompanyId {
+    CompanyId::parse(id).unwrap()
+}
+
+fn emr() -> ProductId {
+    ProductId::parse("emr").unwrap()
+}
+
+fn draft(user_name: &str, external_id: Option<&str>) -> PersonDraft {
+    PersonDraft {
+        user_name: user_name.to_owned(),
+        login: Login::parse(user_name).unwrap(),
+        external_id: external_id.map(str::to_owned),
+        given_name: Some(String::from("Åsa")),
+        family_name: None,
+        name: String::from("Åsa Roe"),
+        email: String::from("asa@acme.test"),
+        phone: None,
+        active: true,
+    }
+}
+
+pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
+    let directory = seeded(&url).await;
+    let (acme, bolt) = (company("acme"), company("bolt"));
+    let id = directory
+        .add_scim_person(&acme, &emr(), &draft("Asa@Acme.test", Some("x1")), NOW)
+        .await
+        .unwrap();
+    let find = |wanted: Wanted<'static>| {
+        let (directory, acme) = (directory.clone(), acme.clone());
+        async move {
+            let all = directory.scim_people(&acme, &emr(), wanted, (0, 10)).await;
+            let (people, total) = all.unwrap();
+            assert_eq!(u64::try_from(people.len()).unwrap(), total);
+            people
+        }
+    };
+    let by_name = Wanted {
+        name: "asa@acme.test",
+        ..Wanted::default()
+    };
+    let by_external_id = Wanted {
+        external_id: "x1",
+        ..Wanted::default()
+    };
+    for wanted in [by_name, by_external_id] {
+        let found = find(wanted).await;
+        assert_eq!(found[0].id, id);
+        assert_eq!(found[0].user_name, "Asa@Acme.test");
+        assert_eq!(found[0].made_at, NOW);
+    }
+    assert_eq!(
+        find(Wanted::default()).await.len(),
+        2,
+        "and kim, who was imported"
+    );
+    let others = directory.scim_person(&bolt, &emr(), &id).await.unwrap();
+    assert!(others.is_none());
+    let (page, total) = directory
+        .scim_people(&acme, &emr(), Wanted::default(), (1, 1))
+        .await
+        .unwrap();
+    assert_eq!((page.len(), total), (1, 2));
+
+    let taken = |answer: Result<PersonId, ScimError>| matches!(answer, Err(ScimError::Taken(_)));
+    let again = draft("asa@acme.test", None);
+    assert!(taken(
+        directory.add_scim_person(&bolt, &emr(), &again, NOW).await
+    ));
+    let same_id = draft("other@acme.test", Some("x1"));
+    assert!(taken(
+        directory
+            .add_scim_person(&acme, &emr(), &same_id, NOW)
+            .await
+    ));
+    let theirs = draft("other@bolt.test", Some("x1"));
+    let theirs = directory.add_scim_person(&bolt, &emr(), &theirs, NOW).await;
+    assert!(theirs.is_ok(), "an externalId is one company's");
+
+    // Renamed and switched off; the account follows.
+    let after = PersonDraft {
+        active: false,
+        ..draft("asa.roe@acme.test", None)
+    };
+    let change = directory
+        .change_scim_person(&acme, &emr(), &id, &after, LATER)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(change.profile && change.disabled && !change.enabled);
+    let account = account(&directory, "emr", "asa.roe@acme.test").await;
+    assert_eq!(account.person.as_ref(), Some(&id));
+    assert_eq!(account.companies, [acme.clone()]);
+    let read = directory
+        .scim_person(&acme, &emr(), &id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (read.made_at, read.changed_at, read.active),
+        (NOW, LATER, false)
+    );
+    let foreign = directory
+        .change_scim_person(&bolt, &emr(), &id, &after, LATER)
+        .await;
+    assert!(foreign.unwrap().is_none());
+}
+
+pub(crate) async fn groups_settle_roles(url: String) {
+    let directory = seeded(&url).await;
+    let acme = company("acme");
+    let roles: RolesByGroup = BTreeMap::from([
+        (
+            String::from("A"),
+            vec![String::from("user_manager"), String::from("auditor")],
+        ),
+        (String::from("B"), vec![String::from("user_manager")]),
+    ]);
+    let kim = person("kim");
+    let held = || async {
+        let kim = directory.person(&person("kim")).await.unwrap().unwrap();
+        kim.roles.into_iter().collect::<BTreeSet<String>>()
+    };
+    let group = |name: &str, members: &[&PersonId]| GroupDraft {
+        name: name.to_owned(),
+        external_id: None,
+        members: members.iter().map(|id| (*id).clone()).collect(),
+    };
+    let write = |id: Option<String>, draft: GroupDraft| {
+        let (directory, acme, roles) = (directory.clone(), acme.clone(), roles.clone());
+        async move {
+            let id = id.as_deref();
+            directory
+                .write_scim_group(&acme, id, &draft, &roles, NOW)
+                .await
+        }
+    };
+    let (a, changed) = write(None, group("A", &[&kim])).await.unwrap().unwrap();
+    assert_eq!(changed, BTreeSet::from([kim.clone()]));
+    let (_, changed) = write(None, group("B", &[&kim])).await.unwrap().unwrap();
+    assert!(changed.is_empty(), "nothing new came with it");
+    let words = |all: &[&str]| {
+        all.iter()
+            .map(|word| (*word).to_owned())
+            .collect::<BTreeSet<String>>()
+    };
+    assert_eq!(
+        held().await,
+        words(&["auditor", "company_admin", "user_manager"])
+    );
+    write(Some(a.clone()), group("A", &[])).await.unwrap();
+    assert_eq!(
+        held().await,
+        words(&["company_admin", "user_manager"]),
+        "B gives it still"
+    );
+
+    assert!(matches!(
+        write(None, group("A", &[])).await,
+        Err(ScimError::Taken(_))
+    ));
+    let lee = person("lee");
+    assert!(matches!(
+        write(None, group("C", &[&lee])).await,
+        Err(ScimError::NoMember(_))
+    ));
+    let bolt = company("bolt");
+    assert!(
+        directory
+            .remove_scim_group(&bolt, &a, &roles)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    directory
+        .remove_scim_person(&acme, &kim, &roles)
+        .await
+        .unwrap();
+    assert_eq!(held().await, words(&["company_admin"]));
+    assert!(directory.person(&kim).await.unwrap().unwrap().disabled);
+}
+
+pub(crate) async fn tokens_and_identities_belong_to_one(url: String) {
+    let directory = seeded(&url).await;
+    let secret = Secret::from_bytes([9; 32]);
+    let acme = company("acme");
+    let id = directory
+        .add_scim_token(&acme, "okta", &secret.hash(), NOW)
+        .await
+        .unwrap();
+    assert!(
+        directory
+            .add_scim_token(&company("none"), "x", &secret.hash(), NOW)
+            .await
+            .is_err()
+    );
+    directory.use_scim_token(&id, LATER).await.unwrap();
+    let token = directory.scim_token(&secret.hash()).await.unwrap().unwrap();
+    assert_eq!((token.company, token.last_used_at), (acme, Some(LATER)));
+    assert!(directory.revoke_scim_token(&id).await.unwrap());
+    assert!(
+        directory
+            .scim_token(&secret.hash())
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    let (kim, lee) = (person("kim"), person("lee"));
+    let link = |subject: &'static str, who: PersonId| {
+        let directory = directory.clone();
+        async move {
+            let issuer = "https://id.test";
+            directory
+                .link_identity(issuer, subject, &who, NOW)
+                .await
+                .unwrap()
+        }
+    };
+    let won = racers(|| link("s1", kim.clone())).await;
+    assert_eq!(won.iter().filter(|won| **won).count(), 1);
+    assert!(!link("s1", lee.clone()).await, "a subject is one person's");
+    assert!(
+        !link("s2", kim.clone()).await,
+        "a person is one subject of an issuer"
+    );
+    let found = directory.identity("https://id.test", "s1").await.unwrap();
+    assert_eq!(found, Some(kim.clone()));
+    assert_eq!(
+        directory
+            .identity("https://other.test", "s1")
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(directory.unlink_identities(&kim).await.unwrap(), 1);
+    assert!(link("s1", lee).await);
+}
