@@ -43,7 +43,7 @@ pub async fn measure(options: &Options) -> Result<()> {
         folder.path(),
         backend.address,
         Some(redis),
-        &["--recheck", "60s"],
+        (&["--recheck", "60s"], &[]),
     )?;
     let load = Load::new(&certificate, options.connections)?;
     println!(

@@ -23,7 +23,7 @@ use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -181,7 +181,7 @@ pub struct Running {
     pub policies: PolicyFolder,
     pub metrics: Arc<Metrics>,
     pub messages: Arc<Messages>,
-    wanted: Arc<Notify>,
+    wish: Arc<upkeep::Wish>,
     house: Arc<House>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
@@ -321,10 +321,10 @@ pub async fn start(
 
     tasks.spawn(lines_keeper.run(tasks_watch.clone()));
     tasks.spawn(Arc::clone(&sessions).run(tasks_watch.clone()));
-    let wanted = Arc::new(Notify::new());
+    let wish = Arc::new(upkeep::Wish::default());
     let upkeep = upkeep::Upkeep {
         house: Arc::clone(&house),
-        wanted: Arc::clone(&wanted),
+        wish: Arc::clone(&wish),
         release,
     };
     upkeep.look_at_policies(&policies.reload());
@@ -357,7 +357,7 @@ pub async fn start(
         policies,
         metrics,
         messages: house.messages(),
-        wanted,
+        wish,
         house,
         access,
         audit,
@@ -372,9 +372,10 @@ pub async fn start(
 
 impl Running {
     /// Has gateway.toml, certificates and policies read again, names resolved again, and the access
-    /// log opened anew after a rotation. It happens soon, and the log says what came of it.
-    pub fn reload(&self) {
-        self.wanted.notify_one();
+    /// log opened anew after a rotation. It happens soon, whether or not anybody waits for its end, and
+    /// the log says what came of it.
+    pub fn reload(&self) -> impl Future<Output = ()> + use<> {
+        self.wish.make()
     }
 
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -26,11 +27,50 @@ async fn over(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|over| *over).await;
 }
 
+/// Somebody's wish that everything be read again, which the upkeep fulfils in its turn.
+pub struct Wish {
+    number: AtomicU64,
+    bell: Notify,
+    /// The number of the last wish that is fulfilled.
+    fulfilled: watch::Sender<u64>,
+}
+
+impl Default for Wish {
+    fn default() -> Wish {
+        Wish {
+            number: AtomicU64::new(0),
+            bell: Notify::new(),
+            fulfilled: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Wish {
+    /// Wishes, and ends when what was there at this moment has been read.
+    pub fn make(&self) -> impl Future<Output = ()> + use<> {
+        let number = self.number.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut fulfilled = self.fulfilled.subscribe();
+        self.bell.notify_one();
+        async move {
+            // Gone: the upkeep has ended, and so has the gateway.
+            let _ = fulfilled.wait_for(|last| *last >= number).await;
+        }
+    }
+
+    async fn made(&self) -> u64 {
+        self.bell.notified().await;
+        self.number.load(Ordering::Acquire)
+    }
+
+    fn fulfil(&self, number: u64) {
+        self.fulfilled.send_replace(number);
+    }
+}
+
 #[derive(Clone)]
 pub struct Upkeep {
     pub house: Arc<House>,
-    /// A reload is asked for.
-    pub wanted: Arc<Notify>,
+    pub wish: Arc<Wish>,
     pub release: Release,
 }
 
@@ -74,9 +114,10 @@ impl Upkeep {
                     self.look_slowly().await;
                     self.anchor().await;
                 }
-                () = self.wanted.notified() => {
+                number = self.wish.made() => {
                     written = stamp(&file);
                     self.reload().await;
+                    self.wish.fulfil(number);
                 }
                 () = over(&mut shutdown) => break,
             }

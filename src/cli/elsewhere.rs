@@ -86,7 +86,7 @@ async fn make(
     let line = AuditEvent::new("scim_token_made", now())
         .who("operator")
         .company(company)
-        .detail(&format!("token {id}"));
+        .detail(format!("token {id}"));
     on_record(settings, line)?;
     let token = format!("{TOKEN_PREFIX}{}", secret.expose());
     let url = format!("{}/scim/v2", settings.portal.origin);
@@ -138,7 +138,7 @@ async fn revoke(settings: &Settings, directory: &Directory, id: &str) -> Result<
     let line = AuditEvent::new("scim_token_revoked", now())
         .who("operator")
         .company(&token.company)
-        .detail(&format!("token {id}"));
+        .detail(format!("token {id}"));
     on_record(settings, line)?;
     Ok(format!("{id}: revoked\n"))
 }

@@ -92,7 +92,7 @@ enum PolicyVerb {
     /// What would be decided, and every rule met or missed on the way
     Explain {
         #[command(flatten)]
-        question: explain::ExplainArgs,
+        question: Box<explain::ExplainArgs>,
         /// Print the answer as JSON
         #[arg(long)]
         json: bool,

@@ -110,7 +110,7 @@ async fn until_told(running: &Running, copies: &Copies, data_dir: &Path) -> Resu
         tokio::select! {
             _ = terminate.recv() => return Ok(Told::Stop),
             _ = interrupt.recv() => return Ok(Told::Stop),
-            _ = hangup.recv() => running.reload(),
+            _ = hangup.recv() => drop(running.reload()),
             _ = quit.recv() => {
                 tracing::info!("handing over");
                 let handed = tokio::select! {

@@ -29,7 +29,6 @@ enum Kind {
 
 /// The keys that one kind has and others don't.
 const FORM_KEYS: [&str; 4] = ["page", "username_field", "password_field", "signed_out"];
-const BOTH_KEYS: [&str; 2] = ["inside", "deadline"];
 const LDAP_KEYS: [&str; 5] = ["url", "ca", "start_tls", "dn", "search"];
 
 pub fn sign_on(field: &Field<'_>) -> Option<SignOn> {
@@ -37,19 +36,20 @@ pub fn sign_on(field: &Field<'_>) -> Option<SignOn> {
         return field.word(&[("headers", ())]).map(|()| SignOn::Headers);
     }
     field.table(|fields| {
-        know(fields, &[&FORM_KEYS, &BOTH_KEYS]);
         let kind = fields.required("kind").and_then(|field| {
             field.word(&[
                 ("headers", Kind::Plain),
                 ("basic", Kind::Basic),
                 ("form", Kind::Form),
             ])
-        })?;
-        match kind {
-            Kind::Form => form(fields).map(SignOn::Form),
+        });
+        let basic = basic(fields);
+        let form = form(fields, &basic, kind == Some(Kind::Form));
+        match kind? {
+            Kind::Form => form.map(SignOn::Form),
             Kind::Basic => {
                 refuse(fields, &FORM_KEYS, "form")?;
-                basic(fields).map(SignOn::Basic)
+                Some(SignOn::Basic(basic))
             }
             Kind::Plain | Kind::Ldap => {
                 refuse(fields, &FORM_KEYS, "form")?;
@@ -79,7 +79,6 @@ pub fn credentials(field: &Field<'_>, sign_on: &SignOn) -> Option<CredentialsKin
         };
     }
     field.table(|fields| {
-        know(fields, &[&FORM_KEYS, &BOTH_KEYS, &LDAP_KEYS]);
         let kind = fields.required("kind").and_then(|field| {
             field.word(&[
                 ("directory", Kind::Plain),
@@ -87,36 +86,42 @@ pub fn credentials(field: &Field<'_>, sign_on: &SignOn) -> Option<CredentialsKin
                 ("form", Kind::Form),
                 ("ldap", Kind::Ldap),
             ])
-        })?;
-        match kind {
+        });
+        // The form that `sign_on` describes need not be described twice.
+        let described = match (sign_on, fields.optional("page")) {
+            (SignOn::Form(form), None) => Some(form.clone()),
+            _ => None,
+        };
+        let basic = basic(fields);
+        let form = form(fields, &basic, kind == Some(Kind::Form) && described.is_none());
+        let ldap = ldap(fields, basic.deadline, kind == Some(Kind::Ldap));
+        match kind? {
             Kind::Plain if *sign_on == SignOn::Headers => Some(CredentialsKind::Directory),
             Kind::Plain => fields.wrong("the application is signed in to with a password of its own, which the directory does not know"),
             Kind::Basic => {
                 refuse(fields, &FORM_KEYS, "form")?;
                 refuse(fields, &LDAP_KEYS, "ldap")?;
-                basic(fields).map(CredentialsKind::Basic)
+                Some(CredentialsKind::Basic(basic))
             }
             Kind::Form => {
                 refuse(fields, &LDAP_KEYS, "ldap")?;
-                // The form that `sign_on` describes need not be described twice.
-                if let (SignOn::Form(form), None) = (sign_on, fields.optional("page")) {
-                    return Some(CredentialsKind::Form(form.clone()));
-                }
-                form(fields).map(CredentialsKind::Form)
+                described.or(form).map(CredentialsKind::Form)
             }
             Kind::Ldap => {
                 refuse(fields, &FORM_KEYS, "form")?;
                 refuse(fields, &["inside"], "form")?;
-                ldap(fields).map(CredentialsKind::Ldap)
+                ldap.map(CredentialsKind::Ldap)
             }
         }
     })
 }
 
-/// A kind that is wrong must not make every other key an unknown one.
-fn know(fields: &Fields<'_>, keys: &[&[&'static str]]) {
-    for key in keys.iter().copied().flatten() {
-        fields.optional(key);
+/// Every key is read whatever the kind: one that is wrong must not hide what else is.
+fn ask<'f>(fields: &'f Fields<'_>, key: &'static str, wanted: bool) -> Option<Field<'f>> {
+    if wanted {
+        fields.required(key)
+    } else {
+        fields.optional(key)
     }
 }
 
@@ -130,24 +135,21 @@ fn refuse(fields: &Fields<'_>, keys: &[&'static str], kind: &str) -> Option<()> 
     sound
 }
 
-fn form(fields: &Fields<'_>) -> Option<SignInForm> {
-    let page = fields.required("page").and_then(|field| path(&field));
-    let username_field = fields
-        .required("username_field")
-        .and_then(|field| owned(&field));
-    let password_field = fields
-        .required("password_field")
-        .and_then(|field| owned(&field));
+fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInForm> {
+    let page = ask(fields, "page", wanted).and_then(|field| path(&field));
+    let username_field = ask(fields, "username_field", wanted).and_then(|field| owned(&field));
+    let password_field = ask(fields, "password_field", wanted).and_then(|field| owned(&field));
     let signed_out = fields.optional("signed_out").and_then(|field| path(&field));
-    let inside = fields.or("inside", String::from("/"), path);
-    let deadline = fields.or("deadline", DEADLINE, deadline);
+    if !wanted {
+        return None;
+    }
     let form = SignInForm {
         page: page?,
         username_field: username_field?,
         password_field: password_field?,
         signed_out,
-        inside,
-        deadline,
+        inside: basic.inside.clone(),
+        deadline: basic.deadline,
     };
     if form.username_field == form.password_field {
         return fields.wrong("username and password can't have one field");
@@ -155,11 +157,11 @@ fn form(fields: &Fields<'_>) -> Option<SignInForm> {
     Some(form)
 }
 
-fn basic(fields: &Fields<'_>) -> Option<BasicForm> {
-    Some(BasicForm {
+fn basic(fields: &Fields<'_>) -> BasicForm {
+    BasicForm {
         inside: fields.or("inside", String::from("/"), path),
         deadline: fields.or("deadline", DEADLINE, deadline),
-    })
+    }
 }
 
 fn deadline(field: &Field<'_>) -> Option<Duration> {
@@ -169,17 +171,19 @@ fn deadline(field: &Field<'_>) -> Option<Duration> {
     }
 }
 
-fn ldap(fields: &Fields<'_>) -> Option<LdapServer> {
-    let url = fields.required("url").and_then(|field| server(&field));
+fn ldap(fields: &Fields<'_>, deadline: Duration, wanted: bool) -> Option<LdapServer> {
+    let url = ask(fields, "url", wanted).and_then(|field| server(&field));
     let start_tls = fields
         .optional("start_tls")
         .and_then(|field| Some((field.boolean()?, field)));
     let ca = fields.optional("ca").and_then(|field| field.file_path());
-    let deadline = fields.or("deadline", DEADLINE, deadline);
     let dn = fields.optional("dn").and_then(|field| template(&field));
     let search = fields
         .optional("search")
         .and_then(|field| field.table(search));
+    if !wanted {
+        return None;
+    }
     let look_up = match (dn, search) {
         (Some(dn), None) => LdapLookUp::Direct(dn),
         (None, Some(search)) => LdapLookUp::Search(search),

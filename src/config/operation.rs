@@ -54,6 +54,9 @@ pub fn plain_log() -> Log {
     }
 }
 
+/// The audit trail is never put aside before it holds so much, in bytes.
+const SMALLEST_TRAIL: u64 = 1 << 10;
+
 pub fn log(field: &Field<'_>) -> Option<Log> {
     field.table(|fields| {
         let plain = plain_log();
@@ -69,12 +72,10 @@ pub fn log(field: &Field<'_>) -> Option<Log> {
             audit_file: fields
                 .optional("audit_file")
                 .and_then(|field| field.file_path()),
-            audit_rotate: fields.or("audit_rotate", plain.audit_rotate, |field| {
-                match field.size()? {
-                    bytes if bytes >= 1 << 10 => Some(bytes),
-                    _ => field.wrong("at least 1KiB is wanted here"),
-                }
-            }),
+            // A line each file would be none to look into.
+            audit_rotate: fields
+                .or("audit_rotate", plain.audit_rotate, |field| field.size())
+                .max(SMALLEST_TRAIL),
         })
     })
 }
@@ -304,7 +305,7 @@ pub fn telemetry(field: &Field<'_>) -> Option<Telemetry> {
     field.table(|fields| {
         let otlp = fields.required("otlp").and_then(|field| web_url(&field));
         let token = fields.optional("token").and_then(|field| secret(&field));
-        let sample = fields.or("sample", SAMPLE, |field| share(field));
+        let sample = fields.or("sample", SAMPLE, share);
         Some(Telemetry {
             otlp: otlp?,
             token,

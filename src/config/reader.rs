@@ -83,6 +83,11 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// Whether nothing is read, and what is asked for is drawn.
+    pub fn is_drawn(&self) -> bool {
+        self.report.sketch.is_some()
+    }
+
     /// Whether a sketch is drawn; then this is on it.
     fn draws(&self, kind: Kind) -> bool {
         match &self.report.sketch {

@@ -80,10 +80,15 @@ pub fn origin(field: &Field<'_>) -> Option<(String, Host)> {
 
 /// The value itself, or `{ file = "path" }` to read it from.
 pub fn secret(field: &Field<'_>) -> Option<SecretText> {
+    const WANTED: &str = "text, or { file = \"path\" },";
     if !field.is_table() {
         return field
-            .text("text, or { file = \"path\" },")
+            .text(WANTED)
             .map(|text| SecretText::new(text.to_owned()));
+    }
+    if field.is_drawn() {
+        // In a table that stands where a word may stand, tables are all that is drawn.
+        field.text(WANTED);
     }
     field.table(|fields| {
         let file = fields.required("file")?;

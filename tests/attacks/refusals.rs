@@ -93,7 +93,7 @@ async fn a_policy_that_is_broken_or_gone_opens_nothing() {
         "name = ",
     ] {
         std::fs::write(&file, broken).unwrap();
-        site.gateway.running.reload();
+        site.gateway.running.reload().await;
         // An empty file is a file: what it leaves out is as default.toml says.
         let wanted = if broken.is_empty() { 200 } else { 403 };
         if wanted == 403 {
@@ -101,7 +101,7 @@ async fn a_policy_that_is_broken_or_gone_opens_nothing() {
         }
         std::fs::write(&file, "name = \"Acme\"\n[[rules]]\nname = \"closed\"\npaths = [\"/closed/**\"]\naction = \"deny\"\n")
             .unwrap();
-        site.gateway.running.reload();
+        site.gateway.running.reload().await;
         assert_eq!(closed().await, 403);
     }
     // The folder gone altogether: what was in force stays in force.
@@ -110,6 +110,6 @@ async fn a_policy_that_is_broken_or_gone_opens_nothing() {
         site.gateway.path("elsewhere"),
     )
     .unwrap();
-    site.gateway.running.reload();
+    site.gateway.running.reload().await;
     assert_eq!(closed().await, 403);
 }

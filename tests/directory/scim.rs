@@ -100,7 +100,7 @@ pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
     assert!(change.profile && change.disabled && !change.enabled);
     let account = account(&directory, "emr", "asa.roe@acme.test").await;
     assert_eq!(account.person.as_ref(), Some(&id));
-    assert_eq!(account.companies, [acme.clone()]);
+    assert_eq!(account.companies, std::slice::from_ref(&acme));
     let read = directory
         .scim_person(&acme, &emr(), &id)
         .await

@@ -46,12 +46,12 @@ async fn a_hundred_new_policies_and_certificates_fail_nobody() {
     for round in 1..=ROUNDS {
         write_certificate(clinic.gateway.folder.path());
         std::fs::write(&file, policy(round)).unwrap();
-        clinic.gateway.running.reload();
+        clinic.gateway.running.reload().await;
         if round % 10 == 0 {
             // What can't be used changes nothing: neither half a file nor half a certificate.
             std::fs::write(&file, "name = \"Half\n[mfa").unwrap();
             std::fs::write(clinic.gateway.path("one.pem"), "-----BEGIN CERT").unwrap();
-            clinic.gateway.running.reload();
+            clinic.gateway.running.reload().await;
         }
         // A new handshake, and the rule of this round: in force at once.
         let mut wire = Wire::open(clinic.gateway.address, "emr.test").await;

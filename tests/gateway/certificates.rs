@@ -82,7 +82,7 @@ async fn each_host_shows_its_certificate_and_a_changed_one_soon() {
 
     std::fs::write(gateway.path("one.pem"), "not a certificate").unwrap();
     write_certificate(gateway.folder.path(), "two", &["*.test"], 22);
-    gateway.running.reload();
+    gateway.running.reload().await;
     assert_eq!(
         serial(&gateway, "emr.test").await,
         21,
@@ -96,7 +96,7 @@ async fn a_certificate_with_anothers_key_is_not_taken() {
     let (_backend, gateway) = with_certificates().await;
     let key = std::fs::read(gateway.path("two.key")).unwrap();
     std::fs::write(gateway.path("one.key"), key).unwrap();
-    gateway.running.reload();
+    gateway.running.reload().await;
     assert_eq!(serial(&gateway, "emr.test").await, 11);
     gateway.stop().await;
 }

@@ -223,7 +223,7 @@ async fn a_backends_name_is_followed_where_it_leads() {
     assert!(second.seen().is_empty());
 
     *leads.lock().unwrap() = Some(address(&second));
-    gateway.running.reload();
+    gateway.running.reload().await;
     soon("requests go where the name leads", async || {
         kim.worth("emr").await == 200 && !second.seen().is_empty()
     })
@@ -232,7 +232,7 @@ async fn a_backends_name_is_followed_where_it_leads() {
     *leads.lock().unwrap() = None;
     let title = [("Test sign-in", "After the resolver")];
     edit(&gateway, &title);
-    gateway.running.reload();
+    gateway.running.reload().await;
     soon("the reload is over", async || {
         let page = Visitor::new(&gateway).open(kim.url("emr", "/")).await;
         page.body.contains("After the resolver")

@@ -286,7 +286,7 @@ async fn a_changed_file_is_in_force_at_once_and_a_broken_one_never() {
 
     std::fs::remove_file(&file).unwrap();
     std::fs::write(gateway.path("policies/default.toml"), "").unwrap();
-    gateway.running.reload();
+    gateway.running.reload().await;
     soon("mended", async || {
         gateway.metric("vestibule_policy_rejected_files").await == Some(0.0)
     })

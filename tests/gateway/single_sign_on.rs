@@ -8,7 +8,7 @@ use http::Method;
 use tokio::time::timeout;
 
 use crate::backend::{Backend, Seen};
-use crate::gateway::{Gateway, Setup, password, people, soon, vestibule};
+use crate::gateway::{Gateway, Setup, TestClock, password, people, soon, vestibule};
 use crate::live::{is_cut, say, socket};
 use crate::postgres;
 use crate::redis::Redis;
@@ -180,6 +180,8 @@ async fn over_two_nodes_nobody_works_for_a_company_that_an_import_took_away() {
     let database = postgres::database().await;
     let setup = || {
         let mut setup = Setup::new(&backend.url);
+        // The command line has the wall's time.
+        setup.clock = TestClock::wall();
         setup.sessions = redis.url();
         setup.directory = database.clone();
         setup.people = more_people();

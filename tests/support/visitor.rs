@@ -181,6 +181,16 @@ impl Visitor {
         extra: &[(&str, &str)],
         body: Option<String>,
     ) -> Answer {
+        self.try_send(method, url, extra, body).await.unwrap()
+    }
+
+    async fn try_send(
+        &mut self,
+        method: Method,
+        url: Url,
+        extra: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Result<Answer, reqwest::Error> {
         let host = url.host_str().unwrap().to_owned();
         let mut request = self.client.request(method.clone(), url.clone());
         if let Some(jar) = self.cookies.get(&host) {
@@ -198,17 +208,17 @@ impl Visitor {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let answer = request.send().await.unwrap();
+        let answer = request.send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         for cookie in headers.get_all(SET_COOKIE) {
             self.keep(&host, cookie.to_str().unwrap());
         }
-        Answer {
+        Ok(Answer {
             status,
             url,
             headers,
             body: answer.text().await.unwrap_or_default(),
-        }
+        })
     }
 
     fn keep(&mut self, host: &str, line: &str) {
@@ -261,14 +271,15 @@ impl Visitor {
             .await
     }
 
+    const SCRIPT: [(&'static str, &'static str); 3] = [
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-dest", "empty"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+
     /// Asks as a script does.
     pub async fn fetch(&mut self, method: Method, url: Url) -> Answer {
-        let site = [
-            ("sec-fetch-mode", "cors"),
-            ("sec-fetch-dest", "empty"),
-            ("sec-fetch-site", "same-origin"),
-        ];
-        self.send(method, url, &site, None).await
+        self.send(method, url, &Visitor::SCRIPT, None).await
     }
 
     /// Submits the form of `page` with its hidden fields, and follows.
@@ -322,10 +333,14 @@ impl Visitor {
         .await
     }
 
-    /// What a script's GET is answered with: 200 with a session that is worth something.
+    /// What a script's GET is answered with: 200 with a session that is worth something. 0: cut,
+    /// since the session ended while it was asked.
     pub async fn worth(&mut self, product: &str) -> u16 {
         let url = self.url(product, "/worth");
-        self.fetch(Method::GET, url).await.status.as_u16()
+        let answer = self
+            .try_send(Method::GET, url, &Visitor::SCRIPT, None)
+            .await;
+        answer.map_or(0, |answer| answer.status.as_u16())
     }
 
     /// Enrols on the page shown, with the key under 'Trouble Scanning?'; the key and where it led.
