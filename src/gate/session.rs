@@ -193,7 +193,7 @@ pub struct Entry {
     pub generation: u32,
     /// For an account of the product's own: the companies that this account has. Without it the
     /// primary account serves here, and the session's own company holds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub tenancy: Option<Tenancy>,
 }
 

@@ -134,6 +134,19 @@ impl Activity {
         }
     }
 
+    /// What is known here, written or not.
+    pub fn last_seen(&self) -> LastSeen {
+        let known = |mark: &Mark| Some(mark.seen()).filter(|at| *at > Moment::EPOCH);
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let products = places
+            .iter()
+            .filter_map(|(product, mark)| Some((product.clone(), known(mark)?)));
+        LastSeen {
+            anywhere: known(&self.anywhere),
+            products: products.collect(),
+        }
+    }
+
     pub fn is_listed(&self) -> bool {
         self.listed.load(Ordering::Acquire)
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use dashmap::mapref::entry::Entry;
 use papaya::{Compute, Operation};
 use tokio::sync::OnceCell;
 
@@ -19,6 +20,7 @@ use crate::gate::session::{LastSeen, Presence, SecretHash, Seen, Session};
 use crate::gate::time::Moment;
 
 use super::activity::{Activity, Mark};
+use super::folded::{Fold, Folded, Place as Shelf};
 use super::leash::Leash;
 
 /// What holds the open requests made with one product cookie. It stays the same when the record
@@ -186,6 +188,22 @@ pub struct Cached {
 }
 
 impl Cached {
+    fn unfold(fold: Fold) -> Cached {
+        let last_seen = fold.last_seen();
+        Cached {
+            record: Record::read(fold.session, &last_seen, None),
+            checked_at: fold.checked_at,
+            epoch: fold.epoch,
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    fn fold(&self) -> Fold {
+        let session = Session::clone(&self.record.session);
+        let last_seen = self.record.activity.last_seen();
+        Fold::new(self.checked_at, self.epoch, session, last_seen)
+    }
+
     pub fn is_changed(&self) -> bool {
         self.changed.load(Ordering::Acquire)
     }
@@ -246,6 +264,8 @@ impl Slot {
 #[derive(Debug)]
 pub struct Cache {
     slots: papaya::HashMap<SessionId, Slot, foldhash::fast::RandomState>,
+    /// A session is either among these or in `slots`.
+    folded: Folded,
     /// Rises whenever announcements may have been missed: what was confirmed before counts no more.
     epoch: AtomicU64,
     listening: AtomicBool,
@@ -255,6 +275,7 @@ impl Cache {
     pub fn new() -> Cache {
         Cache {
             slots: papaya::HashMap::with_hasher(foldhash::fast::RandomState::default()),
+            folded: Folded::new(),
             epoch: AtomicU64::new(0),
             listening: AtomicBool::new(true),
         }
@@ -279,7 +300,7 @@ impl Cache {
     }
 
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() + self.folded.len()
     }
 
     /// Whether a cached record may be answered from at `now`.
@@ -299,11 +320,32 @@ impl Cache {
 
     /// What is known here, trusted or not.
     pub fn known(&self, id: SessionId) -> Option<Arc<Cached>> {
+        self.unfold(id);
         self.slots.pin().get(&id)?.cached().map(Arc::clone)
+    }
+
+    /// Brings a session back among those that are in use.
+    fn unfold(&self, id: SessionId) {
+        let slots = self.slots.pin();
+        if slots.contains_key(&id) {
+            return;
+        }
+        let Entry::Occupied(place) = self.folded.place(id) else {
+            return;
+        };
+        if let Some(fold) = Fold::read(place.get()) {
+            let cached = Arc::new(Cached::unfold(fold));
+            slots.compute(id, |slot| match slot {
+                Some(_) => Operation::Abort(()),
+                None => Operation::Insert(Slot::Ready(Arc::clone(&cached))),
+            });
+        }
+        place.remove();
     }
 
     /// Joins the question that is under way, or puts a placeholder for a new one.
     pub fn flight(&self, id: SessionId) -> Arc<Flight> {
+        self.unfold(id);
         let slots = self.slots.pin();
         let placed = slots.compute(id, |slot| {
             let before = match slot {
@@ -363,6 +405,7 @@ impl Cache {
     /// The record changed or ended: what is here is not answered from any more, and what is on its
     /// way is not published. Returns what was known.
     pub fn changed(&self, id: SessionId) -> Option<Arc<Cached>> {
+        let place = self.folded.place(id);
         let slots = self.slots.pin();
         slots.compute(id, |slot| match slot {
             Some((_, Slot::Loading(flight))) => {
@@ -379,20 +422,23 @@ impl Cache {
             }
             None => Operation::Abort(()),
         });
+        clear(place);
         slots.get(&id)?.cached().map(Arc::clone)
     }
 
     /// The session is over: its open requests end now.
     pub fn forget(&self, id: SessionId) {
+        let place = self.folded.place(id);
         if let Some(slot) = self.slots.pin().remove(&id)
             && let Some(cached) = slot.cached()
         {
             cached.changed.store(true, Ordering::Release);
             cached.record.close();
         }
+        clear(place);
     }
 
-    /// Everything that is ready, trusted or not.
+    /// Everything that is in use, trusted or not.
     pub fn all(&self) -> Vec<(SessionId, Arc<Cached>)> {
         self.slots
             .pin()
@@ -401,23 +447,51 @@ impl Cache {
             .collect()
     }
 
-    /// Lets go of a record that nobody uses. One with open requests or unwritten activity stays:
-    /// it must stay findable.
+    /// Lets go of a record that nobody uses. One with open requests or unwritten activity stays: it
+    /// must stay findable.
     pub fn evict(&self, id: SessionId, cached: &Arc<Cached>) {
+        self.let_go(id, cached);
+    }
+
+    /// The same for a record that may be asked for again: it goes on in less memory.
+    pub fn fold(&self, id: SessionId, cached: &Arc<Cached>) {
+        let place = self.folded.place(id);
+        let announced = cached.is_changed();
+        if self.let_go(id, cached)
+            && !announced
+            && let Some(written) = cached.fold().write()
+        {
+            place.insert(written);
+        }
+    }
+
+    fn let_go(&self, id: SessionId, cached: &Arc<Cached>) -> bool {
         let kept = || cached.record.is_live() || cached.record.activity.is_listed();
         if kept() {
-            return;
+            return false;
         }
         // Marked, then looked at again: see `Cached::leash`.
         cached.changed.store(true, Ordering::Release);
         if kept() {
-            return;
+            return false;
         }
         let slots = self.slots.pin();
-        slots.compute(id, |slot| match slot {
+        let done = slots.compute(id, |slot| match slot {
             Some((_, Slot::Ready(there))) if Arc::ptr_eq(there, cached) => Operation::Remove,
             _ => Operation::Abort(()),
         });
+        matches!(done, Compute::Removed(..))
+    }
+
+    /// Drops what has been folded since before `since`.
+    pub fn tidy(&self, since: Moment) {
+        self.folded.tidy(since);
+    }
+}
+
+fn clear(place: Shelf<'_>) {
+    if let Entry::Occupied(place) = place {
+        place.remove();
     }
 }
 
@@ -559,5 +633,85 @@ mod tests {
         cache.evict(ID, &cached);
         assert_eq!(cache.len(), 0);
         assert!(cached.leash(emr).is_none(), "nobody would find it any more");
+    }
+
+    /// Published at second 0 and seen in the EMR at second 5.
+    fn used(cache: &Cache) -> Arc<Cached> {
+        let (flight, cached) = land(cache, session(1, &[("emr", 1)]));
+        assert!(cache.publish(ID, &flight, &cached));
+        let emr = cached.record.entry(&ProductId::parse("emr").unwrap());
+        let mark = &emr.unwrap().mark;
+        cached.record.activity.see(mark, Moment::from_secs(5));
+        cached
+    }
+
+    #[test]
+    fn what_is_folded_comes_back_as_it_was() {
+        let cache = Cache::new();
+        let before = used(&cache);
+        cache.fold(ID, &before);
+        assert_eq!((cache.all().len(), cache.len()), (0, 1));
+        assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
+        let emr = ProductId::parse("emr").unwrap();
+        assert!(
+            before.leash(before.record.entry(&emr).unwrap()).is_none(),
+            "nobody would find it any more"
+        );
+
+        let back = cache.known(ID).unwrap();
+        assert_eq!(back.record.session, before.record.session);
+        assert_eq!(
+            (back.checked_at, back.epoch),
+            (before.checked_at, before.epoch)
+        );
+        assert!(!back.is_changed());
+        let here = back.record.seen(back.record.entry(&emr)).here;
+        assert_eq!(here, Moment::from_secs(5));
+        assert!(Arc::ptr_eq(&back, &cache.known(ID).unwrap()));
+        assert_eq!((cache.all().len(), cache.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_change_is_heard_by_what_is_folded() {
+        let cache = Cache::new();
+        let cached = used(&cache);
+        cache.fold(ID, &cached);
+        cache.changed(ID);
+        assert!(cache.known(ID).is_none());
+
+        let cached = used(&cache);
+        cache.fold(ID, &cached);
+        cache.forget(ID);
+        assert!(cache.known(ID).is_none());
+
+        let cached = used(&cache);
+        cache.changed(ID);
+        cache.fold(ID, &cached);
+        assert!(cache.known(ID).is_none(), "it was announced before");
+        assert_eq!(cache.len(), 0);
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_folded() {
+        let cache = Cache::new();
+        let cached = used(&cache);
+        let leash = place(&cached, "emr").leash();
+        cache.fold(ID, &cached);
+        assert_eq!(cache.all().len(), 1);
+        drop(leash);
+        cache.fold(ID, &cached);
+        assert_eq!(cache.all().len(), 0);
+    }
+
+    #[test]
+    fn the_folded_are_forgotten_in_the_end() {
+        let cache = Cache::new();
+        let cached = used(&cache);
+        cache.fold(ID, &cached);
+        cache.tidy(Moment::from_secs(0));
+        assert_eq!(cache.len(), 1);
+        cache.tidy(Moment::from_millis(1));
+        assert_eq!(cache.len(), 0);
+        assert!(cache.known(ID).is_none());
     }
 }

@@ -5,6 +5,7 @@ mod activity;
 pub mod assertions;
 mod cache;
 pub mod embedded;
+mod folded;
 pub mod kept;
 pub mod leash;
 mod look_up;

@@ -27,7 +27,7 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// The most assertions signed in one second: a minute is enough for 60,000 sessions, and a request
 /// never waits behind more than a few.
 const SIGNED_A_TICK: usize = 1_000;
-/// Records that nobody asked for in so long are let go of.
+/// Sessions that nobody asked for in so long are forgotten here.
 const UNUSED: Duration = Duration::from_secs(900);
 /// Questions to the store at the same time.
 const ASKED_AT_ONCE: usize = 32;
@@ -239,17 +239,25 @@ impl Sessions {
         }
     }
 
+    /// Takes what is not answered from any more out of the way, and keeps the cache in its bounds.
     fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
-        all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
-        let mut excess = self
-            .cache
-            .len()
-            .saturating_sub(self.parts.settings.cache_capacity);
+        let settings = &self.parts.settings;
+        let excess = || self.cache.len().saturating_sub(settings.cache_capacity);
+        if excess() > 0 {
+            // Those that are in use stay before those that were.
+            self.cache.tidy(now);
+        }
+        let mut excess = excess();
+        if excess > 0 {
+            all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
+        }
         for (id, cached) in &all {
-            let unused = cached.is_changed() || now.since(cached.checked_at) > UNUSED;
-            if excess > 0 || unused {
+            if excess > 0 || cached.is_changed() {
                 self.cache.evict(*id, cached);
                 excess = excess.saturating_sub(1);
+            } else if now.since(cached.checked_at) > 2 * settings.recheck {
+                // Asked for in the second half, it would have been confirmed anew.
+                self.cache.fold(*id, cached);
             }
         }
     }
@@ -260,6 +268,7 @@ impl Sessions {
             return;
         }
         self.upkeep.purged_at.store(now.millis(), Ordering::Relaxed);
+        self.cache.tidy(now.minus(UNUSED));
         if let Err(error) = self.store.purge(now).await {
             tracing::warn!(%error, "the session store could not be tidied");
         }
