@@ -29,6 +29,7 @@ pub async fn run(options: &Options) -> Result<()> {
         tls: certificates.server_config(TlsMinimum::V1_2)?,
         limits: Limits::SOUND,
         crowd: Crowd::new(&Limits::SOUND),
+        corks: false,
     };
     let (_open, shutdown) = watch::channel(false);
     child::say_ready(address);

@@ -88,7 +88,11 @@ fn main() -> ExitCode {
         Some(Role::Backend) => backend::run(),
         Some(Role::Stock) => stock::run(&options),
         Some(Role::Bare) => runtime(2).block_on(bare::run(&options)),
-        Some(Role::Gateway) => runtime(2).block_on(gateway::run(&options)),
+        Some(Role::Gateway) => {
+            // As `vestibule` itself begins.
+            vestibule::app::memory::use_small_pages();
+            runtime(2).block_on(gateway::run(&options))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ pub mod handover;
 mod house;
 mod keys;
 mod lines;
+pub mod memory;
 mod messages;
 mod observers;
 mod rollout;
@@ -340,6 +341,7 @@ pub async fn start(
             tls: Arc::clone(&tls),
             limits: limits.clone(),
             crowd: Arc::clone(&crowd),
+            corks: true,
         };
         doors.spawn(listen::serve(listener, door, doors_watch.clone()));
     }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::StartError;
+use crate::app::{StartError, memory};
 use crate::config::{self, Problems, Settings};
 
 /// The thing asked for is not so.
@@ -150,6 +150,7 @@ impl From<StartError> for Failure {
 
 /// Parses the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
+    memory::use_small_pages();
     // Pingora would install another provider otherwise; the first one stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let arguments = Arguments::parse();

@@ -34,9 +34,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use self::corked::Corked;
 use super::framing::{Inspector, Violation};
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
+
+mod corked;
 
 /// What is true of every request on a connection.
 #[derive(Debug, Clone)]
@@ -162,8 +165,9 @@ impl<A> Connection<A> {
         }
     }
 
-    /// Wraps the encrypted stream for pingora.
-    pub fn wire(&self, io: TlsStream<TcpStream>) -> Wire {
+    /// Wraps the encrypted stream for pingora. `corks`: whether an answer's head waits for the first of
+    /// its body.
+    pub fn wire(&self, io: TlsStream<TcpStream>, corks: bool) -> Wire {
         let digest = SocketDigest::from_raw_fd(io.get_ref().0.as_raw_fd());
         let _ = digest.peer_addr.set(Some(self.facts.peer.into()));
         let preface = self.facts.http2.then(|| Preface {
@@ -171,7 +175,7 @@ impl<A> Connection<A> {
             late: Box::pin(tokio::time::sleep(self.deadlines.first_head)),
         });
         Wire {
-            io,
+            io: Corked::new(io, corks && !self.facts.http2),
             http2: self.facts.http2,
             preface,
             inspector: self.inspector.clone(),
@@ -309,7 +313,7 @@ impl Stalled {
 
 /// The decrypted bytes of a connection, as pingora wants them.
 pub struct Wire {
-    io: TlsStream<TcpStream>,
+    io: Corked<TlsStream<TcpStream>>,
     http2: bool,
     /// Gone when it is read.
     preface: Option<Preface>,
@@ -444,7 +448,7 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(()));
         }
         let closing = wire.closing.get_or_insert_with(Closing::begin);
-        closing.poll(wire.io.get_mut().0, context).map(Ok)
+        closing.poll(wire.io.get_mut().get_mut().0, context).map(Ok)
     }
 }
 
@@ -457,7 +461,7 @@ impl Shutdown for Wire {
 
 impl UniqueID for Wire {
     fn id(&self) -> UniqueIDType {
-        self.io.get_ref().0.as_raw_fd()
+        self.io.get_ref().get_ref().0.as_raw_fd()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Door<A> {
     pub tls: Arc<ServerConfig>,
     pub limits: Limits,
     pub crowd: Arc<Crowd>,
+    /// Whether an answer's head waits for the first of its body. Pingora's own way is not to.
+    pub corks: bool,
 }
 
 impl<A> Clone for Door<A> {
@@ -36,6 +38,7 @@ impl<A> Clone for Door<A> {
             tls: Arc::clone(&self.tls),
             limits: self.limits.clone(),
             crowd: Arc::clone(&self.crowd),
+            corks: self.corks,
         }
     }
 }
@@ -209,6 +212,6 @@ async fn converse<A>(
     // Up to twice what is allowed it can still be answered what was too much.
     let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
     let connection = Arc::new(Connection::new(door.proxy, facts, deadlines, longest_head));
-    let wire = connection.wire(stream);
+    let wire = connection.wire(stream, door.corks);
     connection.process_new(Box::new(wire), &shutdown).await;
 }
