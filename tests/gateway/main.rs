@@ -29,6 +29,7 @@ mod break_glass;
 mod factor;
 mod idle;
 mod kept;
+mod master_key;
 mod nodes;
 mod outage;
 mod restart;
