@@ -43,6 +43,7 @@ use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::{self, SpansError};
 use crate::policies::PolicyFolder;
+pub use crate::portal::Letter;
 use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
 use crate::proxy::gateway::{Gateway, Random};
@@ -58,6 +59,8 @@ use crate::sessions::redis::{PREFIX, RedisStore};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
+
+pub use messages::tell;
 
 use handover::{Handed, Hands, Role};
 use house::{Ground, House, base, trusts_system};

@@ -26,6 +26,7 @@ mod visitor;
 // People's stories.
 mod administration;
 mod break_glass;
+mod commands;
 mod factor;
 mod idle;
 mod kept;
