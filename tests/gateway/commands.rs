@@ -81,7 +81,7 @@ async fn a_token_for_a_companys_directory_is_made_listed_and_taken_back() {
         refused(&gateway, &wrong, 1, words).await;
     }
     let long = "x".repeat(101);
-    for name in ["", "  ", "two\nlines", &long] {
+    for name in ["", "  ", "two\nlines", long.as_str()] {
         let wrong = [&make[..], &[name]].concat();
         refused(&gateway, &wrong, 2, "1 to 100 characters").await;
     }
@@ -175,7 +175,7 @@ async fn who_people_are_elsewhere_is_said_once_and_forgotten() {
         ("acme", "lee", "s1", 1, "lee is not of acme-rehab"),
         ("acme", "Kim!", "s1", 2, "--person"),
         ("acme", "kim", "", 2, "1 to 255 bytes"),
-        ("acme", "kim", &long, 2, "1 to 255 bytes"),
+        ("acme", "kim", long.as_str(), 2, "1 to 255 bytes"),
     ] {
         let (code, out, err) = link(provider, person, subject).await;
         assert_eq!((code, out.as_str()), (exit, ""), "{err}");
@@ -305,7 +305,7 @@ async fn a_new_password_lets_its_owner_in_tells_them_and_is_on_record() {
     .await;
     for (word, lands) in [
         (password("kim"), "/login"),
-        ("a new one for kim".into(), "/"),
+        (String::from("a new one for kim"), "/"),
     ] {
         let mut kim = Visitor::new(&gateway);
         let page = kim.open(kim.url("emr", "/")).await;

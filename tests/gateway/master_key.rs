@@ -18,7 +18,7 @@ use crate::visitor::{Visitor, code};
 const STEP: Duration = Duration::from_secs(30);
 
 struct Site {
-    _emr: Backend,
+    emr: Backend,
     redis: Redis,
     database: String,
     billing: Application,
@@ -32,7 +32,7 @@ impl Site {
         // however long the test takes.
         clock.pass(Duration::from_secs(3600));
         Site {
-            _emr: Backend::start().await,
+            emr: Backend::start().await,
             redis: Redis::start(),
             database: postgres::database().await,
             billing: Application::start(&[(KIM, "secret")]).await,
@@ -41,7 +41,7 @@ impl Site {
     }
 
     fn setup(&self) -> Setup {
-        let mut setup = Setup::new(&self._emr.url).policy(
+        let mut setup = Setup::new(&self.emr.url).policy(
             "northside.toml",
             "name = \"Northside\"\n[mfa]\nmode = \"required\"\n",
         );
@@ -67,7 +67,7 @@ impl Site {
 }
 
 async fn say(gateway: &Gateway, verb: &[&str]) -> (i32, String) {
-    let arguments = [&["master-key"], verb].concat();
+    let arguments = [&["master-key"][..], verb].concat();
     let (code, out, err) = vestibule(gateway.folder.path(), &arguments).await;
     (code, out + &err)
 }

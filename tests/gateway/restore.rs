@@ -43,7 +43,6 @@ fn commands(kind: Kind) -> [String; 2] {
 
 /// Two machines with the places that the commands name.
 struct Machines {
-    kind: Kind,
     /// Where the copy goes, and the key, apart from it.
     backup: TempDir,
     safe: TempDir,
@@ -61,7 +60,6 @@ impl Machines {
             Kind::Postgres => tokio::task::spawn_blocking(Postgres::start).await.ok(),
         };
         Machines {
-            kind,
             backup: tempfile::tempdir().unwrap(),
             safe: tempfile::tempdir().unwrap(),
             folder: Arc::new(tempfile::tempdir().unwrap()),
@@ -120,10 +118,7 @@ impl Machines {
         assert_eq!(code, 1, "{err}");
         assert!(err.contains("under another master key"), "{err}");
         assert!(err.contains("store.master_key"), "{err}");
-        assert!(
-            !err.contains(&password("lee")) && err.lines().count() < 4,
-            "{err}"
-        );
+        assert!(!err.contains(&password("lee")), "{err}");
     }
 }
 
