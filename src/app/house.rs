@@ -15,9 +15,8 @@ use zeroize::Zeroizing;
 use super::{StartError, World, messages, origins, sites};
 use crate::config::change::Change;
 use crate::config::settings::{CertificateFiles, Settings};
+use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
-use crate::directory::seal::{MasterKey, Seal};
-use crate::directory::{Directory, DirectoryError};
 use crate::gate::headers::Managed;
 use crate::gate::host::HostTable;
 use crate::legacy::{self, Legacy, SignOns};
@@ -57,7 +56,8 @@ pub struct Ground {
     pub portal_key: Zeroizing<[u8; 32]>,
     pub observer: Arc<dyn portal::Observer>,
     pub sign_on_observer: Arc<dyn legacy::Observer>,
-    pub master: MasterKey,
+    /// This process among the nodes that the directory knows.
+    pub node: super::master_key::Node,
     /// Health checks end with it.
     pub over: watch::Receiver<bool>,
 }
@@ -347,7 +347,6 @@ async fn scene(
         legacy: Arc::clone(&legacy),
         sessions: Arc::clone(&ground.sessions),
         directory: ground.directory.clone(),
-        seal: Seal::under(&ground.master).map_err(DirectoryError::from)?,
         clock: Arc::clone(&ground.world.clock),
         random: Arc::clone(&ground.world.random),
         observer: Arc::clone(&ground.sign_on_observer),

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use crate::config::settings::{self, SecretText};
+use crate::directory::Person;
+use crate::gate::contact::{Address, Destination};
 use crate::messages::{
     EmailProvider, Hushed, Messages, MessagesError, Observer, Route, Settings, SmsProvider,
 };
 use crate::observe::metrics::Metrics;
+use crate::portal::Letter;
 
 struct Counter(Arc<Metrics>);
 
@@ -26,6 +29,21 @@ pub fn open(
         email_from: messages.email_from.clone(),
     };
     Messages::new(settings, Arc::new(Counter(Arc::clone(metrics))))
+}
+
+/// Tells a person by mail what was done to their access, from beside the gateways; false when they
+/// can't be told.
+pub async fn tell(settings: &settings::Settings, person: &Person, letter: Letter) -> bool {
+    let metrics = Arc::new(Metrics::new(&settings.products));
+    let (Ok(messages), Some(to)) = (
+        open(&settings.messages, &metrics),
+        Address::parse(&person.email),
+    ) else {
+        return false;
+    };
+    let to = Destination::Email(to);
+    let sent = messages.send(&to, letter.subject(), letter.text()).await;
+    sent.is_ok()
 }
 
 fn through<P, Q>(route: &settings::Route<P>, provider: impl Fn(&P) -> Q) -> Route<Q> {

@@ -5,6 +5,7 @@ pub mod handover;
 mod house;
 mod keys;
 mod lines;
+pub mod master_key;
 pub mod memory;
 mod messages;
 mod observers;
@@ -26,13 +27,12 @@ use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 
 use crate::config::Problems;
 use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::{MasterKey, MasterKeyError};
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::{Directory, DirectoryError, Purpose};
 use crate::gate::facts::Site;
 use crate::gate::host::{DuplicateHost, HostTable};
 use crate::gate::traceparent::to_hex;
@@ -44,6 +44,7 @@ use crate::observe::audit::{Audit, AuditError};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::{self, SpansError};
 use crate::policies::PolicyFolder;
+pub use crate::portal::Letter;
 use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
 use crate::proxy::gateway::{Gateway, Random};
@@ -59,6 +60,8 @@ use crate::sessions::redis::{PREFIX, RedisStore};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
+
+pub use messages::tell;
 
 use handover::{Handed, Hands, Role};
 use house::{Ground, House, base, trusts_system};
@@ -248,7 +251,7 @@ pub async fn start(
             grace,
             issuer: settings.portal.origin.clone(),
         },
-        token_key: TokenKey::new(&master.derive("session tokens")),
+        token_key: TokenKey::new(&directory.derived_key(Purpose::SessionTokens)),
         assertions: Arc::clone(&assertions),
         policies: policies.published(),
         clock: Arc::clone(&world.clock),
@@ -262,7 +265,7 @@ pub async fn start(
     ));
     let kept = Arc::new(KeptForms::new(
         Arc::clone(&sessions),
-        &master.derive("kept forms"),
+        &directory.derived_key(Purpose::KeptForms),
         Arc::clone(&world.random),
     ));
     let mut process = [0; 4];
@@ -301,10 +304,10 @@ pub async fn start(
         audit: Arc::clone(&audit),
         assertions,
         kept: Arc::clone(&kept),
-        portal_key: Zeroizing::new(master.derive("portal")),
+        portal_key: directory.derived_key(Purpose::Portal),
         sign_on_observer: Arc::clone(&observer) as Arc<dyn legacy::Observer>,
         observer,
-        master: master.clone(),
+        node: master_key::Node::new(&settings, &world),
         over: tasks_watch.clone(),
     };
     let crowd = Crowd::trusting(&settings.limits, &house::proxies(&settings));
@@ -413,6 +416,7 @@ impl Running {
         while self.tasks.join_next().await.is_some() {}
         self.audit.flush();
         self.house.anchor().await;
+        self.house.say_that_it_stops().await;
         self.directory.close().await;
         if let Some(access) = &self.access {
             access.close();

@@ -1,5 +1,5 @@
 //! What is looked at again and again while the gateway runs: policies, certificates, Company
-//! Settings, signing keys, gauges.
+//! Settings, the master key, signing keys, gauges.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::house::{House, stamp};
 use super::keys;
+use super::master_key::KeyFile;
 use super::rollout::Release;
 use crate::gate::policy::Emergency;
 use crate::policies::{PolicyFolder, Reload};
@@ -83,6 +84,8 @@ struct Seen {
     healthy: HashMap<String, usize>,
     emergencies: Vec<Emergency>,
     emergencies_told: usize,
+    /// Of the master key; at first of nothing, since it may have changed since the start.
+    key_file: KeyFile,
 }
 
 impl Upkeep {
@@ -107,15 +110,18 @@ impl Upkeep {
                         written = now;
                         self.follow().await;
                     }
+                    self.house.follow_master_key(&mut seen.key_file).await;
                     self.look(&mut seen).await;
                     self.look_at_backends(&mut seen);
                 }
                 _ = slow_looks.tick() => {
                     self.look_slowly().await;
                     self.anchor().await;
+                    self.house.say_that_it_runs().await;
                 }
                 number = self.wish.made() => {
                     written = stamp(&file);
+                    self.house.follow_master_key(&mut seen.key_file).await;
                     self.reload().await;
                     self.wish.fulfil(number);
                 }

@@ -1,17 +1,20 @@
-//! `vestibule scim …` and `vestibule providers …`: what lets people from elsewhere in.
+//! `vestibule scim …` and `vestibule identities …`: what lets people from elsewhere in.
 
 use clap::Subcommand;
 use serde_json::json;
 
 use super::Failure;
+use super::on_record::{Deed, on_record};
 use super::world::{now, open_directory, print, real};
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::directory::scim::TOKEN_PREFIX;
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::session::Secret;
-use crate::observe::audit::{Audit, AuditEvent};
-use crate::observe::metrics::Metrics;
+
+/// The longest `sub` (OpenID Connect Core 1.0, section 2).
+const LONGEST_SUBJECT: usize = 255;
+const LONGEST_NAME: usize = 100;
 
 #[derive(Debug, Subcommand)]
 pub enum Scim {
@@ -20,7 +23,7 @@ pub enum Scim {
         #[arg(long, value_parser = CompanyId::parse)]
         company: CompanyId,
         /// What it is for, for the list of tokens
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         #[arg(long)]
         json: bool,
@@ -43,8 +46,8 @@ pub enum Identities {
         provider: String,
         #[arg(long, value_parser = PersonId::parse)]
         person: PersonId,
-        /// The `sub` of their id tokens
-        #[arg(long)]
+        /// The `sub` of their id tokens, to the letter
+        #[arg(long, value_parser = subject)]
         subject: String,
     },
     /// Forget who a person is elsewhere
@@ -52,6 +55,25 @@ pub enum Identities {
         #[arg(long, value_parser = PersonId::parse)]
         person: PersonId,
     },
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let length = text.trim().chars().count();
+    match (1..=LONGEST_NAME).contains(&length) && !text.chars().any(char::is_control) {
+        true => Ok(text.trim().to_owned()),
+        false => Err(format!(
+            "1 to {LONGEST_NAME} characters of one line are wanted"
+        )),
+    }
+}
+
+fn subject(text: &str) -> Result<String, String> {
+    match (1..=LONGEST_SUBJECT).contains(&text.len()) && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "1 to {LONGEST_SUBJECT} bytes of one line are wanted"
+        )),
+    }
 }
 
 pub async fn scim(settings: &Settings, verb: &Scim) -> Result<u8, Failure> {
@@ -76,6 +98,8 @@ async fn make(
     name: &str,
     json: bool,
 ) -> Result<String, Failure> {
+    let known = directory.company(company).await.map_err(Failure::not_so)?;
+    known.ok_or_else(|| Failure::not_so(format!("there is no company \"{company}\"")))?;
     let mut bytes = [0; 32];
     (real().random)(&mut bytes);
     let secret = Secret::from_bytes(bytes);
@@ -83,11 +107,13 @@ async fn make(
         .add_scim_token(company, name, &secret.hash(), now())
         .await
         .map_err(Failure::not_so)?;
-    let line = AuditEvent::new("scim_token_made", now())
-        .who("operator")
-        .company(company)
-        .detail(format!("token {id}"));
-    on_record(settings, line)?;
+    let deed = Deed {
+        event: "scim_token_made",
+        company: Some(company.clone()),
+        detail: format!("token {id}"),
+        ..Deed::default()
+    };
+    on_record(settings, directory, vec![deed]).await?;
     let token = format!("{TOKEN_PREFIX}{}", secret.expose());
     let url = format!("{}/scim/v2", settings.portal.origin);
     Ok(if json {
@@ -135,11 +161,13 @@ async fn revoke(settings: &Settings, directory: &Directory, id: &str) -> Result<
     let (Some(token), true) = (token, gone) else {
         return Err(Failure::not_so(format!("there is no token {id:?}")));
     };
-    let line = AuditEvent::new("scim_token_revoked", now())
-        .who("operator")
-        .company(&token.company)
-        .detail(format!("token {id}"));
-    on_record(settings, line)?;
+    let deed = Deed {
+        event: "scim_token_revoked",
+        company: Some(token.company),
+        detail: format!("token {id}"),
+        ..Deed::default()
+    };
+    on_record(settings, directory, vec![deed]).await?;
     Ok(format!("{id}: revoked\n"))
 }
 
@@ -177,15 +205,24 @@ async fn link(
         .await
         .map_err(Failure::not_so)?;
     if !linked {
-        let text = "the subject is somebody's already, or the person is another subject there";
+        let holder = directory.identity(&provider.issuer, subject).await;
+        let text = match holder.map_err(Failure::not_so)? {
+            Some(holder) if holder == *id => format!("{id} is this subject of {name:?} already"),
+            Some(holder) => format!("this subject of {name:?} is {holder} already"),
+            None => format!(
+                "{id} is another subject of {name:?}: vestibule identities unlink --person {id}"
+            ),
+        };
         return Err(Failure::not_so(text));
     }
-    let line = AuditEvent::new("identity_linked", now())
-        .who("operator")
-        .whom(id)
-        .company(&person.company)
-        .detail(name);
-    on_record(settings, line)?;
+    let deed = Deed {
+        event: "identity_linked",
+        whom: Some(id.clone()),
+        company: Some(person.company),
+        detail: name.to_owned(),
+        ..Deed::default()
+    };
+    on_record(settings, directory, vec![deed]).await?;
     Ok(format!("{id}: linked\n"))
 }
 
@@ -194,26 +231,23 @@ async fn unlink(
     directory: &Directory,
     id: &PersonId,
 ) -> Result<String, Failure> {
+    let person = directory.person(id).await.map_err(Failure::not_so)?;
+    let person = person.ok_or_else(|| Failure::not_so(format!("there is no person \"{id}\"")))?;
     let gone = directory
         .unlink_identities(id)
         .await
         .map_err(Failure::not_so)?;
-    let line = AuditEvent::new("identity_unlinked", now())
-        .who("operator")
-        .whom(id);
-    on_record(settings, line)?;
-    Ok(format!("{id}: {gone} identities forgotten\n"))
-}
-
-fn on_record(settings: &Settings, line: AuditEvent) -> Result<(), Failure> {
-    let metrics = Metrics::new(&settings.products);
-    let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
-    trail.record(line);
-    if trail.flush() {
-        Ok(())
-    } else {
-        Err(Failure::not_so(
-            "it is done, but the audit trail can't be written",
-        ))
+    if gone == 0 {
+        let text = format!("{id} is nobody at any provider that is known here");
+        return Err(Failure::not_so(text));
     }
+    let deed = Deed {
+        event: "identity_unlinked",
+        whom: Some(id.clone()),
+        company: Some(person.company),
+        detail: format!("{gone} identities"),
+        ..Deed::default()
+    };
+    on_record(settings, directory, vec![deed]).await?;
+    Ok(format!("{id}: {gone} identities forgotten\n"))
 }

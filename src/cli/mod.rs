@@ -7,6 +7,7 @@ pub mod demo;
 pub mod elsewhere;
 pub mod explain;
 mod manager;
+pub mod master_key;
 mod on_record;
 pub mod people;
 pub mod policy_diff;
@@ -79,6 +80,8 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Emergencies, in which second factors are not asked for
     BreakGlass(break_glass::BreakGlassArgs),
+    /// The key that seals what is secret: another one takes over while the gateways run
+    MasterKey(master_key::MasterKeyArgs),
     /// Prints the JSON Schema of a file, by which editors complete and check it
     Schema {
         /// Which file
@@ -206,6 +209,10 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
         Verb::BreakGlass(arguments) => {
             let settings = settings(file)?;
             in_runtime(world::break_glass(&settings, arguments))
+        }
+        Verb::MasterKey(arguments) => {
+            let settings = settings(file)?;
+            in_runtime(master_key::master_key(&settings, arguments.verb))
         }
         Verb::Scim(verb) => {
             let settings = settings(file)?;

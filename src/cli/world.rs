@@ -21,11 +21,12 @@ use super::policy_test;
 use super::rollout::{self, RolloutArgs, RolloutVerb};
 use super::sessions::{SessionsArgs, run as run_sessions};
 use super::traffic::{Sides, replay};
-use crate::app::{self, World};
+use crate::app::{self, Letter, World};
 use crate::config::Settings;
+use crate::config::settings::CredentialsKind;
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
-use crate::directory::{Directory, Person};
+use crate::directory::{Account, Directory, PasswordHash, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::rollout::MFA;
 use crate::gate::session::Profile;
@@ -110,6 +111,7 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         hasher: &hasher,
         products: &products,
         sessions: &Ends(store),
+        kept_elsewhere: &|person, account| kept_elsewhere(settings, person, account),
         now: now(),
     };
     let input = tokio::fs::File::open("/dev/stdin")
@@ -123,17 +125,65 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
             detail: match (&done, person) {
                 // What was imported is a line for each kind.
                 (Ok(told), None) => told.trim().replace('\n', "; "),
-                (Ok(_), Some(_)) => String::new(),
+                (Ok(_), Some(_)) => people.command.about(),
                 (Err(error), _) => error.to_string(),
             },
             ..Deed::default()
         }),
         _ => None,
     };
-    let recorded = on_record(settings, &directory, deed.into_iter().collect()).await;
+    let told = match (&deed, people.command.letter()) {
+        (Some(_), Some((letter, person))) => tell(settings, &directory, person, letter).await,
+        _ => None,
+    };
+    let deeds = deed.into_iter().chain(told).collect();
+    let recorded = on_record(settings, &directory, deeds).await;
     directory.close().await;
     let code = print(&done.map_err(Failure::not_so)?)?;
     recorded.map(|()| code)
+}
+
+/// Tells the owner by mail; what is to be noted when they can't be told.
+async fn tell(
+    settings: &Settings,
+    directory: &Directory,
+    person: &PersonId,
+    letter: Letter,
+) -> Option<Deed> {
+    let known = directory.person(person).await.ok().flatten();
+    let sent = match known {
+        Some(known) => app::tell(settings, &known, letter).await,
+        None => false,
+    };
+    (!sent).then(|| Deed {
+        event: "mail_unsent",
+        whom: Some(person.clone()),
+        detail: letter.as_str().to_owned(),
+        ..Deed::default()
+    })
+}
+
+/// A password that nobody is asked for here is not to be set here: who set it would believe that the
+/// person gets in with it.
+fn kept_elsewhere(settings: &Settings, person: &Person, account: &Account) -> Option<String> {
+    let mut configured = settings.products.iter().zip(&settings.backends);
+    let (product, backend) = configured.find(|(product, _)| product.id == account.product)?;
+    let id = &person.id;
+    if backend.credentials != CredentialsKind::Directory {
+        let name = &product.name;
+        return Some(format!(
+            "the {name} password of {id} is not kept here: it is changed where the {name} passwords are"
+        ));
+    }
+    let by_provider = account.password_hash == PasswordHash::elsewhere();
+    let mut providers = settings.providers.iter();
+    let provider = providers.find(|one| {
+        one.company == person.company && (by_provider || one.only && product.primary)
+    })?;
+    Some(format!(
+        "{id} signs in at the provider {:?} of {}: no password of theirs is asked for here",
+        provider.name, person.company
+    ))
 }
 
 /// What the directory knows of this machine's audit trail.

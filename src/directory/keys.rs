@@ -74,7 +74,7 @@ impl Directory {
     }
 }
 
-fn key_row(id: &str) -> RowName<'_> {
+pub(super) fn key_row(id: &str) -> RowName<'_> {
     RowName {
         table: "signing_keys",
         column: "pkcs8",

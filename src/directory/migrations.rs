@@ -14,7 +14,7 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 10] = migrations![
+const TEXTS: [(&str, &str); 11] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
@@ -25,6 +25,7 @@ const TEXTS: [(&str, &str); 10] = migrations![
     "0009_rollout",
     "0010_operations",
     "0011_elsewhere",
+    "0012_master_keys",
 ];
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -7,6 +7,7 @@ pub mod seal;
 
 mod accounts;
 mod anchors;
+mod derived_keys;
 mod devices;
 mod emergencies;
 mod factors;
@@ -14,12 +15,15 @@ mod history;
 mod identities;
 mod keys;
 mod links;
+mod master_key;
 mod migrations;
+mod nodes;
 mod own_factors;
 mod passkeys;
 mod people;
 mod pool;
 mod recovery;
+mod reseal;
 mod resets;
 mod rollout;
 mod search;
@@ -31,18 +35,24 @@ mod trail;
 use std::fmt;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
 use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
+use derived_keys::DerivedKeys;
 use pool::Pool;
 use seal::{MasterKey, Seal, SealError};
 
 pub use anchors::StoredAnchor;
+pub use derived_keys::Purpose;
 pub use devices::Device;
 pub use emergencies::StoredEmergency;
 pub use keys::SigningKey;
 pub use links::Pairing;
+pub use nodes::StoredNode;
 pub use passkeys::StoredPasskey;
+pub use reseal::Resealed;
 pub use rollout::Paused;
 pub use sign_on::{SignOnPlace, SignOnSecret, TypedCredentials};
 pub use trail::{Line, LinesOf};
@@ -61,6 +71,11 @@ pub enum DirectoryError {
     /// Somebody else wrote the same thing first.
     #[error("the directory holds another entry already: {0}")]
     Conflict(String),
+    #[error(
+        "what is secret in the directory was sealed under another master key than that of \
+         store.master_key: put back the key that belongs to this directory"
+    )]
+    OtherMasterKey,
 }
 
 /// The one handle on the directory, whichever database is behind it. Cheap to clone.
@@ -71,7 +86,8 @@ pub struct Directory {
 
 struct Inner {
     pool: Pool,
-    seal: Seal,
+    seal: ArcSwap<Seal>,
+    derived: DerivedKeys,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,12 +168,24 @@ impl Directory {
     ///
     /// # Errors
     /// `Address` when the URL is not one of the two or the database is newer than this program;
-    /// `Unavailable`, within seconds, when nobody answers there.
+    /// `Unavailable`, within seconds, when nobody answers there; `OtherMasterKey` when what is in it
+    /// was sealed under none of these keys.
     pub async fn open(url: &str, master: &MasterKey) -> Result<Directory, DirectoryError> {
         let seal = Seal::under(master)?;
         let pool = Pool::open(url).await?;
+        let derived = match DerivedKeys::open(&pool, master, &seal).await {
+            Ok(derived) => derived,
+            Err(error) => {
+                pool.close().await;
+                return Err(error);
+            }
+        };
         let directory = Directory {
-            inner: Arc::new(Inner { pool, seal }),
+            inner: Arc::new(Inner {
+                pool,
+                seal: ArcSwap::from_pointee(seal),
+                derived,
+            }),
         };
         if let Err(error) = directory.write_all_words().await {
             tracing::warn!(%error, "some people are not found by search yet");
@@ -179,8 +207,9 @@ impl Directory {
         &self.inner.pool
     }
 
-    fn seal(&self) -> &Seal {
-        &self.inner.seal
+    /// What seals and opens at this moment: another after the master key's file has changed.
+    pub fn seal(&self) -> Arc<Seal> {
+        self.inner.seal.load_full()
     }
 }
 

@@ -311,3 +311,37 @@ pub(super) const SCIM_MEMBERS_CLEAR: &str = "DELETE FROM scim_members WHERE grou
 pub(super) const SCIM_MEMBER_ADD: &str =
     "INSERT INTO scim_members (group_id, person_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 pub(super) const SCIM_MEMBER_LEAVES: &str = "DELETE FROM scim_members WHERE person_id = $1";
+
+pub(super) const DERIVED_KEYS: &str = "SELECT purpose, secret FROM derived_keys";
+pub(super) const DERIVED_KEY_ADD: &str =
+    "INSERT INTO derived_keys (purpose, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const DERIVED_KEYS_FORGET: &str = "DELETE FROM derived_keys";
+pub(super) const MASTER_KEY_USED: &str =
+    "INSERT INTO master_keys (id, used_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+pub(super) const MASTER_KEY_USED_AT: &str = "SELECT used_at FROM master_keys WHERE id = $1";
+pub(super) const NODE_RUNS: &str = "INSERT INTO nodes (id, name, master_keys, seen_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+     master_keys = excluded.master_keys, seen_at = excluded.seen_at";
+pub(super) const NODE_STOPS: &str = "DELETE FROM nodes WHERE id = $1 OR seen_at < $2";
+pub(super) const NODES: &str =
+    "SELECT name, master_keys FROM nodes WHERE seen_at >= $1 ORDER BY name, id";
+
+// Sealed anew: `k1` and `k2` are the row's key, `k3` what the seal is bound to beside it.
+pub(super) const FACTORS_SEALED: &str = "SELECT id AS k1, '' AS k2, person_id AS k3, secret AS sealed FROM factors \
+             WHERE id > $1 AND $2 = '' ORDER BY id LIMIT $3";
+/// Only in the place of what was read: what was replaced meanwhile stays replaced.
+pub(super) const FACTORS_RESEAL: &str =
+    "UPDATE factors SET secret = $3 WHERE id = $1 AND $2 = '' AND secret = $4";
+pub(super) const SIGNING_KEYS_SEALED: &str = "SELECT id AS k1, '' AS k2, '' AS k3, pkcs8 AS sealed FROM signing_keys \
+             WHERE id > $1 AND $2 = '' ORDER BY id LIMIT $3";
+pub(super) const SIGNING_KEYS_RESEAL: &str =
+    "UPDATE signing_keys SET pkcs8 = $3 WHERE id = $1 AND $2 = '' AND pkcs8 = $4";
+pub(super) const SIGN_ON_SECRETS_SEALED: &str = "SELECT product AS k1, login AS k2, person_id AS k3, secret AS sealed \
+             FROM sign_on_secrets WHERE product > $1 OR (product = $1 AND login > $2) \
+             ORDER BY product, login LIMIT $3";
+pub(super) const SIGN_ON_SECRETS_RESEAL: &str = "UPDATE sign_on_secrets SET secret = $3 \
+             WHERE product = $1 AND login = $2 AND secret = $4";
+pub(super) const DERIVED_KEYS_SEALED: &str = "SELECT purpose AS k1, '' AS k2, '' AS k3, secret AS sealed FROM derived_keys \
+             WHERE purpose > $1 AND $2 = '' ORDER BY purpose LIMIT $3";
+pub(super) const DERIVED_KEYS_RESEAL: &str =
+    "UPDATE derived_keys SET secret = $3 WHERE purpose = $1 AND $2 = '' AND secret = $4";

@@ -24,7 +24,7 @@ use crate::gate::time::Moment;
 use ldap::Ldap;
 use site::Site;
 
-pub use sign_on::{Claim, Grip, Heard, NotReady, Observer, Parts, SignOns, SignedOn};
+pub use sign_on::{Claim, Grip, Heard, LIFE, NotReady, Observer, Parts, SignOns, SignedOn};
 pub use site::Caller;
 
 /// What is said of a user name and a password.

@@ -25,7 +25,7 @@ use url::Url;
 use super::site::Caller;
 use super::{Failure, Legacy, Verdict, basic, form};
 use crate::config::settings::SignOn;
-use crate::directory::seal::{RowName, Seal};
+use crate::directory::seal::RowName;
 use crate::directory::{Directory, SignOnPlace, SignOnSecret};
 use crate::gate::name::{CompanyId, Login, PersonId, SessionId};
 use crate::gate::product::Product;
@@ -40,7 +40,7 @@ use held::{Held, Shelf};
 pub use grip::{Grip, Heard};
 
 /// How long cookies are kept without a new sign-in.
-const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+pub const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// A lease outlives the longest deadline.
 const LEASE: Duration = Duration::from_secs(90);
 /// How often it is looked whether another node is done.
@@ -101,7 +101,6 @@ pub struct Parts {
     pub legacy: Arc<Legacy>,
     pub sessions: Arc<Sessions>,
     pub directory: Directory,
-    pub seal: Seal,
     pub clock: crate::sessions::Clock,
     pub random: Random,
     pub observer: Arc<dyn Observer>,
@@ -451,12 +450,23 @@ impl SignOns {
     async fn stored(&self, claim: &Claim) -> Result<Option<Stored>, NotReady> {
         let key = claim.key();
         let sealed = self.store().state(&key, self.now()).await.map_err(away)?;
-        let stored = sealed.and_then(|sealed| self.open(&key, &sealed));
-        Ok(stored.filter(|stored| stored.login == claim.login))
+        let Some(sealed) = sealed else {
+            return Ok(None);
+        };
+        let stored = self.open(&key, &sealed);
+        let Some(stored) = stored.filter(|stored| stored.login == claim.login) else {
+            return Ok(None);
+        };
+        if !self.parts.directory.seal().is_current(&sealed) {
+            // Another master key has taken over, and the one before will be let go of.
+            self.keep(claim, &stored, true).await?;
+        }
+        Ok(Some(stored))
     }
 
     fn open(&self, key: &str, sealed: &[u8]) -> Option<Stored> {
-        let plain = self.parts.seal.open(sealed, &state_row(key)).ok()?;
+        let seal = self.parts.directory.seal();
+        let plain = seal.open(sealed, &state_row(key)).ok()?;
         serde_json::from_slice(&plain).ok()
     }
 
@@ -467,9 +477,8 @@ impl SignOns {
         let plain = serde_json::to_vec(stored)
             .map(zeroize::Zeroizing::new)
             .map_err(|_| broken(()))?;
-        let sealed = self
-            .parts
-            .seal
+        let seal = self.parts.directory.seal();
+        let sealed = seal
             .seal(&plain, &state_row(&key))
             .map_err(|_| broken(()))?;
         let now = self.now();

@@ -18,7 +18,7 @@ pub enum Letter {
 }
 
 impl Letter {
-    const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Letter::FactorsReset => "factors_reset",
             Letter::FactorReplaced => "factor_replaced",
@@ -29,7 +29,7 @@ impl Letter {
         }
     }
 
-    const fn subject(self) -> &'static str {
+    pub const fn subject(self) -> &'static str {
         match self {
             Letter::FactorsReset => "Your multi-factor authentication was reset",
             Letter::FactorReplaced => "Your authenticator app was replaced",
@@ -42,7 +42,7 @@ impl Letter {
 
     /// Without the manager's reason and without a link: a mail is read by whoever gets hold of it,
     /// and people should not learn to follow links in such mails.
-    const fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Letter::FactorsReset => {
                 "A user manager of your company reset your multi-factor authentication. You are \

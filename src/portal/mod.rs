@@ -74,6 +74,7 @@ use crate::sessions::tokens::Random;
 use crate::sessions::{Clock, Sessions};
 
 pub use keys::Keys;
+pub use letters::Letter;
 
 /// The largest form that is read, in bytes.
 const LARGEST_FORM: usize = 16 * 1024;

@@ -36,6 +36,7 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
         hasher: &hasher,
         products: &products,
         sessions: &ended,
+        kept_elsewhere: &|_, _| None,
         now: LATER,
     };
     let run =

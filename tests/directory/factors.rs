@@ -143,10 +143,8 @@ pub(crate) async fn secrets_are_sealed_under_the_master_key(url: String) {
         .unwrap();
     let secret = directory.factor_secret(&kim.id).await.unwrap().unwrap();
     assert_eq!(&**secret, b"kim's secret");
-    let other = Directory::open(&url, &MasterKey::from_bytes([8; 32]))
-        .await
-        .unwrap();
-    let refused = other.factor_secret(&kim.id).await.unwrap_err().to_string();
+    let other = Directory::open(&url, &MasterKey::from_bytes([8; 32])).await;
+    let refused = other.unwrap_err().to_string();
     assert!(refused.contains("another master key"), "{refused}");
 }
 

@@ -14,6 +14,7 @@ mod failures;
 mod imports;
 mod keys;
 mod links;
+mod master_key;
 mod people;
 #[path = "../support/postgres.rs"]
 mod postgres;
@@ -107,6 +108,11 @@ suite!(
     sign_on::a_refused_password_stays_refused_until_there_is_another,
     sign_on::a_reset_forgets_what_is_typed_but_for_the_sign_in,
     sign_on::a_login_that_another_system_vouches_for_becomes_an_account_once,
+    master_key::another_master_key_is_refused_and_leaves_nothing,
+    master_key::a_new_master_key_takes_over_on_two_nodes_and_the_old_one_goes,
+    master_key::a_reseal_that_is_broken_off_goes_on,
+    master_key::of_many_reseals_at_once_each_row_is_done_by_one,
+    master_key::nodes_say_which_master_keys_they_know,
     command::the_people_command_does_what_a_user_manager_can,
 );
 

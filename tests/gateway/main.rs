@@ -26,9 +26,11 @@ mod visitor;
 // People's stories.
 mod administration;
 mod break_glass;
+mod commands;
 mod factor;
 mod idle;
 mod kept;
+mod master_key;
 mod nodes;
 mod outage;
 mod restart;

@@ -326,9 +326,13 @@ async fn what_is_explained_is_what_is_done() {
             403 => "deny",
             other => panic!("{other} for {path}"),
         };
+        // The moment that the gateway judged at: the hour may have turned meanwhile.
+        let at = gateway.clock.now().to_rfc3339();
         let arguments = [
             "policy",
             "explain",
+            "--at",
+            &at,
             "--company",
             "acme-rehab",
             "--person",

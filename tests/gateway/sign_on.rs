@@ -12,8 +12,8 @@ use crate::redis::Redis;
 use crate::slapd::{BASE, Slapd};
 use crate::visitor::{Answer, Visitor};
 
-const FORM: &str = "sign_on = { kind = \"form\", page = \"/login\", username_field = \"user\", password_field = \"pass\" }";
-const KIM: &str = "Kim-Billing";
+pub(crate) const FORM: &str = "sign_on = { kind = \"form\", page = \"/login\", username_field = \"user\", password_field = \"pass\" }";
+pub(crate) const KIM: &str = "Kim-Billing";
 const LEE: &str = "lee-billing";
 
 fn setup(emr: &Backend, application: &Application) -> Setup {
@@ -23,7 +23,7 @@ fn setup(emr: &Backend, application: &Application) -> Setup {
     setup
 }
 
-async fn keep(gateway: &Gateway, person: &str, username: &str, password: &str) {
+pub(crate) async fn keep(gateway: &Gateway, person: &str, username: &str, password: &str) {
     let billing = ProductId::parse("billing").unwrap();
     let place = SignOnPlace {
         product: billing.clone(),

@@ -358,12 +358,25 @@ pub async fn soon(what: &str, mut so: impl AsyncFnMut() -> bool) {
 
 /// One command of the command line, on a gateway's folder.
 pub async fn vestibule(folder: &std::path::Path, arguments: &[&str]) -> (i32, String, String) {
+    vestibule_reading(folder, arguments, "").await
+}
+
+/// The same with something on its standard input.
+pub async fn vestibule_reading(
+    folder: &std::path::Path,
+    arguments: &[&str],
+    input: &str,
+) -> (i32, String, String) {
+    // A file: a pipe would have to be fed while the answer is read.
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, input.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
     command
         .arg("--config")
         .arg(folder.join("gateway.toml"))
         .args(arguments)
-        .stdin(std::process::Stdio::null());
+        .stdin(file);
     let out = tokio::task::spawn_blocking(move || command.output())
         .await
         .unwrap()

@@ -61,11 +61,19 @@ pub async fn database() -> String {
         .expect("PostgreSQL for the tests")
 }
 
+/// The folder of `pg_dump`, `pg_restore` and `psql`.
+///
+/// # Panics
+/// When there is no PostgreSQL on this machine.
+pub fn programs() -> PathBuf {
+    installed().expect("PostgreSQL's programs (Debian: apt-get install postgresql)")
+}
+
 impl Postgres {
     /// # Panics
     /// When there is no PostgreSQL on this machine, or it does not start.
     pub fn start() -> Postgres {
-        let bin = installed().expect("PostgreSQL's programs (Debian: apt-get install postgresql)");
+        let bin = programs();
         // The port is free when it is chosen, and may be taken before the server has it.
         (0..5)
             .find_map(|_| Postgres::start_on(&bin, free_port()))
@@ -105,6 +113,11 @@ impl Postgres {
         None
     }
 
+    /// The URL of a database on this server, there or not, as a role of it.
+    pub fn url(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+    }
+
     /// The URL of a new, empty database on this server.
     pub fn new_database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -115,7 +128,7 @@ impl Postgres {
             .status()
             .expect("createdb");
         assert!(made.success(), "createdb {name}");
-        format!("postgres://postgres@127.0.0.1:{}/{name}", self.port)
+        self.url("postgres", &name)
     }
 
     /// Ends it as a crash does: nobody is asked to finish. It is gone when `serve_again` is called.

@@ -10,9 +10,10 @@ use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncReadExt, BufReader};
 use zeroize::Zeroizing;
 
+use crate::app::Letter;
 use crate::directory::import::{Change, ImportError, Problem};
 use crate::directory::passwords::{HashError, Hasher, LONGEST_PASSWORD};
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::{Account, Directory, DirectoryError, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::time::Moment;
 use crate::sessions::store::StoreError;
@@ -115,6 +116,8 @@ pub struct Means<'a> {
     /// The configured products.
     pub products: &'a [ProductId],
     pub sessions: &'a dyn EndSessions,
+    /// Why a person's password for an account is not to be set here, if it lives elsewhere.
+    pub kept_elsewhere: &'a (dyn Fn(&Person, &Account) -> Option<String> + Sync),
     pub now: Moment,
 }
 
@@ -151,6 +154,23 @@ impl PeopleCommand {
             PeopleCommand::SetPassword { person, .. } => Some(("password_set", Some(person))),
             PeopleCommand::Import { .. } => Some(("people_imported", None)),
             PeopleCommand::List { .. } | PeopleCommand::Show { .. } => None,
+        }
+    }
+
+    /// What the audit line says of it beside the person.
+    pub fn about(&self) -> String {
+        match self {
+            PeopleCommand::SetPassword { product, .. } => product.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// What its owner is told by mail when it is done, as when the same is done in the portal.
+    pub fn letter(&self) -> Option<(Letter, &PersonId)> {
+        match self {
+            PeopleCommand::ResetMfa { person, .. } => Some((Letter::FactorsReset, person)),
+            PeopleCommand::SetPassword { person, .. } => Some((Letter::PasswordChanged, person)),
+            _ => None,
         }
     }
 
@@ -192,6 +212,7 @@ async fn import(
         products,
         sessions,
         now,
+        ..
     } = means;
     let name = file.display().to_string();
     let imported = if name == "-" {
@@ -309,15 +330,19 @@ async fn set_password(
     let Means {
         directory,
         hasher,
+        kept_elsewhere,
         now,
         ..
     } = means;
-    directory.person(id).await?.ok_or_else(|| nobody(id))?;
+    let person = directory.person(id).await?.ok_or_else(|| nobody(id))?;
     let accounts = directory.accounts_of(id).await?;
     let account = accounts
         .into_iter()
         .find(|account| account.product == *product)
         .ok_or_else(|| PeopleError::NotSo(format!("{id} has no account of {product}")))?;
+    if let Some(reason) = kept_elsewhere(&person, &account) {
+        return Err(PeopleError::NotSo(reason));
+    }
     let password = read_password(input).await?;
     let failed = |error: HashError| PeopleError::NotSo(error.to_string());
     let hash = hasher.hash(password).await.map_err(failed)?;

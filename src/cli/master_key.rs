@@ -1,0 +1,451 @@
+//! `vestibule master-key add|use|retire`: another master key takes over while the gateways run.
+//!
+//! Known everywhere, then used, then alone: at no moment is anything sealed under a key that some gateway
+//! can't open. Each step looks at what the gateways say of themselves before it is taken, can be broken
+//! off anywhere, and is taken again then.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+
+use super::Failure;
+use super::on_record::{Deed, on_record};
+use super::world::{now, open_directory, print, real};
+use crate::app::master_key::{SIGN_ONS_LIVE, seen_since};
+use crate::config::Settings;
+use crate::config::settings::SignOn;
+use crate::directory::seal::MasterKey;
+use crate::directory::{Directory, Resealed, StoredNode};
+use crate::gate::time::Moment;
+
+#[derive(Debug, Args)]
+pub struct MasterKeyArgs {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Adds a new key to the file: known, not used yet. Bring the file to every gateway then
+    Add,
+    /// Uses the new key from now on, and seals every secret of the directory anew. Broken off, say it again
+    Use,
+    /// Lets go of the old keys, when nothing is sealed under them any more
+    Retire {
+        /// Also when applications that people are signed in to may have to be signed in to again
+        #[arg(long)]
+        now: bool,
+        /// After a theft: what was derived from the first key goes too. Everybody signs in again and recovery
+        /// codes are void, once every gateway is restarted
+        #[arg(long)]
+        renew: bool,
+    },
+}
+
+/// What a step needs.
+pub struct Means<'a> {
+    pub file: &'a Path,
+    pub directory: &'a Directory,
+    /// The bytes of a new key.
+    pub fresh: [u8; 32],
+    /// Whether what applications answered at a sign-on is kept, sealed, in the session store.
+    pub keeps_sign_ons: bool,
+    pub now: Moment,
+}
+
+/// What was done.
+pub struct Done {
+    /// The audit trail's word.
+    pub event: &'static str,
+    pub detail: String,
+    pub text: String,
+}
+
+pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> {
+    let directory = open_directory(settings).await?;
+    let mut fresh = [0; 32];
+    (real().random)(&mut fresh);
+    let by_form = |way: &SignOn| matches!(way, SignOn::Form(_));
+    let means = Means {
+        file: &settings.store.master_key,
+        directory: &directory,
+        fresh,
+        keeps_sign_ons: settings.backends.iter().any(|one| by_form(&one.sign_on)),
+        now: now(),
+    };
+    let done = run(verb, &means).await;
+    let recorded = match &done {
+        Err(_) => Ok(()),
+        Ok(done) => {
+            let deed = Deed {
+                event: done.event,
+                detail: done.detail.clone(),
+                ..Deed::default()
+            };
+            on_record(settings, &directory, vec![deed]).await
+        }
+    };
+    directory.close().await;
+    let code = print(&done?.text)?;
+    recorded.map(|()| code)
+}
+
+/// Takes one step.
+///
+/// # Errors
+/// When it can't be taken yet, with what is to be done first.
+pub async fn run(verb: Verb, means: &Means<'_>) -> Result<Done, Failure> {
+    let key = MasterKey::read(means.file).map_err(Failure::not_so)?;
+    match verb {
+        Verb::Add => add(&key, means),
+        Verb::Use => use_new(&key, means).await,
+        Verb::Retire { now, renew } => retire(&key, means, now, renew).await,
+    }
+}
+
+fn add(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
+    let Some(more) = key.with_staged(means.fresh) else {
+        return Err(Failure::not_so(match key.staged() {
+            Some(name) => format!(
+                "the key {name} is known already and not used yet: vestibule master-key use"
+            ),
+            None => String::from("there are too many old keys: vestibule master-key retire"),
+        }));
+    };
+    more.replace(means.file).map_err(Failure::not_so)?;
+    let name = more.staged().unwrap_or_default();
+    Ok(Done {
+        event: "master_key_added",
+        text: format!(
+            "the key {name} is known and not used yet. Bring {} to every gateway, then: vestibule \
+             master-key use\n",
+            means.file.display()
+        ),
+        detail: name,
+    })
+}
+
+async fn use_new(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
+    let directory = means.directory;
+    let used = match key.with_staged_in_use() {
+        Some(used) => {
+            let name = used.seals_with();
+            let knows = |node: &StoredNode| node.master_keys.contains(&name);
+            all_nodes(means, knows, &format!("don't know the key {name} yet")).await?;
+            used.replace(means.file).map_err(Failure::not_so)?;
+            used
+        }
+        // In use already: the round may have been broken off.
+        None if key.count() > 1 => key.clone(),
+        None => {
+            let text = "there is no new key: vestibule master-key add";
+            return Err(Failure::not_so(text));
+        }
+    };
+    let name = used.seals_with();
+    let taken = directory.take_over_master_key(&used).await;
+    taken.map_err(Failure::not_so)?;
+    let noted = directory.master_key_used(&name, means.now).await;
+    noted.map_err(Failure::not_so)?;
+    let round = resealed(directory).await?;
+    let Resealed { done, current, .. } = round;
+    Ok(Done {
+        event: "master_key_used",
+        detail: format!("{name}: {done} sealed anew, {current} were"),
+        text: format!(
+            "the key {name} seals: {done} secrets sealed anew, {current} were. Bring {} to every \
+             gateway, then: vestibule master-key retire\n",
+            means.file.display()
+        ),
+    })
+}
+
+async fn retire(
+    key: &MasterKey,
+    means: &Means<'_>,
+    at_once: bool,
+    renew: bool,
+) -> Result<Done, Failure> {
+    let Some(alone) = key.newest_alone() else {
+        return Err(Failure::not_so(match key.staged() {
+            Some(name) => format!("the key {name} is not used yet: vestibule master-key use"),
+            None => String::from("there is no old key to let go of"),
+        }));
+    };
+    let name = alone.seals_with();
+    let seals = |node: &StoredNode| node.master_keys.first() == Some(&name);
+    all_nodes(means, seals, "still seal under an old key").await?;
+    // What a gateway sealed under the old one before it took over the new.
+    resealed(means.directory).await?;
+    if means.keeps_sign_ons && !at_once {
+        let used = means.directory.master_key_used_at(&name).await;
+        let used = used.map_err(Failure::not_so)?.unwrap_or(means.now);
+        let until = used.plus(SIGN_ONS_LIVE);
+        if until > means.now {
+            let until = until.to_rfc3339();
+            return Err(Failure::not_so(format!(
+                "people's sign-ins to applications may be sealed under the old key until {until}: say it again \
+                 then, or with --now, and those applications are signed in to once more"
+            )));
+        }
+    }
+    alone.replace(means.file).map_err(Failure::not_so)?;
+    let bring = format!(
+        "the key {name} is the only one. Bring {} to every gateway",
+        means.file.display()
+    );
+    if renew {
+        let forgotten = means.directory.forget_derived_keys().await;
+        forgotten.map_err(Failure::not_so)?;
+    }
+    Ok(match renew {
+        false => Done {
+            event: "master_key_retired",
+            text: format!("{bring}\n"),
+            detail: format!("{name} stays alone"),
+        },
+        true => Done {
+            event: "master_key_retired",
+            text: format!("{bring} and restart them all: people sign in again\n"),
+            detail: format!("{name} stays alone, and what is derived is made anew"),
+        },
+    })
+}
+
+/// Everything under the newest key, or a failure that names what is not.
+async fn resealed(directory: &Directory) -> Result<Resealed, Failure> {
+    let round = directory.reseal().await.map_err(Failure::not_so)?;
+    if round.is_whole() {
+        return Ok(round);
+    }
+    Err(Failure::not_so(if round.unreadable > 0 {
+        format!(
+            "{} secrets are sealed under no key that is known, or were changed by hand (their table and row: \
+             {}). The old key stays. `people reset-mfa` takes such a factor away, a password that is typed for \
+             somebody goes with Reset Single Sign-On; then say it again",
+            round.unreadable,
+            round.named.join(", ")
+        )
+    } else {
+        format!(
+            "{} secrets were changed again and again meanwhile: say it again",
+            round.missed
+        )
+    }))
+}
+
+/// Fails with the names of the gateways that are not `so`.
+async fn all_nodes(
+    means: &Means<'_>,
+    so: impl Fn(&StoredNode) -> bool,
+    lack: &str,
+) -> Result<(), Failure> {
+    let nodes = means.directory.nodes(seen_since(means.now)).await;
+    let nodes = nodes.map_err(Failure::not_so)?;
+    let behind: Vec<&str> = nodes
+        .iter()
+        .filter(|node| !so(node))
+        .map(|node| node.name.as_str())
+        .collect();
+    if behind.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::not_so(format!(
+        "these gateways {lack}: {}. Bring {} to them; each takes it within seconds",
+        behind.join(", "),
+        means.file.display()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::directory::Purpose;
+    use crate::gate::name::PersonId;
+
+    const NOW: Moment = Moment::from_secs(1_790_000_000);
+
+    struct Bench {
+        _folder: TempDir,
+        file: PathBuf,
+        url: String,
+        directory: Directory,
+        keeps_sign_ons: bool,
+        now: Moment,
+    }
+
+    impl Bench {
+        async fn new() -> Bench {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("master.key");
+            let key = MasterKey::read_or_make(&file, || [7; 32]).unwrap();
+            let url = format!("sqlite:{}", folder.path().join("d.db").display());
+            let directory = Directory::open(&url, &key).await.unwrap();
+            Bench {
+                _folder: folder,
+                file,
+                url,
+                directory,
+                keeps_sign_ons: false,
+                now: NOW,
+            }
+        }
+
+        async fn step(&self, verb: Verb) -> Result<&'static str, String> {
+            let means = Means {
+                file: &self.file,
+                directory: &self.directory,
+                fresh: [8; 32],
+                keeps_sign_ons: self.keeps_sign_ons,
+                now: self.now,
+            };
+            let done = run(verb, &means).await;
+            done.map(|done| done.event)
+                .map_err(|failure| failure.message)
+        }
+
+        async fn refused(&self, verb: Verb, why: &str) {
+            let before = std::fs::read(&self.file).unwrap();
+            let told = self.step(verb).await.unwrap_err();
+            assert!(told.contains(why), "{told}");
+            let after = std::fs::read(&self.file).unwrap();
+            assert_eq!(before, after, "a step that is refused changes nothing");
+        }
+
+        /// As a gateway that has read the file does.
+        async fn node_follows(&self, id: &str) {
+            let key = MasterKey::read(&self.file).unwrap();
+            let node = Directory::open(&self.url, &key).await.unwrap();
+            node.node_runs(id, id, self.now).await.unwrap();
+            node.close().await;
+        }
+    }
+
+    const RETIRE: Verb = Verb::Retire {
+        now: false,
+        renew: false,
+    };
+
+    #[tokio::test]
+    async fn steps_are_taken_in_their_order() {
+        let bench = Bench::new().await;
+        bench.refused(Verb::Use, "there is no new key").await;
+        bench.refused(RETIRE, "no old key to let go of").await;
+        assert_eq!(bench.step(Verb::Add).await, Ok("master_key_added"));
+        bench.refused(Verb::Add, "not used yet").await;
+        bench.refused(RETIRE, "not used yet").await;
+        assert_eq!(bench.step(Verb::Use).await, Ok("master_key_used"));
+        // Broken off or not, it may be said again.
+        assert_eq!(bench.step(Verb::Use).await, Ok("master_key_used"));
+        assert_eq!(bench.step(RETIRE).await, Ok("master_key_retired"));
+        bench.refused(RETIRE, "no old key to let go of").await;
+        assert_eq!(MasterKey::read(&bench.file).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_step_is_taken_before_every_gateway_can_follow() {
+        let bench = Bench::new().await;
+        bench.node_follows("north").await;
+        bench.node_follows("south").await;
+        bench.step(Verb::Add).await.unwrap();
+        bench.node_follows("north").await;
+        bench.refused(Verb::Use, "yet: south. Bring").await;
+        bench.node_follows("south").await;
+        bench.step(Verb::Use).await.unwrap();
+        bench.node_follows("south").await;
+        bench.refused(RETIRE, "old key: north. Bring").await;
+        bench.node_follows("north").await;
+        bench.step(RETIRE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_gateway_that_is_gone_holds_nothing_up() {
+        let mut bench = Bench::new().await;
+        bench.node_follows("north").await;
+        bench.step(Verb::Add).await.unwrap();
+        bench.refused(Verb::Use, "north").await;
+        bench.now = NOW.plus(Duration::from_secs(61));
+        bench.step(Verb::Use).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn sign_ons_to_applications_outlive_the_key_that_sealed_them() {
+        let mut bench = Bench::new().await;
+        bench.keeps_sign_ons = true;
+        bench.step(Verb::Add).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        bench.now = NOW.plus(SIGN_ONS_LIVE - Duration::from_secs(1));
+        let until = NOW.plus(SIGN_ONS_LIVE).to_rfc3339();
+        bench.refused(RETIRE, &until).await;
+        bench.now = NOW.plus(SIGN_ONS_LIVE);
+        bench.step(RETIRE).await.unwrap();
+
+        let mut bench = Bench::new().await;
+        bench.keeps_sign_ons = true;
+        bench.step(Verb::Add).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        let at_once = Verb::Retire {
+            now: true,
+            renew: false,
+        };
+        bench.step(at_once).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn after_a_theft_nothing_comes_from_the_old_key() {
+        let bench = Bench::new().await;
+        let derived = async || {
+            let key = MasterKey::read(&bench.file).unwrap();
+            let node = Directory::open(&bench.url, &key).await.unwrap();
+            node.derived_key(Purpose::SessionTokens)
+        };
+        let before = derived().await;
+        bench.step(Verb::Add).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        assert_eq!(derived().await, before);
+        let renew = Verb::Retire {
+            now: false,
+            renew: true,
+        };
+        bench.step(renew).await.unwrap();
+        let after = derived().await;
+        assert_ne!(after, before);
+        assert_eq!(derived().await, after);
+    }
+
+    #[tokio::test]
+    async fn a_key_stays_while_anything_needs_it() {
+        let bench = Bench::new().await;
+        // Under a key that is known to nobody, as after rows were brought from elsewhere.
+        let raw = sqlx::SqlitePool::connect(&bench.url).await.unwrap();
+        let kim = PersonId::parse("kim").unwrap();
+        for text in [
+            "INSERT INTO companies (id, name) VALUES ('acme', 'Acme')",
+            "INSERT INTO people (id, company_id, name, email, roles, grants, search) \
+             VALUES ('kim', 'acme', 'Kim', 'kim@acme.example', '[]', '[]', '')",
+        ] {
+            sqlx::query(text).execute(&raw).await.unwrap();
+        }
+        let factor = bench.directory.add_totp(&kim, b"secret", 1, NOW).await;
+        let factor = factor.unwrap().unwrap();
+        sqlx::query("UPDATE factors SET secret = X'0102030405' || secret")
+            .execute(&raw)
+            .await
+            .unwrap();
+        bench.step(Verb::Add).await.unwrap();
+        let told = bench.step(Verb::Use).await.unwrap_err();
+        assert!(
+            told.contains(&format!("factors {} kim", factor.id)),
+            "{told}"
+        );
+        bench.refused(RETIRE, "The old key stays").await;
+        bench.directory.remove_factors(&kim).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        bench.step(RETIRE).await.unwrap();
+    }
+}
