@@ -23,6 +23,8 @@ const READY: &str = "listening on ";
 pub struct Running {
     child: Child,
     pub address: SocketAddr,
+    /// What is measured are its children alone.
+    is_guard: bool,
 }
 
 impl Drop for Running {
@@ -66,13 +68,24 @@ impl Running {
         ];
         all.extend_from_slice(words);
         let failed = |error| format!("{}: {error}", words.first().map_or("", String::as_str));
-        Running::start(Role::Guard, &all, &[]).map_err(|error| failed(error).into())
+        let mut running = Running::start(Role::Guard, &all, &[]).map_err(failed)?;
+        running.is_guard = true;
+        Ok(running)
+    }
+
+    /// The processes that are measured.
+    fn processes(&self) -> Result<Vec<u32>> {
+        let family = family(self.child.id())?;
+        Ok(family
+            .into_iter()
+            .skip(usize::from(self.is_guard))
+            .collect())
     }
 
     /// CPU time so far, of all threads of the process and of those that it started.
     pub fn cpu(&self) -> Result<Duration> {
         let mut sum = Duration::ZERO;
-        for id in family(self.child.id())? {
+        for id in self.processes()? {
             sum += threads_cpu(id).map_or_else(|_| process_cpu(id), Ok)?;
         }
         Ok(sum)
@@ -81,7 +94,7 @@ impl Running {
     /// MiB of memory in use.
     pub fn resident(&self) -> Result<f64> {
         let mut kib = 0.0;
-        for id in family(self.child.id())? {
+        for id in self.processes()? {
             let status = fs::read_to_string(format!("/proc/{id}/status"))?;
             let line = status
                 .lines()
@@ -203,6 +216,7 @@ fn start(mut command: Command) -> Result<Running> {
     let mut running = Running {
         child,
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        is_guard: false,
     };
     let address = heard
         .recv_timeout(STARTING)

@@ -82,6 +82,10 @@ impl Shape {
         protocol: Protocol::Http1,
         page: Page::Notes,
     };
+
+    pub fn told(self) -> String {
+        format!("{}, {} KiB", self.protocol.as_str(), self.page.size() >> 10)
+    }
 }
 
 pub struct Load {

@@ -31,6 +31,12 @@ const ALL: [(&str, &str, bool); 10] = [
     ("haproxy", "HAProxy, plain TLS proxy", false),
 ];
 
+/// What the word stands for.
+pub fn name(word: &'static str) -> &'static str {
+    let known = ALL.iter().find(|(of, _, _)| *of == word);
+    known.map_or(word, |(_, name, _)| name)
+}
+
 /// One who takes part.
 pub struct Stage {
     pub word: &'static str,

@@ -102,12 +102,12 @@ impl Ground {
 
 pub async fn run(options: &Options) -> Result<()> {
     let ground = Ground::lay()?;
-    let mut paper = Paper::begin();
+    let mut paper = Paper::default();
     let mut targets = Targets::default();
-    paper.add(&machine::describe(options));
+    paper.head(&machine::describe(options));
     if options.wants_part("requests") || options.wants_part("handshakes") {
         let lineup = Lineup::build(options, &ground).await?;
-        paper.add(&lineup.told());
+        paper.head(&lineup.told());
         let load = ground.load(options)?;
         for stage in lineup.stages() {
             let greeting = verify::verify(stage, &load).await?;
@@ -116,7 +116,7 @@ pub async fn run(options: &Options) -> Result<()> {
         if options.wants_part("requests") {
             let figures = requests::measure(options, &ground, &lineup, &load).await?;
             paper.add(&figures.told(options));
-            figures.judge(&mut targets);
+            paper.head(&figures.judged());
         }
         if options.wants_part("handshakes") {
             paper.add(&handshakes::measure(options, &lineup, &load).await?);
@@ -131,7 +131,7 @@ pub async fn run(options: &Options) -> Result<()> {
     if options.wants_part("revocation") {
         paper.add(&revocation::measure(options, &ground, &mut targets).await?);
     }
-    paper.add(&targets.told());
+    paper.head(&targets.told());
     paper.add(&machine::load_average("at the end"));
     match &options.write {
         Some(file) => paper.write(file),

@@ -12,21 +12,24 @@ const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
 /// Said as it comes, and kept for the file.
+#[derive(Default)]
 pub struct Paper {
-    text: String,
+    head: String,
+    body: String,
 }
 
 impl Paper {
-    pub fn begin() -> Paper {
-        Paper {
-            text: String::new(),
-        }
+    /// For the beginning of the file, whenever it is said.
+    pub fn head(&mut self, text: &str) {
+        println!("{text}");
+        self.head += text;
+        self.head.push('\n');
     }
 
     pub fn add(&mut self, text: &str) {
         println!("{text}");
-        self.text += text;
-        self.text.push('\n');
+        self.body += text;
+        self.body.push('\n');
     }
 
     /// For who watches, and not for the file.
@@ -42,7 +45,8 @@ impl Paper {
             Some((head, tail))
         });
         let (head, tail) = marks.ok_or(format!("{} has no {BEGIN} … {END}", file.display()))?;
-        let text = self.text.trim_end();
+        let text = format!("{}{}", self.head, self.body);
+        let text = text.trim_end();
         fs::write(file, format!("{head}{BEGIN}\n\n{text}\n\n{END}{tail}"))?;
         Ok(())
     }
@@ -95,7 +99,10 @@ pub fn told(values: &[f64], digits: usize) -> String {
         return String::from("–");
     }
     let spread = Spread::of(values.iter().copied());
-    format!("{spread:.digits$}")
+    match values.len() {
+        1 => format!("{:.digits$}", spread.median),
+        _ => format!("{spread:.digits$}"),
+    }
 }
 
 /// The median, where something was measured.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Ground;
-use super::lineup::{BARE, CACHED, KEEPING, LUA, LUA_CACHED, Lineup, STOCK, Stage};
+use super::lineup::{BARE, CACHED, KEEPING, LUA, LUA_CACHED, Lineup, STOCK, Stage, name};
 use super::paper::{Table, told};
-use super::targets::Targets;
+use super::targets::Bound;
 use crate::backend::Page;
 use crate::load::{Load, Protocol, Shape};
 use crate::options::Options;
@@ -22,6 +22,14 @@ const SHAPES: [Shape; 4] = [
 const fn shape(protocol: Protocol, page: Page) -> Shape {
     Shape { protocol, page }
 }
+
+/// The most that the gateway may cost, as a multiple of another; without one the distance is stated.
+const BOUNDS: [(&str, Option<f64>); 4] = [
+    (STOCK, Some(1.0)),
+    (BARE, Some(1.1)),
+    (LUA, Some(0.75)),
+    (LUA_CACHED, None),
+];
 
 /// One candidate's round in one shape.
 struct Figure {
@@ -159,9 +167,8 @@ impl Figures {
         let mut text = String::from("### Requests\n");
         for (place, shape) in SHAPES.iter().enumerate() {
             text += &format!(
-                "\n{}, answers of {} KiB; p99 at {} requests a second.\n\n",
-                shape.protocol.as_str(),
-                shape.page.size() >> 10,
+                "\n{}; p99 at {} requests a second.\n\n",
+                shape.told(),
                 options.rate
             );
             text += &self.table(place).to_string();
@@ -206,23 +213,25 @@ impl Figures {
         table
     }
 
-    pub fn judge(&self, targets: &mut Targets) {
-        let name = |word| self.names.iter().find(|(of, _)| *of == word);
-        for (place, shape) in SHAPES.iter().enumerate() {
-            let manner = format!(
-                "{}, {} KiB",
-                shape.protocol.as_str(),
-                shape.page.size() >> 10
-            );
-            for own in [CACHED, KEEPING] {
-                let title = name(own).map_or(own, |(_, name)| *name);
-                let what = |of: &str| format!("CPU per request, {manner}: {title} ÷ {of}");
-                let ratios = |other| self.ratios(place, own, other);
-                targets.hold(what("pingora as it comes"), 1.0, "", ratios(STOCK));
-                targets.hold(what("bare pingora, own loop"), 1.1, "", ratios(BARE));
-                targets.hold(what("nginx, Lua asking Redis"), 0.75, "", ratios(LUA));
-                targets.state(what("nginx, Lua, one-second cache"), "", ratios(LUA_CACHED));
+    /// The targets, by shape.
+    pub fn judged(&self) -> String {
+        let mut head = vec![String::from("CPU per request"), String::from("at most")];
+        head.extend(SHAPES.iter().map(|shape| shape.told()));
+        let mut table = Table::new(head);
+        for own in [CACHED, KEEPING] {
+            for (other, bound) in BOUNDS {
+                let bound = bound.map(Bound::ratio);
+                let mut row = vec![
+                    format!("{} ÷ {}", name(own), name(other)),
+                    bound.map_or_else(|| String::from("stated"), Bound::told),
+                ];
+                row.extend((0..SHAPES.len()).map(|shape| {
+                    let ratios = self.ratios(shape, own, other);
+                    bound.map_or_else(|| told(&ratios, 2), |bound| bound.verdict(&ratios))
+                }));
+                table.row(row);
             }
         }
+        format!("### Targets of a request\n\n{table}")
     }
 }

@@ -1,7 +1,7 @@
 //! Memory and cost as people sign in: up to a million of them.
 
 use super::paper::{Table, median, told};
-use super::targets::Targets;
+use super::targets::{Bound, Targets};
 use super::{Ground, LONG};
 use crate::child::{Candidate, Running};
 use crate::gateway::Plan;
@@ -177,8 +177,10 @@ impl Growth {
         let all = self.steps.iter().find(|step| step.sessions == 1_000_000);
         targets.hold(
             format!("memory, {name}: 1,000,000 sessions, each"),
-            600.0,
-            " B",
+            Bound {
+                most: 600.0,
+                unit: " B",
+            },
             all.iter().map(|step| self.bytes_each(step)).collect(),
         );
         // Against bare pingora's of the same rounds: the machine is not the same all the time.
@@ -193,8 +195,7 @@ impl Growth {
                     "CPU per request, {name}: {} sessions ÷ 1,000",
                     step.sessions
                 ),
-                1.1,
-                "",
+                Bound::ratio(1.1),
                 grown.into_iter().flatten().collect(),
             );
         }

@@ -4,62 +4,56 @@ use super::paper::{Table, median, told};
 
 #[derive(Default)]
 pub struct Targets {
-    all: Vec<Target>,
+    all: Vec<(String, Bound, Vec<f64>)>,
 }
 
-struct Target {
-    what: String,
-    /// `None`: a distance that is stated.
-    bound: Option<f64>,
-    unit: &'static str,
-    digits: usize,
-    values: Vec<f64>,
+/// What a median must not exceed.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    pub most: f64,
+    pub unit: &'static str,
+}
+
+impl Bound {
+    /// Of a ratio.
+    pub const fn ratio(most: f64) -> Bound {
+        Bound { most, unit: "" }
+    }
+
+    const fn digits(self) -> usize {
+        if self.most < 10.0 { 2 } else { 0 }
+    }
+
+    pub fn told(self) -> String {
+        let (digits, unit) = (self.digits(), self.unit);
+        format!("{:.digits$}{unit}", self.most)
+    }
+
+    /// The figures and what they mean.
+    pub fn verdict(self, values: &[f64]) -> String {
+        let verdict = match median(values) {
+            None => return String::from("not measured"),
+            Some(median) if median <= self.most => "reached",
+            Some(_) => "**missed**",
+        };
+        format!("{}{} {verdict}", told(values, self.digits()), self.unit)
+    }
 }
 
 impl Targets {
-    /// The median of `values` must be at most `bound`.
-    pub fn hold(&mut self, what: String, bound: f64, unit: &'static str, values: Vec<f64>) {
-        let digits = if bound < 10.0 { 2 } else { 0 };
-        self.all.push(Target {
-            what,
-            bound: Some(bound),
-            unit,
-            digits,
-            values,
-        });
+    pub fn hold(&mut self, what: String, bound: Bound, values: Vec<f64>) {
+        self.all.push((what, bound, values));
     }
 
-    /// A figure without a bound, which has to be stated.
-    pub fn state(&mut self, what: String, unit: &'static str, values: Vec<f64>) {
-        self.all.push(Target {
-            what,
-            bound: None,
-            unit,
-            digits: 2,
-            values,
-        });
-    }
-
+    /// Empty where there is none.
     pub fn told(&self) -> String {
-        let mut table = Table::new(["target", "at most", "measured", ""]);
-        for target in &self.all {
-            let (digits, unit) = (target.digits, target.unit);
-            let bound = target.bound.map_or_else(
-                || String::from("stated"),
-                |bound| format!("{bound:.digits$}{unit}"),
-            );
-            let verdict = match (target.bound, median(&target.values)) {
-                (_, None) => "not measured",
-                (None, Some(_)) => "",
-                (Some(bound), Some(median)) if median <= bound => "reached",
-                (Some(_), Some(_)) => "**missed**",
-            };
-            let measured = match target.values.is_empty() {
-                true => String::from("–"),
-                false => format!("{}{unit}", told(&target.values, digits)),
-            };
-            table.row([target.what.clone(), bound, measured, verdict.to_owned()]);
+        if self.all.is_empty() {
+            return String::new();
         }
-        format!("### Targets\n\n{table}")
+        let mut table = Table::new(["target", "at most", "measured"]);
+        for (what, bound, values) in &self.all {
+            table.row([what.clone(), bound.told(), bound.verdict(values)]);
+        }
+        format!("### Other targets\n\n{table}")
     }
 }
