@@ -32,7 +32,7 @@ cargo bench --bench proxy [-- OPTIONS]
   --handshakes N      TLS handshakes of a round (2000)
   --revocations N     sessions that are ended on another node (200)
   --sessions N        the most sessions (100000)
-  --million           the same as --sessions 1000000: takes some gigabytes and a quarter of an hour
+  --million           the same as --sessions 1000000: takes some gigabytes and half an hour
   --write FILE        puts the figures between the two marks in this file, BENCHMARKS.md";
 
 /// What this process plays.

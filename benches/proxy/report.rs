@@ -99,8 +99,13 @@ impl Spread {
     pub fn of(values: impl Iterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
         Spread {
-            median: values[values.len() / 2],
+            median,
             least: values[0],
             most: values[values.len() - 1],
         }

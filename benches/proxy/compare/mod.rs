@@ -8,6 +8,7 @@ mod companies;
 mod handshakes;
 mod haproxy;
 mod lineup;
+mod lookups;
 mod machine;
 mod nginx;
 mod paper;

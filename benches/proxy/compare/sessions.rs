@@ -1,10 +1,12 @@
 //! Memory and cost as people sign in: up to a million of them.
 
+use std::time::Instant;
+
 use super::paper::{Table, median, told};
 use super::targets::{Bound, Targets};
-use super::{Ground, LONG};
+use super::{Ground, LONG, lookups};
 use crate::child::{Candidate, Running};
-use crate::gateway::Plan;
+use crate::gateway::{EMBEDDED, Plan};
 use crate::load::Load;
 use crate::options::{Options, Role};
 use crate::visits::Visits;
@@ -49,11 +51,20 @@ pub async fn measure(options: &Options, ground: &Ground, targets: &mut Targets) 
             capacity: options.sessions * 2,
             ..plan
         };
+        let begun = Instant::now();
         let people = Visits::prepare(ground.path(), &plan, options.sessions).await?;
+        println!(
+            "     {name}: {} sign-ins in {:.0?}",
+            people.len(),
+            begun.elapsed()
+        );
         let running = plan.start(ground.path(), &options.under)?;
         let growth = grow(options, ground, (name, running), &bare, &people).await?;
         text += &growth.told();
         growth.judge(targets);
+        if plan.store == EMBEDDED {
+            text += &lookups::measure(options, ground, (&plan, &people), targets).await?;
+        }
     }
     Ok(text)
 }
