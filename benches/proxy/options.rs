@@ -27,7 +27,7 @@ cargo bench --bench proxy [-- OPTIONS]
   --compare           instead: against nginx, nginx with Lua and Redis, auth_request, HAProxy
   --short             all of it with few requests: to see that everything works
   --only A,B          of stock, bare, embedded, cached, asking, lua, lua-cached, auth-request,
-                      nginx, haproxy
+                      nginx, haproxy; of embedded and cached also for the part sessions
   --part A,B          of requests, handshakes, sessions, companies, revocation
   --handshakes N      TLS handshakes of a round (2000)
   --revocations N     sessions that are ended on another node (200)

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::lineup::{CACHED, KEEPING, name};
 use super::paper::{Table, median, told};
 use super::targets::{Bound, Targets};
 use super::{Ground, LONG, lookups};
@@ -39,9 +40,12 @@ struct Growth {
 pub async fn measure(options: &Options, ground: &Ground, targets: &mut Targets) -> Result<String> {
     let bare = start_plain(options, Role::Bare, ground.path(), &ground.backend)?;
     let bare = Candidate::of("bare pingora, own loop", bare, Vec::new());
-    let mut plans = vec![("Vestibule, embedded store", ground.embedded("growing"))];
-    if let Some(redis) = &ground.redis {
-        plans.push(("Vestibule, Redis", ground.shared("growing-shared", redis)));
+    let mut plans = Vec::new();
+    if options.wants(KEEPING) {
+        plans.push((name(KEEPING), ground.embedded("growing")));
+    }
+    if let (true, Some(redis)) = (options.wants(CACHED), &ground.redis) {
+        plans.push((name(CACHED), ground.shared("growing-shared", redis)));
     }
     let mut text = String::from("### Sessions\n");
     for (name, plan) in plans {
