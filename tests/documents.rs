@@ -142,6 +142,7 @@ fn the_files_that_the_readme_and_the_image_name_are_there() {
         "tools/test",
         "tools/deny",
         "tools/healthy",
+        "tools/compare",
         ".ci/run",
         "LICENSE",
         "deny.toml",
@@ -159,6 +160,14 @@ fn the_files_that_the_readme_and_the_image_name_are_there() {
             "the Dockerfile copies {source}"
         );
     }
+}
+
+/// `tools/compare` writes its figures between these.
+#[test]
+fn the_figures_of_the_comparison_have_their_place() {
+    let page = read("BENCHMARKS.md");
+    let (_, rest) = page.split_once("<!-- measured: begin -->").unwrap();
+    assert!(rest.contains("<!-- measured: end -->"));
 }
 
 /// Whether the command line takes this, down to its options.

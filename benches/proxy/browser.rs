@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use vestibule::gate::cookies::SESSION_COOKIE;
 
 use super::PORTAL;
-use super::gateway::{PASSWORD, code_now, login};
+use super::visits::{PASSWORD, code_now, login};
 
 /// The longest that one step takes.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -6,22 +6,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use vestibule::gate::cookies::SESSION_COOKIE;
 
-use super::backend::PAGE;
+use super::backend::Page;
+use super::lane::{Asks, Lane};
+use super::visits::Visits;
 use super::{HOST, Result};
 
 /// The longest that paced requests may take beyond their span.
 const PACED_LATE: Duration = Duration::from_secs(30);
+
+/// Requests that run at once on one HTTP/2 connection.
+const STREAMS: usize = 4;
+
+/// Sessions of TLS that a client keeps.
+const TICKETS: usize = 8;
 
 /// A certificate that signs itself, in `site.pem` and `site.key`.
 pub struct Certificate {
@@ -39,64 +48,126 @@ pub fn make_certificate(folder: &Path, hosts: &[&str]) -> Result<Certificate> {
     })
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2",
+        }
+    }
+
+    const fn alpn(self) -> &'static [u8] {
+        match self {
+            Protocol::Http1 => b"http/1.1",
+            Protocol::Http2 => b"h2",
+        }
+    }
+}
+
+/// What is asked for, and in which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    pub protocol: Protocol,
+    pub page: Page,
+}
+
+impl Shape {
+    pub const PLAIN: Shape = Shape {
+        protocol: Protocol::Http1,
+        page: Page::Notes,
+    };
+
+    pub fn told(self) -> String {
+        format!("{}, {} KiB", self.protocol.as_str(), self.page.size() >> 10)
+    }
+}
+
 pub struct Load {
-    tls: TlsConnector,
+    config: ClientConfig,
     connections: usize,
 }
 
 impl Load {
+    /// TLS 1.3 with X25519, for all candidates: what OpenSSL 3.0 and rustls have in common.
     pub fn new(certificate: &Certificate, connections: usize) -> Result<Load> {
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der.clone())?;
-        let config = ClientConfig::builder()
+        let mut provider = aws_lc_rs::default_provider();
+        provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.resumption = Resumption::disabled();
         Ok(Load {
-            tls: TlsConnector::from(Arc::new(config)),
+            config,
             connections,
         })
     }
 
-    /// Opens the connections; `cookies` are dealt out among them. Who has none sends one of the
-    /// same size that says nothing, so that requests are equally long.
-    pub async fn connect(&self, address: SocketAddr, cookies: &[String]) -> Result<Lanes> {
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+
+    /// One that begins connections; with `resuming` from a session that it had before.
+    pub fn connector(&self, protocol: Protocol, resuming: bool) -> TlsConnector {
+        let mut config = self.config.clone();
+        config.alpn_protocols = vec![protocol.alpn().to_vec()];
+        if resuming {
+            config.resumption = Resumption::in_memory_sessions(TICKETS);
+        }
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Opens the connections of HTTP/1.1 for the page.
+    pub async fn connect(&self, address: SocketAddr, visits: &Visits) -> Result<Lanes> {
+        self.connect_for(address, visits, Shape::PLAIN).await
+    }
+
+    /// Opens the connections; cookies are dealt out among them. Where there is none, one of the
+    /// same size is sent that says nothing, so that requests are equally long.
+    pub async fn connect_for(
+        &self,
+        address: SocketAddr,
+        visits: &Visits,
+        shape: Shape,
+    ) -> Result<Lanes> {
+        let tls = self.connector(shape.protocol, false);
         let mut lanes = Vec::with_capacity(self.connections);
-        for index in 0..self.connections {
-            let own = cookies.iter().skip(index).step_by(self.connections);
-            let mut requests: Vec<Vec<u8>> = own.map(|cookie| request(address, cookie)).collect();
-            if requests.is_empty() {
-                let nothing = format!("{SESSION_COOKIE}={}", ".".repeat(66));
-                requests.push(request(address, cookies.first().unwrap_or(&nothing)));
-            }
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let stream = self
-                .tls
-                .connect(ServerName::try_from(HOST)?, stream)
-                .await?;
-            lanes.push(Lane {
-                stream,
-                requests,
-                next: 0,
-                buffer: vec![0; 16 * 1024],
+        while lanes.len() < self.connections {
+            let stream = open(&tls, address).await?;
+            let streams = match shape.protocol {
+                Protocol::Http1 => 1,
+                Protocol::Http2 => STREAMS.min(self.connections - lanes.len()),
+            };
+            let asks = |place| Asks {
+                host: format!("{HOST}:{}", address.port()),
+                page: shape.page,
+                visits: visits.clone(),
+                next: place,
+                step: self.connections,
+            };
+            let from = lanes.len();
+            let asks: Vec<Asks> = (from..from + streams).map(asks).collect();
+            lanes.extend(match shape.protocol {
+                Protocol::Http1 => Lane::http1(stream, asks),
+                Protocol::Http2 => Lane::http2(stream, asks).await?,
             });
         }
         Ok(Lanes { lanes })
     }
 }
 
-/// What a browser sends, more or less.
-fn request(address: SocketAddr, cookie: &str) -> Vec<u8> {
-    let port = address.port();
-    format!(
-        "GET /patients/174411/notes HTTP/1.1\r\nHost: {HOST}:{port}\r\n\
-         User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36\r\n\
-         Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
-         Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, br\r\n\
-         Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Site: same-origin\r\n\
-         Cookie: theme=dark; {cookie}\r\n\r\n"
-    )
-    .into_bytes()
+pub async fn open(tls: &TlsConnector, address: SocketAddr) -> Result<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(tls.connect(ServerName::try_from(HOST)?, stream).await?)
 }
 
 /// Open connections.
@@ -174,52 +245,4 @@ impl Lanes {
             .await
             .map_err(|_| "the requests can't be made at this rate")??)
     }
-}
-
-struct Lane {
-    stream: TlsStream<TcpStream>,
-    requests: Vec<Vec<u8>>,
-    next: usize,
-    buffer: Vec<u8>,
-}
-
-impl Lane {
-    async fn visit(&mut self) -> std::result::Result<(), String> {
-        let request = &self.requests[self.next % self.requests.len()];
-        self.next += 1;
-        self.stream
-            .write_all(request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let mut filled = 0;
-        let mut wanted = None;
-        while wanted.is_none_or(|wanted| filled < wanted) {
-            let read = self.stream.read(&mut self.buffer[filled..]).await;
-            match read.map_err(|error| error.to_string())? {
-                0 => return Err(String::from("the connection was closed in the middle")),
-                read => filled += read,
-            }
-            if wanted.is_none() {
-                wanted = length(&self.buffer[..filled])?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The length of the whole answer, once its head is there.
-fn length(answer: &[u8]) -> std::result::Result<Option<usize>, String> {
-    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let head = String::from_utf8_lossy(&answer[..end]);
-    let body = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.trim().parse::<usize>().ok())?
-    });
-    if !head.starts_with("HTTP/1.1 200") || body != Some(PAGE) {
-        return Err(format!("not the page:\n{head}"));
-    }
-    Ok(Some(end + 4 + PAGE))
 }

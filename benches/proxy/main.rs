@@ -5,6 +5,8 @@
 //!
 //! `-- --sign-ins`: what sign-ins with password and TOTP do to forwarded requests' p99.
 //!
+//! `-- --compare`: beside nginx and HAProxy, in everything that BENCHMARKS.md tells of.
+//!
 //! Every candidate is this program again, with a role: its CPU time can then be read from outside.
 //! Rounds are interleaved, so that a busy machine is busy for all candidates alike: trust the
 //! ratios more than the figures.
@@ -16,26 +18,30 @@ mod backend;
 mod bare;
 mod browser;
 mod child;
+mod compare;
 mod gateway;
+mod guard;
+mod lane;
 mod load;
 mod options;
 mod redis;
 mod report;
 mod sign_ins;
 mod stock;
+mod visits;
 
 use std::error::Error;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use child::Candidate;
-use gateway::Visits;
+use child::{Candidate, Running};
+use gateway::Plan;
 use load::Load;
-use options::{Options, Role};
+use options::{Mode, Options, Role};
 use redis::Redis;
 use report::{Report, Round};
+use visits::Visits;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -52,22 +58,12 @@ const HOST: &str = "emr.localhost";
 /// The portal's.
 const PORTAL: &str = "login.localhost";
 
-/// The word of `--only`, the name, the role, and its arguments.
-const CANDIDATES: [(&str, &str, Role, &[&str]); 4] = [
-    ("stock", "pingora as it comes", Role::Stock, &[]),
-    ("bare", report::MEASURE, Role::Bare, &[]),
-    (
-        "cached",
-        "gateway, session cached",
-        Role::Gateway,
-        &["--recheck", "60s"],
-    ),
-    (
-        "asking",
-        "gateway, asking Redis",
-        Role::Gateway,
-        &["--recheck", "0s"],
-    ),
+/// The word of `--only`, the name, the role, and how old a cached session may be.
+const CANDIDATES: [(&str, &str, Role, &str); 4] = [
+    ("stock", "pingora as it comes", Role::Stock, ""),
+    ("bare", report::MEASURE, Role::Bare, ""),
+    ("cached", "gateway, session cached", Role::Gateway, "60s"),
+    ("asking", "gateway, asking Redis", Role::Gateway, "0s"),
 ];
 
 fn main() -> ExitCode {
@@ -83,8 +79,13 @@ fn main() -> ExitCode {
         .install_default()
         .expect("nobody was first");
     let done = match options.role {
-        None if options.sign_ins => runtime(2).block_on(sign_ins::measure(&options)),
-        None => runtime(2).block_on(measure(&options)),
+        None => runtime(2).block_on(async {
+            match options.mode {
+                Mode::Gateway => measure(&options).await,
+                Mode::SignIns => sign_ins::measure(&options).await,
+                Mode::Compare => compare::run(&options).await,
+            }
+        }),
         Some(Role::Backend) => backend::run(),
         Some(Role::Stock) => stock::run(&options),
         Some(Role::Bare) => runtime(2).block_on(bare::run(&options)),
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
             vestibule::app::memory::use_small_pages();
             runtime(2).block_on(gateway::run(&options))
         }
+        Some(Role::Guard) => guard::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -115,13 +117,19 @@ fn runtime(threads: usize) -> tokio::runtime::Runtime {
 struct House {
     redis: Redis,
     visits: Visits,
+    plan: Plan,
 }
 
 impl House {
-    async fn build(folder: &Path, backend: SocketAddr, sessions: usize) -> Result<House> {
-        let redis = Redis::start(folder).await?;
-        let visits = gateway::prepare(folder, backend, &redis.url(), sessions).await?;
-        Ok(House { redis, visits })
+    async fn build(folder: &Path, mut plan: Plan, sessions: usize) -> Result<House> {
+        let redis = Redis::start(folder)?;
+        plan.store = redis.url();
+        let visits = Visits::prepare(folder, &plan, sessions).await?;
+        Ok(House {
+            redis,
+            visits,
+            plan,
+        })
     }
 
     /// Commands so far; none where there is no house.
@@ -133,31 +141,37 @@ impl House {
     }
 }
 
+/// Starts one of this program's own that is no gateway.
+fn start_plain(options: &Options, role: Role, folder: &Path, backend: &Running) -> Result<Running> {
+    let (folder, backend) = (folder.display().to_string(), backend.address.to_string());
+    let words = ["--folder", &folder, "--backend", &backend];
+    Running::start(role, &words, &options.under)
+}
+
 async fn measure(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let certificate = load::make_certificate(folder.path(), &[HOST, PORTAL])?;
     let backend = child::start_backend()?;
     let mut stages = Vec::new();
-    for (word, name, role, more) in CANDIDATES {
+    for (word, name, role, recheck) in CANDIDATES {
         if !options.wants(word) {
             continue;
         }
-        let house = match role {
+        let (running, house) = match role {
             Role::Gateway => {
-                Some(House::build(folder.path(), backend.address, options.sessions).await?)
+                let plan = Plan {
+                    name: format!("gateway-{recheck}"),
+                    backend: backend.address,
+                    recheck: recheck.to_owned(),
+                    ..Plan::default()
+                };
+                let house = House::build(folder.path(), plan, options.sessions).await?;
+                let running = house.plan.start(folder.path(), &options.under)?;
+                (running, Some(house))
             }
-            Role::Backend | Role::Stock | Role::Bare => None,
+            _ => (start_plain(options, role, folder.path(), &backend)?, None),
         };
-        let redis = house.as_ref().map(|house| house.redis.url());
-        let candidate = Candidate::start(
-            name,
-            role,
-            folder.path(),
-            backend.address,
-            redis,
-            (more, &options.under),
-        )?;
-        stages.push((candidate, house));
+        stages.push((Candidate::of(name, running, Vec::new()), house));
     }
     println!(
         "{} rounds of {} requests over {} TLS connections, {} people in use",
@@ -188,8 +202,8 @@ async fn measure_round(
     house: Option<&House>,
     number: usize,
 ) -> Result<Round> {
-    let cookies = house.map_or(&[][..], |house| house.visits.some(options.busy));
-    let mut lanes = load.connect(candidate.address, cookies).await?;
+    let visits = house.map_or_else(Visits::none, |house| house.visits.some(options.busy));
+    let mut lanes = load.connect(candidate.address, &visits).await?;
     lanes.run(options.warm_up, LIMIT).await?;
     let (commands, cpu) = (House::commands(house).await?, candidate.cpu()?);
     let took = lanes.run(options.requests, LIMIT).await?;
@@ -204,7 +218,7 @@ async fn measure_round(
 
 /// Everybody comes once, and stays signed in.
 async fn measure_memory(load: &Load, candidate: &Candidate, house: &House) -> Result<String> {
-    let everybody = house.visits.all();
+    let everybody = &house.visits;
     let before = candidate.resident()?;
     let mut lanes = load.connect(candidate.address, everybody).await?;
     lanes.run(everybody.len(), LIMIT).await?;

@@ -1,59 +1,54 @@
 //! A Redis of this run's own, and how much it is asked.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{Result, child};
+use super::Result;
+use super::child::{self, Running};
 
 pub struct Redis {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    running: Running,
+    address: SocketAddr,
 }
 
 impl Redis {
-    pub async fn start(folder: &Path) -> Result<Redis> {
-        let port = child::free_address()?.port();
-        let child = Command::new("redis-server")
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .arg("--dir")
-            .arg(folder)
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("redis-server can't be started: {error}"))?;
-        let redis = Redis { child, port };
-        let begun = Instant::now();
-        while redis.commands().await.is_err() {
-            if begun.elapsed() > Duration::from_secs(10) {
-                return Err("redis-server does not answer".into());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(redis)
+    /// Open when it returns.
+    pub fn start(folder: &Path) -> Result<Redis> {
+        let address = child::free_address()?;
+        let port = address.port().to_string();
+        let folder = folder.display().to_string();
+        let words = [
+            "redis-server",
+            "--port",
+            &port,
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            &folder,
+        ];
+        let running = Running::start_program(address, &words.map(str::to_owned))?;
+        Ok(Redis { running, address })
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://{}", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn cpu(&self) -> Result<Duration> {
+        self.running.cpu()
     }
 
     /// Commands so far, those inside scripts too, without these questions.
@@ -68,7 +63,7 @@ impl Redis {
     }
 
     async fn ask(&self, command: &str) -> Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let mut stream = TcpStream::connect(self.address).await?;
         stream
             .write_all(format!("{command}\r\n").as_bytes())
             .await?;

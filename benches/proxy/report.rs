@@ -82,18 +82,30 @@ impl fmt::Display for Report {
     }
 }
 
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+/// Of sorted times; `thousandth` of 990 is the 99th percentile.
+pub fn percentile(sorted: &[Duration], thousandth: usize) -> Duration {
+    let place = (sorted.len() * thousandth).div_ceil(1000).max(1) - 1;
+    sorted.get(place).copied().unwrap_or_default()
+}
+
+pub struct Spread {
+    pub median: f64,
+    pub least: f64,
+    pub most: f64,
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Spread {
+    /// Of at least one value.
+    pub fn of(values: impl Iterator<Item = f64>) -> Spread {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
+        let middle = values.len() / 2;
+        let median = match values.len() % 2 {
+            0 => f64::midpoint(values[middle - 1], values[middle]),
+            _ => values[middle],
+        };
         Spread {
-            median: values[values.len() / 2],
+            median,
             least: values[0],
             most: values[values.len() - 1],
         }

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 
 use super::browser::sign_in;
 use super::child::{self, Candidate};
-use super::gateway;
+use super::gateway::Plan;
 use super::load::{Lanes, Load, make_certificate};
-use super::options::{Options, Role};
-use super::{HOST, House, LIMIT, PORTAL, Result};
+use super::options::Options;
+use super::report::percentile;
+use super::{HOST, House, LIMIT, PORTAL, Result, visits};
 
 /// The 99th percentile beside sign-ins, as a multiple of the quiet one.
 const BOUND: f64 = 2.0;
@@ -34,17 +35,14 @@ pub async fn measure(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let certificate = make_certificate(folder.path(), &[HOST, PORTAL])?;
     let backend = child::start_backend()?;
-    let house = House::build(folder.path(), backend.address, options.busy).await?;
-    let redis = house.redis.url();
-    gateway::enrol(folder.path(), backend.address, &redis, "60s", PEOPLE).await?;
-    let candidate = Candidate::start(
-        "gateway",
-        Role::Gateway,
-        folder.path(),
-        backend.address,
-        Some(redis),
-        (&["--recheck", "60s"], &[]),
-    )?;
+    let plan = Plan {
+        backend: backend.address,
+        ..Plan::default()
+    };
+    let house = House::build(folder.path(), plan, options.busy).await?;
+    visits::enrol(folder.path(), &house.plan, PEOPLE).await?;
+    let running = house.plan.start(folder.path(), &[])?;
+    let candidate = Candidate::of("gateway", running, Vec::new());
     let load = Load::new(&certificate, options.connections)?;
     println!(
         "{} rounds of 2 × {} s: {} requests a second over {} connections, {} sign-ins a minute, {} processors",
@@ -60,7 +58,7 @@ pub async fn measure(options: &Options) -> Result<()> {
     for number in 1..=options.rounds {
         for beside in [None, Some(&mut next)] {
             let mut lanes = load
-                .connect(candidate.address, house.visits.some(options.busy))
+                .connect(candidate.address, &house.visits.some(options.busy))
                 .await?;
             lanes.run(options.warm_up, LIMIT).await?;
             let is_quiet = beside.is_none();
@@ -126,12 +124,6 @@ async fn sign_people_in(
 fn sorted(mut times: Vec<Duration>) -> Vec<Duration> {
     times.sort();
     times
-}
-
-/// Of sorted times; `thousandth` of 990 is the 99th percentile.
-fn percentile(sorted: &[Duration], thousandth: usize) -> Duration {
-    let place = (sorted.len() * thousandth).div_ceil(1000).max(1) - 1;
-    sorted.get(place).copied().unwrap_or_default()
 }
 
 impl Span {

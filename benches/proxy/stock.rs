@@ -45,7 +45,8 @@ pub fn run(options: &Options) -> Result<()> {
     let mut service = http_proxy_service(&server.configuration, plain);
     let address = child::free_address()?;
     let file = |name: &str| options.folder.join(name).display().to_string();
-    let tls = TlsSettings::intermediate(&file("site.pem"), &file("site.key"))?;
+    let mut tls = TlsSettings::intermediate(&file("site.pem"), &file("site.key"))?;
+    tls.enable_h2();
     service.add_tls_with_settings(&address.to_string(), None, tls);
     server.add_service(service);
     child::say_ready_when_listening(address);
