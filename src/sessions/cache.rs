@@ -208,6 +208,11 @@ impl Cached {
         self.changed.load(Ordering::Acquire)
     }
 
+    /// The last that is known to have happened with it here.
+    pub fn used_at(&self) -> Moment {
+        self.checked_at.max(self.record.activity.anywhere())
+    }
+
     /// The leash for one request more. `None` when the record was announced as changed or let go
     /// of meanwhile: either this sees the mark, or who set the mark sees the leash held, so that
     /// no request is on a leash that nobody can find.
@@ -312,16 +317,24 @@ impl Cache {
     }
 
     pub fn fresh(&self, id: SessionId, now: Moment, bound: Duration) -> Option<Arc<Cached>> {
-        match self.slots.pin().get(&id)? {
+        self.slot(id, |slot| match slot {
             Slot::Ready(cached) if self.is_fresh(cached, now, bound) => Some(Arc::clone(cached)),
             Slot::Ready(_) | Slot::Loading(_) => None,
-        }
+        })
     }
 
     /// What is known here, trusted or not.
     pub fn known(&self, id: SessionId) -> Option<Arc<Cached>> {
+        self.slot(id, |slot| slot.cached().map(Arc::clone))
+    }
+
+    fn slot<T>(&self, id: SessionId, read: impl Fn(&Slot) -> Option<T>) -> Option<T> {
+        let slots = self.slots.pin();
+        if let Some(slot) = slots.get(&id) {
+            return read(slot);
+        }
         self.unfold(id);
-        self.slots.pin().get(&id)?.cached().map(Arc::clone)
+        slots.get(&id).and_then(read)
     }
 
     /// Brings a session back among those that are in use.
@@ -651,7 +664,6 @@ mod tests {
         let before = used(&cache);
         cache.fold(ID, &before);
         assert_eq!((cache.all().len(), cache.len()), (0, 1));
-        assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
         let emr = ProductId::parse("emr").unwrap();
         assert!(
             before.leash(before.record.entry(&emr).unwrap()).is_none(),
@@ -664,7 +676,8 @@ mod tests {
             (back.checked_at, back.epoch),
             (before.checked_at, before.epoch)
         );
-        assert!(!back.is_changed());
+        assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_some());
+        assert!(cache.fresh(ID, Moment::from_secs(31), BOUND).is_none());
         let here = back.record.seen(back.record.entry(&emr)).here;
         assert_eq!(here, Moment::from_secs(5));
         assert!(Arc::ptr_eq(&back, &cache.known(ID).unwrap()));

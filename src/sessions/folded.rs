@@ -1,8 +1,8 @@
-//! Sessions that this node was not asked about for a while, in a few hundred bytes each.
+//! Sessions in which nobody did anything for a while, in a few hundred bytes each.
 //!
-//! Nobody is let through on them while the store answers: they are older than its word is trusted
-//! for. They are what the operator's grace is given on when the store is away, and what a session
-//! that comes back begins from.
+//! Being folded changes nothing about what a session is worth: how long the store's word is trusted
+//! for it, that announcements reach it, and the operator's grace are the same. The next request
+//! unfolds it, and has its assertion signed anew.
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;

@@ -27,7 +27,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// The most assertions signed in one second: a minute is enough for 60,000 sessions, and a request
 /// never waits behind more than a few.
 const SIGNED_A_TICK: usize = 1_000;
-/// Sessions that nobody asked for in so long are forgotten here.
+/// A session is folded when it was not confirmed, and nobody seen in it, for so long.
+const RESTING: Duration = Duration::from_secs(120);
+/// Folded sessions that the store confirmed so long ago are forgotten here.
 const UNUSED: Duration = Duration::from_secs(900);
 /// Questions to the store at the same time.
 const ASKED_AT_ONCE: usize = 32;
@@ -255,8 +257,7 @@ impl Sessions {
             if excess > 0 || cached.is_changed() {
                 self.cache.evict(*id, cached);
                 excess = excess.saturating_sub(1);
-            } else if now.since(cached.checked_at) > 2 * settings.recheck {
-                // Asked for in the second half, it would have been confirmed anew.
+            } else if now.since(cached.used_at()) > RESTING {
                 self.cache.fold(*id, cached);
             }
         }
@@ -268,7 +269,8 @@ impl Sessions {
             return;
         }
         self.upkeep.purged_at.store(now.millis(), Ordering::Relaxed);
-        self.cache.tidy(now.minus(UNUSED));
+        let kept = UNUSED.max(self.parts.settings.recheck);
+        self.cache.tidy(now.minus(kept));
         if let Err(error) = self.store.purge(now).await {
             tracing::warn!(%error, "the session store could not be tidied");
         }
