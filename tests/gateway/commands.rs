@@ -152,7 +152,7 @@ async fn who_people_are_elsewhere_is_said_once_and_forgotten() {
     let backend = Backend::start().await;
     let mut setup = clinic(&backend);
     setup.more = format!(
-        "[providers.acme]\ncompany = \"acme-rehab\"\nissuer = \"{ISSUER}\"\nclient_id = \"vestibule\"\n"
+        "[providers.acme]\ncompany = \"acme-rehab\"\nissuer = \"{ISSUER}\"\nclient_id = \"vestibule\"\nlabel = \"Acme\"\n"
     );
     let gateway = setup.start().await;
     let link = async |provider: &str, person: &str, subject: &str| {
@@ -365,7 +365,7 @@ async fn a_password_that_lives_elsewhere_is_not_set_here() {
     );
     setup.more = String::from(
         "[providers.north]\ncompany = \"northside\"\nissuer = \"https://north.idp.example\"\n\
-         client_id = \"vestibule\"\nonly = true\n",
+         client_id = \"vestibule\"\nlabel = \"North\"\nonly = true\n",
     );
     let gateway = setup.start().await;
     let folder = gateway.folder.path();
