@@ -15,6 +15,7 @@ pub mod rollout;
 pub mod run;
 pub mod schema;
 pub mod sessions;
+pub mod settings_page;
 pub mod traffic;
 mod world;
 
@@ -79,11 +80,15 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Emergencies, in which second factors are not asked for
     BreakGlass(break_glass::BreakGlassArgs),
-    /// Prints the JSON Schema of a file, by which editors complete and check it
+    /// Prints the JSON Schema of a file, by which editors complete and check it, or its settings for
+    /// people
     Schema {
         /// Which file
         #[arg(value_enum)]
         of: schema::SchemaOf,
+        /// `markdown` has every key with its default, bounds and meaning
+        #[arg(long = "as", value_enum, default_value = "json")]
+        form: schema::SchemaForm,
     },
 }
 
@@ -197,7 +202,7 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             let settings = settings(file)?;
             in_runtime(world::rollout(&settings, rollout))
         }
-        Verb::Schema { of } => world::print(&of.text()),
+        Verb::Schema { of, form } => world::print(&of.print(*form)),
         Verb::People(people) => {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))
