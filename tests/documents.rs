@@ -14,6 +14,8 @@ mod broken;
 mod dashboards;
 #[path = "documents/deploy.rs"]
 mod deploy;
+#[path = "documents/guides.rs"]
+mod guides;
 #[path = "support/samples.rs"]
 mod samples;
 
