@@ -8,10 +8,16 @@
     clippy::indexing_slicing
 )]
 
+#[path = "documents/broken.rs"]
+mod broken;
 #[path = "documents/dashboards.rs"]
 mod dashboards;
 #[path = "documents/deploy.rs"]
 mod deploy;
+#[path = "documents/guides.rs"]
+mod guides;
+#[path = "support/samples.rs"]
+mod samples;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ pub mod rollout;
 pub mod run;
 pub mod schema;
 pub mod sessions;
+pub mod settings_page;
 pub mod traffic;
 mod world;
 
@@ -83,10 +84,15 @@ enum Verb {
     /// The key that seals what is secret: another one takes over while the gateways run
     MasterKey(master_key::MasterKeyArgs),
     /// Prints the JSON Schema of a file, by which editors complete and check it
+    /// Prints the JSON Schema of a file, by which editors complete and check it, or its settings for
+    /// people
     Schema {
         /// Which file
         #[arg(value_enum)]
         of: schema::SchemaOf,
+        /// `markdown` has every key with its default, bounds and meaning
+        #[arg(long = "as", value_enum, default_value = "json")]
+        form: schema::SchemaForm,
     },
 }
 
@@ -201,7 +207,7 @@ fn act(arguments: &Arguments) -> Result<u8, Failure> {
             let settings = settings(file)?;
             in_runtime(world::rollout(&settings, rollout))
         }
-        Verb::Schema { of } => world::print(&of.text()),
+        Verb::Schema { of, form } => world::print(&of.print(*form)),
         Verb::People(people) => {
             let settings = settings(file)?;
             in_runtime(world::people(&settings, people))

@@ -100,16 +100,26 @@ pub(super) fn read(file: &Path) -> Result<Vec<Case>, Problems> {
     let root = tree::parse(&read_file(file)?, file)?;
     let report = Report::default();
     let cases = Field::root(&root, &report).table(cases);
-    report.finish()?;
+    report.finish(MEANINGS)?;
     Ok(cases.unwrap_or_default())
 }
 
 /// The JSON Schema of a table of cases, drawn by [`read`]'s own code.
 pub fn schema() -> serde_json::Value {
-    sketch::schema("Vestibule: policies/tests/*.toml", |field| {
-        field.table(cases);
-    })
+    sketch::schema("Vestibule: policies/tests/*.toml", ask_all)
 }
+
+/// Every key of a table of cases, found by [`read`]'s own code.
+pub fn keys() -> Vec<sketch::Key> {
+    sketch::keys(ask_all)
+}
+
+fn ask_all(field: &Field<'_>) {
+    field.table(cases);
+}
+
+/// What each key means, one a line.
+pub const MEANINGS: &str = include_str!("policy_test_meanings.txt");
 
 fn cases(fields: &Fields<'_>) -> Option<Vec<Case>> {
     fields.required("cases")?.list(|field| field.table(case))

@@ -1,7 +1,8 @@
 //! `vestibule schema`: the JSON Schemas of the files that people write, drawn by the code that reads
 //! them. The folder `schemas` of the repository holds what this prints.
 
-use super::policy_test;
+use super::{policy_test, settings_page};
+use crate::config::sketch::Key;
 use crate::{config, policies};
 
 /// A kind of file.
@@ -13,6 +14,15 @@ pub enum SchemaOf {
     Policy,
     /// policies/tests/*.toml
     PolicyTest,
+}
+
+/// For whom it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaForm {
+    /// For editors
+    Json,
+    /// For people
+    Markdown,
 }
 
 impl SchemaOf {
@@ -47,8 +57,33 @@ impl SchemaOf {
     pub fn text(self) -> String {
         format!("{:#}\n", self.value())
     }
+
+    pub fn print(self, form: SchemaForm) -> String {
+        match form {
+            SchemaForm::Json => self.text(),
+            SchemaForm::Markdown => settings_page::settings(self),
+        }
+    }
+
+    /// Every key of such a file, in the order in which it is read.
+    pub fn keys(self) -> Vec<Key> {
+        match self {
+            SchemaOf::Gateway => config::keys(),
+            SchemaOf::Policy => policies::keys(),
+            SchemaOf::PolicyTest => policy_test::keys(),
+        }
+    }
+
+    /// What its keys mean, one a line.
+    pub const fn meanings(self) -> &'static str {
+        match self {
+            SchemaOf::Gateway => config::MEANINGS,
+            SchemaOf::Policy => policies::MEANINGS,
+            SchemaOf::PolicyTest => policy_test::MEANINGS,
+        }
+    }
 }
 
 #[cfg(test)]
 #[path = "schema_tests.rs"]
-mod tests;
+pub(super) mod tests;

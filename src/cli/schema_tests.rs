@@ -266,6 +266,9 @@ methods = ["POST"]
 roles = ["biller"]
 networks = ["10.0.0.0/8"]
 hours = "Mon-Fri 07:00-19:00"
+[[rules]]
+name = "archive"
+action = "allow"
 "##;
 
 const EVERY_CASE_KEY: &str = r##"
@@ -379,7 +382,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 /// TOML as a validator sees it.
-fn to_json(item: &Item) -> Value {
+pub fn to_json(item: &Item) -> Value {
     if let Some(table) = item.as_table_like() {
         let entries = table.iter().map(|(k, v)| (k.to_owned(), to_json(v)));
         return Value::Object(entries.collect());
@@ -406,7 +409,7 @@ fn to_json(item: &Item) -> Value {
     }
 }
 
-fn document(text: &str) -> DocumentMut {
+pub fn document(text: &str) -> DocumentMut {
     text.parse()
         .unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -433,7 +436,7 @@ fn samples() -> Vec<(SchemaOf, String)> {
     all
 }
 
-fn every_key() -> Vec<(SchemaOf, String)> {
+pub fn every_key() -> Vec<(SchemaOf, String)> {
     let mut all = EVERY_KEY
         .map(|text| (SchemaOf::Gateway, text.to_owned()))
         .to_vec();
@@ -446,7 +449,7 @@ fn corpus() -> Vec<(SchemaOf, String)> {
     [samples(), every_key()].concat()
 }
 
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("secret", "redis://127.0.0.1\n"),
@@ -623,7 +626,7 @@ fn to_toml(value: &Value) -> String {
     }
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     let table = value.as_object().unwrap();
     table
         .iter()

@@ -160,14 +160,9 @@ fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInFo
 fn basic(fields: &Fields<'_>) -> BasicForm {
     BasicForm {
         inside: fields.or("inside", String::from("/"), path),
-        deadline: fields.or("deadline", DEADLINE, deadline),
-    }
-}
-
-fn deadline(field: &Field<'_>) -> Option<Duration> {
-    match field.span_above_zero()? {
-        span if span <= LONGEST_DEADLINE => Some(span),
-        _ => field.wrong("at most 60s: somebody is waiting"),
+        deadline: fields.or("deadline", DEADLINE, |field| {
+            field.span_at_most(LONGEST_DEADLINE)
+        }),
     }
 }
 
@@ -191,7 +186,7 @@ fn ldap(fields: &Fields<'_>, deadline: Duration, wanted: bool) -> Option<LdapSer
             return fields.wrong("\"dn\" and \"search\" exclude each other");
         }
         (None, None) => {
-            return fields.wrong("\"dn\" or \"search\" says which entry a username is");
+            return fields.wrong("\"dn\" or \"search\" says which entry a username is, as in: dn = \"uid={login},ou=people,dc=example,dc=org\"");
         }
     };
     let (url, is_here) = url?;
@@ -216,7 +211,8 @@ fn ldap(fields: &Fields<'_>, deadline: Duration, wanted: bool) -> Option<LdapSer
 /// The URL, and whether it is this machine.
 fn server(field: &Field<'_>) -> Option<(String, bool)> {
     field.parsed("a URL such as \"ldaps://ldap.example.org\"", |text| {
-        let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+        let url = Url::parse(text)
+            .map_err(|_| format!("{text:?} is not a URL such as \"ldaps://ldap.example.org\""))?;
         if !matches!(url.scheme(), "ldap" | "ldaps") {
             return Err(format!("{text:?} must begin with ldaps:// or ldap://"));
         }

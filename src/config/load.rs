@@ -91,7 +91,7 @@ pub fn read(
 
     let report = Report::default();
     let settings = Field::root(&root, &report).table(|fields| settings(fields, file, source));
-    report.finish()?;
+    report.finish(MEANINGS)?;
     let mut settings = settings.ok_or_else(|| unexplained(file))?;
     settings
         .notices
@@ -105,11 +105,21 @@ pub fn read(
 
 /// The JSON Schema of gateway.toml, drawn by [`read`]'s own code.
 pub fn schema() -> serde_json::Value {
-    sketch::schema("Vestibule: gateway.toml", |field| {
-        let file = Path::new("gateway.toml");
-        field.table(|fields| settings(fields, file, Source::new(file, &[], &[])));
-    })
+    sketch::schema("Vestibule: gateway.toml", ask_all)
 }
+
+/// Every key of gateway.toml, found by [`read`]'s own code.
+pub fn keys() -> Vec<sketch::Key> {
+    sketch::keys(ask_all)
+}
+
+fn ask_all(field: &Field<'_>) {
+    let file = Path::new("gateway.toml");
+    field.table(|fields| settings(fields, file, Source::new(file, &[], &[])));
+}
+
+/// What each key means, one a line.
+pub const MEANINGS: &str = include_str!("meanings.txt");
 
 /// Where the policies are and which products they may name, as far as a configuration with problems
 /// can still tell: `check` goes on with the policies all the same.
@@ -202,7 +212,9 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
     let products = match (Products::new(all.clone()), count) {
         (Some(products), _) => Some(products),
         (None, 0) if products.is_wrong_below() => None,
-        (None, 0) => products.wrong("no product is primary; people sign in with exactly one"),
+        (None, 0) => products.wrong(
+            "no product is primary; people sign in with exactly one: give it primary = true",
+        ),
         (None, _) => {
             let primaries: Vec<&str> = all
                 .iter()

@@ -3,6 +3,7 @@
 pub mod change;
 mod credentials;
 mod load;
+pub mod meaning;
 mod operation;
 pub mod problem;
 mod product;
@@ -16,7 +17,7 @@ mod tests;
 pub mod tree;
 pub mod values;
 
-pub use load::{load, read, read_file, schema, survey, variables};
+pub use load::{MEANINGS, keys, load, read, read_file, schema, survey, variables};
 pub use problem::{Place, Problem, Problems};
 pub use product::ProductIds;
 pub use settings::Settings;

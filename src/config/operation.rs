@@ -82,10 +82,13 @@ pub fn log(field: &Field<'_>) -> Option<Log> {
 
 fn level(field: &Field<'_>) -> Option<String> {
     field.parsed("a level such as \"info\"", |text| {
+        // A word alone that is no level would be a target's name, and silence everything else.
+        let levels = ["error", "warn", "info", "debug", "trace", "off"];
+        let known = |part: &str| part.contains('=') || levels.contains(&part.trim());
         match text.parse::<tracing_subscriber::filter::targets::Targets>() {
-            Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+            Ok(_) if text.split(',').all(known) => Ok(text.to_owned()),
             _ => Err(format!(
-                "{text:?} is not one of error, warn, info, debug, trace"
+                "{text:?} is not one of error, warn, info, debug, trace, off"
             )),
         }
     })
@@ -93,6 +96,7 @@ fn level(field: &Field<'_>) -> Option<String> {
 
 /// What holds where a route says nothing.
 const MESSAGE_DEADLINE: Duration = Duration::from_secs(5);
+const LONGEST_MESSAGE_DEADLINE: Duration = Duration::from_secs(60);
 
 pub fn messages(field: &Field<'_>) -> Option<Messages> {
     field.table(|fields| {
@@ -139,12 +143,7 @@ fn route<P>(
         .optional("second")
         .map(|field| field.table(|fields| read(fields)));
     let deadline = fields.or("deadline", MESSAGE_DEADLINE, |field| {
-        match field.span_above_zero()? {
-            span if span > Duration::from_secs(60) => {
-                field.wrong("somebody waits for it: at most 60s")
-            }
-            span => Some(span),
-        }
+        field.span_at_most(LONGEST_MESSAGE_DEADLINE)
     });
     Some(Route {
         first: first?,

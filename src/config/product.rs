@@ -243,7 +243,7 @@ fn backend(fields: &Fields<'_>) -> Option<Backend> {
     };
     let addresses = addresses?;
     if let Some(tls) = tls.filter(|_| !addresses.iter().any(|address| address.tls)) {
-        return tls.wrong("none of this product's backends is https");
+        return tls.wrong("none of this product's backends is https: leave the table out, or write https:// in backends");
     }
     Some(Backend {
         addresses,
@@ -253,7 +253,8 @@ fn backend(fields: &Fields<'_>) -> Option<Backend> {
 
 fn backend_address(field: &Field<'_>) -> Option<BackendAddress> {
     field.parsed("a URL such as \"http://127.0.0.1:9001\"", |text| {
-        let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+        let url = Url::parse(text)
+            .map_err(|_| format!("{text:?} is not a URL such as \"http://127.0.0.1:9001\""))?;
         let tls = match url.scheme() {
             "http" => false,
             "https" => true,
@@ -262,7 +263,7 @@ fn backend_address(field: &Field<'_>) -> Option<BackendAddress> {
         let bare = url.username().is_empty() && url.password().is_none();
         if !bare || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
             return Err(format!(
-                "{:?} must be scheme://host:port, without more",
+                "{0:?} must be http://{0}:PORT or https://{0}:PORT, without path, query or user",
                 url.host_str().unwrap_or_default()
             ));
         }

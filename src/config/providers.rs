@@ -105,10 +105,7 @@ fn provider(name: &str, fields: &Fields<'_>) -> Option<ProviderSettings> {
         fields.wrong::<()>(format!("at most {MOST} domains lead to one provider"));
     }
     let deadline = fields.or("deadline", DEADLINE, |field| {
-        match field.span_above_zero()? {
-            span if span > LONGEST_DEADLINE => field.wrong("somebody waits for it: at most 30s"),
-            span => Some(span),
-        }
+        field.span_at_most(LONGEST_DEADLINE)
     });
     let flag = |key, otherwise| fields.or(key, otherwise, |field| field.boolean());
     let (link_by_email, believe_factor, button, only) = (
@@ -182,7 +179,8 @@ fn is_name(text: &str) -> bool {
 /// Secrets go there, so it is https; this machine itself may be asked in the clear, for tests.
 fn issuer(field: &Field<'_>) -> Option<String> {
     field.parsed("a URL such as \"https://acme.okta.example\"", |text| {
-        let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+        let url = Url::parse(text)
+            .map_err(|_| format!("{text:?} is not a URL such as \"https://acme.okta.example\""))?;
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
             return Err(format!(
                 "{text:?}: an issuer has no query, fragment or user (OpenID Connect Discovery 1.0)"

@@ -6,10 +6,14 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::meaning;
 use super::problem::{Place, Problem, Problems};
-use super::sketch::{Kind, Sketch};
+use super::sketch::{Kind, Sketch, span_form};
 use super::tree::{self, Data, Entry, Node};
 use crate::gate::time::parse_span;
+
+/// Said of a key that must be given and is not there.
+pub const MISSING: &str = "missing";
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -41,10 +45,16 @@ impl Report {
         });
     }
 
+    /// `meanings` says what could stand where something is missing.
+    ///
     /// # Errors
     /// Everything that was wrong, in the order in which it stands.
-    pub fn finish(self) -> Result<(), Problems> {
-        Problems::none_of(self.problems.into_inner())
+    pub fn finish(self, meanings: &str) -> Result<(), Problems> {
+        let mut problems = self.problems.into_inner();
+        for problem in &mut problems {
+            meaning::explain(problem, meanings);
+        }
+        Problems::none_of(problems)
     }
 }
 
@@ -210,22 +220,35 @@ impl<'a> Field<'a> {
     }
 
     pub fn span(&self) -> Option<Duration> {
-        const WANTED: &str = "a duration such as \"30s\", \"5m\", \"2h\" or \"90d\"";
-        self.shaped(WANTED, "^[0-9]+(ms|s|m|h|d)$", |text| {
-            parse_span(text)
-                .ok_or_else(|| format!("{text:?} is not a duration; {WANTED} is wanted here"))
-        })
+        self.span_between(false, None)
     }
 
     /// A limit: nothing ends before it begins.
     pub fn span_above_zero(&self) -> Option<Duration> {
-        const WANTED: &str = "a duration above zero such as \"30s\", \"5m\", \"2h\" or \"90d\"";
-        if self.draws(Kind::shaped(WANTED, "^0*[1-9][0-9]*(ms|s|m|h|d)$")) {
+        self.span_between(true, None)
+    }
+
+    /// [`span_above_zero`](Field::span_above_zero) for what somebody waits for.
+    pub fn span_at_most(&self, most: Duration) -> Option<Duration> {
+        self.span_between(true, Some(most))
+    }
+
+    fn span_between(&self, above_zero: bool, most: Option<Duration>) -> Option<Duration> {
+        if self.draws(Kind::Span { above_zero, most }) {
             return None;
         }
-        match self.span()? {
-            Duration::ZERO => self.wrong("must be longer than zero"),
-            span => Some(span),
+        let (wanted, _) = span_form(false);
+        let span = self.parsed(wanted, |text| {
+            parse_span(text)
+                .ok_or_else(|| format!("{text:?} is not a duration; {wanted} is wanted here"))
+        })?;
+        match most {
+            _ if above_zero && span.is_zero() => self.wrong("must be longer than zero"),
+            Some(most) if span > most => self.wrong(format!(
+                "somebody waits for it: at most {}s",
+                most.as_secs()
+            )),
+            _ => Some(span),
         }
     }
 
@@ -294,6 +317,17 @@ impl<'a> Field<'a> {
                     Some(Data::List(items)) => items,
                     _ => std::slice::from_ref(self.node),
                 }
+            }
+            Data::Table(_) => {
+                return self.wrong(format!(
+                    "a list is wanted here, not a table: each of its tables begins with [[{}]]",
+                    self.path
+                ));
+            }
+            Data::Text(text) => {
+                return self.wrong(format!(
+                    "a list is wanted here, not text: write it in brackets, as in [{text:?}]"
+                ));
             }
             _ => return self.unwanted("a list"),
         };
@@ -473,7 +507,7 @@ impl Fields<'_> {
         }
         if field.is_none() {
             self.report
-                .add(&self.place, &joined(&self.path, key), "missing");
+                .add(&self.place, &joined(&self.path, key), MISSING);
         }
         field
     }

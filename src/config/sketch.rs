@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -22,6 +23,12 @@ pub enum Kind {
     Text {
         wanted: String,
         pattern: Option<&'static str>,
+    },
+    /// A duration.
+    Span {
+        above_zero: bool,
+        /// For readers: the schema's patterns can't tell.
+        most: Option<Duration>,
     },
     Words(Vec<&'static str>),
     Boolean,
@@ -95,9 +102,70 @@ impl Sketch {
     }
 }
 
-/// The JSON Schema of what `read` reads. It is run over nothing, once for each way: whatever it
-/// makes of that is thrown away.
+/// One key that is asked for.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// `products.*.idle`, `rules[].name`.
+    pub path: String,
+    pub kinds: Vec<Kind>,
+    /// Where it is a list: of what.
+    pub items: Vec<Kind>,
+    pub required: bool,
+}
+
+/// Every key that `read` asks for, in the order in which it asks.
+pub fn keys(read: impl Fn(&Field<'_>)) -> Vec<Key> {
+    let mut found = Vec::new();
+    walk(&drawn(read), "", &mut found);
+    found
+}
+
+fn walk(seen: &BTreeMap<String, Seen>, path: &str, found: &mut Vec<Key>) {
+    let kinds = |path: &str| seen.get(path).map_or(Vec::new(), |seen| seen.kinds.clone());
+    let mut key = |path: String, required: bool| {
+        found.push(Key {
+            kinds: kinds(&path),
+            items: kinds(&format!("{path}[]")),
+            required,
+            path: path.clone(),
+        });
+        walk(seen, &path, found);
+    };
+    let Some(here) = seen.get(path) else {
+        return;
+    };
+    if here.kinds.contains(&Kind::Map) {
+        key(format!("{path}.*"), false);
+    }
+    for (name, required) in &here.keys {
+        key(below(path, name), *required);
+    }
+    if here
+        .kinds
+        .iter()
+        .any(|kind| matches!(kind, Kind::List { .. }))
+    {
+        walk(seen, &format!("{path}[]"), found);
+    }
+}
+
+/// The JSON Schema of what `read` reads.
 pub fn schema(title: &str, read: impl Fn(&Field<'_>)) -> Value {
+    let seen = drawn(read);
+    let mut schema = Map::new();
+    schema.insert(
+        String::from("$schema"),
+        json!("http://json-schema.org/draft-07/schema#"),
+    );
+    schema.insert(String::from("title"), json!(title));
+    if let Value::Object(root) = at(&seen, "") {
+        schema.extend(root);
+    }
+    Value::Object(schema)
+}
+
+/// `read` is run over nothing, once for each way: whatever it makes of that is thrown away.
+fn drawn(read: impl Fn(&Field<'_>)) -> BTreeMap<String, Seen> {
     let nothing = Node {
         data: Data::Table(Vec::new()),
         place: Place::Variable(String::from("nothing")),
@@ -114,16 +182,7 @@ pub fn schema(title: &str, read: impl Fn(&Field<'_>)) -> Value {
             merge(seen.entry(path).or_default(), more);
         }
     }
-    let mut schema = Map::new();
-    schema.insert(
-        String::from("$schema"),
-        json!("http://json-schema.org/draft-07/schema#"),
-    );
-    schema.insert(String::from("title"), json!(title));
-    if let Value::Object(root) = at(&seen, "") {
-        schema.extend(root);
-    }
-    Value::Object(schema)
+    seen
 }
 
 fn merge(seen: &mut Seen, more: Seen) {
@@ -166,6 +225,10 @@ fn form(seen: &BTreeMap<String, Seen>, path: &str, kind: &Kind) -> Value {
             }
             form
         }
+        Kind::Span { above_zero, .. } => {
+            let (wanted, pattern) = span_form(*above_zero);
+            json!({ "type": "string", "description": wanted, "pattern": pattern })
+        }
         Kind::Words(words) => json!({ "enum": words }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Integer { least, most } => {
@@ -192,15 +255,33 @@ fn form(seen: &BTreeMap<String, Seen>, path: &str, kind: &Kind) -> Value {
     }
 }
 
-fn table(seen: &BTreeMap<String, Seen>, path: &str) -> Value {
-    let keys = seen.get(path).map_or(&[][..], |here| &here.keys);
-    let below = |key: &str| match path {
+/// What a duration looks like, in words and as a pattern.
+pub(super) fn span_form(above_zero: bool) -> (&'static str, &'static str) {
+    if above_zero {
+        (
+            "a duration above zero such as \"30s\", \"5m\", \"2h\" or \"90d\"",
+            "^0*[1-9][0-9]*(ms|s|m|h|d)$",
+        )
+    } else {
+        (
+            "a duration such as \"30s\", \"5m\", \"2h\" or \"90d\"",
+            "^[0-9]+(ms|s|m|h|d)$",
+        )
+    }
+}
+
+fn below(path: &str, key: &str) -> String {
+    match path {
         "" => key.to_owned(),
         path => format!("{path}.{key}"),
-    };
+    }
+}
+
+fn table(seen: &BTreeMap<String, Seen>, path: &str) -> Value {
+    let keys = seen.get(path).map_or(&[][..], |here| &here.keys);
     let properties: Map<String, Value> = keys
         .iter()
-        .map(|(key, _)| ((*key).to_owned(), at(seen, &below(key))))
+        .map(|(key, _)| ((*key).to_owned(), at(seen, &below(path, key))))
         .collect();
     let required: Vec<&str> = keys
         .iter()

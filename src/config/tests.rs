@@ -179,7 +179,7 @@ fn every_problem_is_told_at_once_in_the_order_of_the_file() {
          meant?\n\
          gateway.toml:5:7: portal.url: \"http://login.example.org\" must begin with https://: the cookies are for \
          https alone\n\
-         gateway.toml:6:11: products.emr.backends: missing\n\
+         gateway.toml:6:11: products.emr.backends: missing, as in: backends = [\"http://127.0.0.1:9002\"]\n\
          gateway.toml:7:7: products.emr.url: \"https://emr.example.org/x\" must be https://host or \
          https://host:port, without more\n\
          gateway.toml:10:20: store.when_unavailable: \"grace\" is neither \"refuse\" nor \"grace:\" and a duration, \
@@ -198,7 +198,7 @@ fn exactly_one_product_is_primary() {
     );
     assert_eq!(
         complaints(&SMALL.replace("primary = true", "")),
-        "gateway.toml:7:2: products: no product is primary; people sign in with exactly one"
+        "gateway.toml:7:2: products: no product is primary; people sign in with exactly one: give it primary = true"
     );
 }
 

@@ -218,11 +218,18 @@ impl<'a> Source<'a> {
         let mut left = self.text.to_owned();
         let mut fault = Some(first);
         while let Some(error) = fault.take().filter(|_| told.len() < MOST_FAULTS) {
-            let at = error.span().map_or(0, |span| span.start);
+            let span = error.span().unwrap_or_default();
+            let at = span.start;
+            let mut message = error.message().trim().replace('\n', ", ");
+            if message == "duplicate key"
+                && let Some(key) = self.text.get(span)
+            {
+                message = format!("duplicate key '{key}': it stands in this table already");
+            }
             told.push(Problem {
                 place: self.place(at),
                 key: String::new(),
-                message: error.message().trim().replace('\n', ", "),
+                message,
             });
             let begin = self.lines.get(self.line(at).saturating_sub(1)).copied();
             let begin = begin.unwrap_or(0);

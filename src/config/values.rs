@@ -55,7 +55,8 @@ pub fn pattern(field: &Field<'_>) -> Option<Pattern> {
 /// `https://host[:port]`, without more.
 pub fn origin(field: &Field<'_>) -> Option<(String, Host)> {
     field.parsed("a URL such as \"https://login.example.org\"", |text| {
-        let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+        let url = Url::parse(text)
+            .map_err(|_| format!("{text:?} is not a URL such as \"https://login.example.org\""))?;
         if url.scheme() != "https" {
             return Err(format!(
                 "{text:?} must begin with https://: the cookies are for https alone"

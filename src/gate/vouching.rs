@@ -148,7 +148,11 @@ impl Claims {
         let number = |key: &str| value.get(key).is_none_or(serde_json::Value::is_number);
         for key in ["iss", "sub"] {
             if !text(key) {
-                return Err(Refusal::Unreadable(format!("{key} is not text")));
+                let what = match value.get(key) {
+                    None => "missing",
+                    Some(_) => "not text",
+                };
+                return Err(Refusal::Unreadable(format!("{key} is {what}")));
             }
         }
         for key in ["exp", "iat"] {

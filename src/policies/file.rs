@@ -66,7 +66,7 @@ pub fn read_policy(text: &str, file: &Path, products: &ProductIds) -> Result<Dra
     let root = tree::parse(text, file)?;
     let report = Report::default();
     let draft = Field::root(&root, &report).table(|fields| Some(draft(fields, products)));
-    report.finish()?;
+    report.finish(MEANINGS)?;
     // Without a draft and without a problem: never to be taken for an empty file.
     draft.ok_or_else(|| {
         let message = String::from("can't be used");
@@ -80,10 +80,20 @@ pub fn read_policy(text: &str, file: &Path, products: &ProductIds) -> Result<Dra
 
 /// The JSON Schema of a policy file, drawn by [`read_policy`]'s own code.
 pub fn schema() -> serde_json::Value {
-    sketch::schema("Vestibule: policies/COMPANY.toml", |field| {
-        field.table(|fields| Some(draft(fields, &ProductIds::any())));
-    })
+    sketch::schema("Vestibule: policies/COMPANY.toml", ask_all)
 }
+
+/// Every key of a policy file, found by [`read_policy`]'s own code.
+pub fn keys() -> Vec<sketch::Key> {
+    sketch::keys(ask_all)
+}
+
+fn ask_all(field: &Field<'_>) {
+    field.table(|fields| Some(draft(fields, &ProductIds::any())));
+}
+
+/// What each key means, one a line.
+pub const MEANINGS: &str = include_str!("meanings.txt");
 
 impl Draft {
     /// The policy of default.toml itself.

@@ -6,6 +6,6 @@ mod folder;
 mod tests;
 mod watched;
 
-pub use file::{Base, Draft, read_policy, schema};
+pub use file::{Base, Draft, MEANINGS, keys, read_policy, schema};
 pub use folder::{PolicyFolder, Reload};
 pub use watched::Rejected;

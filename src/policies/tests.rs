@@ -207,10 +207,10 @@ ruoles = ["x"]
         "acme.toml:2:8: mfa.mode: unknown value \"requierd\", did you mean 'required'?\n\
          acme.toml:3:11: mfa.methods: an empty list matches nothing; leave the key out\n\
          acme.toml:4:11: products.biling: gateway.toml has no product \"biling\", did you mean 'billing'?\n\
-         acme.toml:6:1: rules[0].action: missing\n\
+         acme.toml:6:1: rules[0].action: missing, as in: action = \"deny\"\n\
          acme.toml:7:10: rules[0].paths: a path pattern begins with '/'\n\
          acme.toml:8:12: rules[0].methods: unknown method \"post\", did you mean 'POST'?\n\
-         acme.toml:9:1: rules[1].within: missing\n\
+         acme.toml:9:1: rules[1].within: missing, as in: within = \"15m\"\n\
          acme.toml:13:10: rules[2].within: only \"step_up\" has a 'within'\n\
          acme.toml:16:9: rules[3].hours: unknown day \"Someday\"; days are Mon, Tue, Wed, Thu, Fri, Sat, Sun\n\
          acme.toml:17:1: rules[3].ruoles: unknown key, did you mean 'roles'?"

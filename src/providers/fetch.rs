@@ -107,16 +107,23 @@ pub fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, P
     })
 }
 
-/// `missing field` names our own key; anything else may hold the provider's text.
+/// `missing field` names our own key, and `expected` what we want; anything else may hold the
+/// provider's text.
 fn missing(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.strip_prefix("missing field ") {
-        Some(rest) => format!(
-            "{} is missing",
-            rest.split(" at line").next().unwrap_or(rest)
-        ),
-        None => format!("line {}, column {}", error.line(), error.column()),
+    let text = text.split(" at line").next().unwrap_or_default();
+    if let Some(key) = text.strip_prefix("missing field ") {
+        return format!("{key} is missing");
     }
+    let place = format!("line {}, column {}", error.line(), error.column());
+    let wanted = match text.split_once(", expected ").map(|(_, wanted)| wanted) {
+        Some("a sequence") => "a list",
+        Some("a string") => "text",
+        Some("a boolean") => "true or false",
+        Some(wanted) if wanted.starts_with("struct ") => "an object",
+        _ => return place,
+    };
+    format!("{wanted} is wanted at {place}")
 }
 
 /// RFC 6749, section 5.2: `error` is one of a few words.

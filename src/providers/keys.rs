@@ -58,6 +58,7 @@ impl Keys {
     /// A key that can't be read is passed over: providers publish more than we know.
     pub fn read(body: &[u8]) -> Result<Keys, ProviderError> {
         let set: Set = fetch::read(WHAT, body)?;
+        let published = set.keys.len();
         let readable = set
             .keys
             .into_iter()
@@ -67,7 +68,9 @@ impl Keys {
         if keys.is_empty() {
             return Err(ProviderError::Answer {
                 what: WHAT,
-                problem: String::from("there is no public key for signatures among them"),
+                problem: format!(
+                    "none of its {published} is a public key for signatures: kty RSA, EC or OKP, use \"sig\" or none"
+                ),
             });
         }
         Ok(Keys(keys))

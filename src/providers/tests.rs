@@ -1,13 +1,14 @@
 //! What an operator reads when a provider answers wrongly: every file of `tests/broken/oidc` beside
 //! the message that it gets.
 
-use std::path::Path;
-
 use super::ProviderError;
 use super::keys::Keys;
 use super::metadata::Metadata;
 use crate::gate::time::Moment;
 use crate::gate::vouching::{Asked, Claims};
+
+#[path = "../../tests/support/samples.rs"]
+mod samples;
 
 const ISSUER: &str = "https://id.acme.test";
 
@@ -33,21 +34,14 @@ fn judged(name: &str, body: &[u8]) -> Result<(), ProviderError> {
 
 #[test]
 fn every_broken_answer_has_its_message() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken/oidc");
-    let mut seen = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let expected = std::fs::read_to_string(path.with_extension("txt")).unwrap();
-        let said = match judged(&name, &std::fs::read(&path).unwrap()) {
+    let mut all = Vec::new();
+    for sample in samples::of("oidc") {
+        let said = match judged(samples::name(&sample), &std::fs::read(&sample).unwrap()) {
             Ok(()) => String::from("nothing is wrong"),
             Err(error) => error.to_string(),
         };
-        assert_eq!(said, expected.trim_end(), "{name}");
-        seen += 1;
+        all.push((sample, said));
     }
-    assert!(seen >= 12, "{seen} samples");
+    assert!(all.len() >= 12, "{} samples", all.len());
+    samples::compare("oidc", &all);
 }

@@ -141,7 +141,7 @@ pub(crate) async fn a_wrong_import_changes_nothing_and_lists_every_problem(url: 
             "line 3: there is no person \"max\", here or in the directory",
             "line 4: there is no company \"gone\", here or in the directory",
             "line 4: kim has the account \"kim\" of emr already",
-            "line 5, column 27: EOF while parsing an object",
+            "line 5, column 27: the line ends before its object does: each stands on one line",
         ]
     );
     assert_eq!(directory.company(&company("new")).await.unwrap(), None);

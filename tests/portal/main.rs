@@ -31,6 +31,8 @@ mod provider;
 mod real_provider;
 #[path = "../support/redis.rs"]
 mod redis_server;
+#[path = "../support/samples.rs"]
+mod samples;
 mod scim;
 mod sent;
 mod trail;

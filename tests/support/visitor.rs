@@ -66,7 +66,13 @@ impl Answer {
     }
 }
 
-const HOSTS: [&str; 4] = ["login.test", "emr.test", "billing.test", "analytics.test"];
+const HOSTS: [&str; 5] = [
+    "login.test",
+    "emr.test",
+    "billing.test",
+    "analytics.test",
+    "notes.test",
+];
 
 /// A client that finds the gateway under every host and believes its certificate.
 pub fn client(gateway: SocketAddr) -> Client {

@@ -119,7 +119,12 @@ pub(super) fn problems_told(file: &str, problems: &[Problem]) -> String {
             .unwrap_or_default();
         text.push_str(&format!("{file}:{line}{column}: {what}\n"));
     }
-    text.push_str(&format!("{} problems", problems.len()));
+    let noun = if problems.len() == 1 {
+        "problem"
+    } else {
+        "problems"
+    };
+    text.push_str(&format!("{} {noun}", problems.len()));
     text
 }
 

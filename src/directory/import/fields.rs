@@ -179,6 +179,13 @@ fn syntax_problem(line: usize, error: &serde_json::Error) -> Problem {
             text: String::from("a JSON object is expected"),
         };
     }
+    if error.is_eof() {
+        return Problem {
+            line,
+            column: Some(error.column()),
+            text: String::from("the line ends before its object does: each stands on one line"),
+        };
+    }
     let text = error.to_string();
     // serde_json adds its own line, which is always 1 here.
     let text = text

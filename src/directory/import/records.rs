@@ -116,7 +116,10 @@ impl Records {
             Some("person") => self.read_person(line, &mut fields),
             Some("account") => self.read_account(line, &mut fields),
             Some(other) => {
-                let hint = did_you_mean(other, KINDS.into_iter());
+                let hint = match did_you_mean(other, KINDS.into_iter()) {
+                    near if near.is_empty() => format!("; known are {}", KINDS.join(", ")),
+                    near => near,
+                };
                 fields.problem(format!("kind: {:?} is unknown{hint}", shortened(other)));
             }
             None => {}

@@ -38,7 +38,9 @@ pub enum InvalidHash {
     Incomplete,
     #[error("the hash's parameters are wrong")]
     Parameters,
-    #[error("checking the hash would take too much memory or time")]
+    #[error(
+        "checking the hash would take too much memory or time: at most 256 MiB, 1 GiB over all passes, a cost of 15 for bcrypt, 5000000 rounds for PBKDF2"
+    )]
     TooCostly,
 }
 

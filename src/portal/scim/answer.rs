@@ -37,6 +37,14 @@ impl Wrong {
         Wrong::of(400, "invalidValue", detail)
     }
 
+    /// In which operation of a PATCH, counted from 1.
+    pub fn in_operation(self, number: usize) -> Wrong {
+        Wrong {
+            detail: format!("operation {number}: {}", self.detail),
+            ..self
+        }
+    }
+
     pub fn unauthorized() -> Wrong {
         let detail = "a bearer token of this gateway is needed; 'vestibule scim token' makes one";
         Wrong::of(401, "", detail)

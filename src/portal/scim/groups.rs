@@ -84,8 +84,8 @@ pub async fn patch(
         members: group.members,
     };
     let body = object(&body)?;
-    for operation in operations(&body)? {
-        apply(&mut draft, &operation)?;
+    for (index, operation) in operations(&body)?.iter().enumerate() {
+        apply(&mut draft, operation).map_err(|wrong| wrong.in_operation(index + 1))?;
     }
     let group = write(&state, &client, Some(&id), &draft).await?;
     Ok(said(200, &resource(&state, &group, true)))
@@ -164,7 +164,9 @@ fn whole(object: &Map<String, Value>) -> Result<GroupDraft, Wrong> {
     let mut draft = GroupDraft::default();
     put_all(&mut draft, object)?;
     if draft.name.is_empty() {
-        return Err(Wrong::value("displayName is missing"));
+        return Err(Wrong::value(
+            "displayName is missing: it is the group's name",
+        ));
     }
     Ok(draft)
 }
@@ -191,7 +193,10 @@ fn apply(draft: &mut GroupDraft, operation: &Operation<'_>) -> Result<(), Wrong>
                 put_all(draft, &object)
             }
             Value::Object(object) if !operation.removes => put_all(draft, object),
-            _ if operation.removes => Err(Wrong::of(400, "noTarget", "remove needs a path")),
+            _ if operation.removes => {
+                let detail = "remove needs a path, such as \"members\"";
+                Err(Wrong::of(400, "noTarget", detail))
+            }
             _ => Err(Wrong::value("without a path, value must be an object")),
         };
     };
@@ -246,8 +251,15 @@ fn members(value: &Value) -> Result<BTreeSet<PersonId>, Wrong> {
     };
     let one = |member: &Value| {
         let id = member.get("value").unwrap_or(member).as_str();
-        let id = id.ok_or_else(|| Wrong::value("a member's value is missing, or not text"))?;
-        PersonId::parse(id).map_err(|_| Wrong::value(format!("{id:?} is no user's id")))
+        let id = id.ok_or_else(|| {
+            Wrong::value("members: each needs a value, the id of a user, as text")
+        })?;
+        PersonId::parse(id).map_err(|_| {
+            let id: String = id.chars().take(64).collect();
+            Wrong::value(format!(
+                "members: {id:?} is no user's id; value is the \"id\" that GET /Users tells"
+            ))
+        })
     };
     all.iter().map(one).collect()
 }

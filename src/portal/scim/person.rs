@@ -50,18 +50,24 @@ impl Sketch {
 
     /// The operations of a PATCH (RFC 7644, section 3.5.2), one after another.
     pub fn patched(mut self, body: &Map<String, Value>) -> Result<Sketch, Wrong> {
-        for operation in operations(body)? {
-            match (operation.path, operation.removes) {
-                (None, true) => return Err(Wrong::of(400, "noTarget", "remove needs a path")),
-                (None, false) => match operation.value {
-                    Value::Object(object) => self.put_all(object)?,
-                    _ => return Err(Wrong::value("without a path, value must be an object")),
-                },
-                (Some(path), true) => self.put(path, &Value::Null)?,
-                (Some(path), false) => self.put(path, operation.value)?,
-            }
+        for (index, operation) in operations(body)?.iter().enumerate() {
+            self.apply(operation)
+                .map_err(|wrong| wrong.in_operation(index + 1))?;
         }
         Ok(self)
+    }
+
+    fn apply(&mut self, operation: &Operation<'_>) -> Result<(), Wrong> {
+        match (operation.path, operation.removes, operation.value) {
+            (None, true, _) => {
+                let detail = "remove needs a path, such as \"phoneNumbers\"";
+                Err(Wrong::of(400, "noTarget", detail))
+            }
+            (None, false, Value::Object(object)) => self.put_all(object),
+            (None, false, _) => Err(Wrong::value("without a path, value must be an object")),
+            (Some(path), true, _) => self.put(path, &Value::Null),
+            (Some(path), false, value) => self.put(path, value),
+        }
     }
 
     fn put_all(&mut self, object: &Map<String, Value>) -> Result<(), Wrong> {
@@ -119,9 +125,9 @@ impl Sketch {
     /// # Errors
     /// `invalidValue` says what is missing or has a form that can't be kept.
     pub fn finished(self) -> Result<PersonDraft, Wrong> {
-        let user_name = self
-            .user_name
-            .ok_or_else(|| Wrong::value("userName is missing"))?;
+        let user_name = self.user_name.ok_or_else(|| {
+            Wrong::value("userName is missing: it is the login in the primary product")
+        })?;
         let login = Login::parse(&user_name).map_err(|error| Wrong::value(error.to_string()))?;
         let parts: Vec<&str> = [&self.given, &self.family]
             .into_iter()
@@ -167,14 +173,18 @@ pub fn operations(body: &Map<String, Value>) -> Result<Vec<Operation<'_>>, Wrong
         .iter()
         .find(|(key, _)| key.eq_ignore_ascii_case("operations"))
         .and_then(|(_, all)| all.as_array())
-        .ok_or_else(|| Wrong::of(400, "invalidSyntax", "Operations is missing, or not a list"))?;
-    let one = |operation| {
+        .ok_or_else(|| {
+            let detail = "Operations is missing, or not a list: a PATCH is \
+                          {\"Operations\": [{\"op\": \"replace\", \"path\": …, \"value\": …}]}";
+            Wrong::of(400, "invalidSyntax", detail)
+        })?;
+    let one = |(index, operation)| {
         let of = |key: &str| Value::get(operation, key);
         let word = of("op").and_then(Value::as_str).unwrap_or_default();
         let word = word.to_ascii_lowercase();
         if !["add", "replace", "remove"].contains(&word.as_str()) {
             let detail = "op must be \"add\", \"replace\" or \"remove\"";
-            return Err(Wrong::of(400, "invalidSyntax", detail));
+            return Err(Wrong::of(400, "invalidSyntax", detail).in_operation(index + 1));
         }
         Ok(Operation {
             removes: word == "remove",
@@ -185,7 +195,7 @@ pub fn operations(body: &Map<String, Value>) -> Result<Vec<Operation<'_>>, Wrong
             value: of("value").unwrap_or(&Value::Null),
         })
     };
-    all.iter().map(one).collect()
+    all.iter().enumerate().map(one).collect()
 }
 
 /// Text; null and nothing but space are none.
@@ -200,7 +210,7 @@ pub fn text(name: &str, value: &Value) -> Result<Option<String>, Wrong> {
             }
             Ok((!text.is_empty()).then(|| text.to_owned()))
         }
-        _ => Err(Wrong::value(format!("{name} is not text"))),
+        _ => Err(Wrong::value(format!("{name} is {}, not text", kind(value)))),
     }
 }
 
@@ -210,7 +220,10 @@ fn flag(value: &Value) -> Result<bool, Wrong> {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
         Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(Wrong::value("active is neither true nor false")),
+        _ => Err(Wrong::value(format!(
+            "active is {}, neither true nor false",
+            kind(value)
+        ))),
     }
 }
 
@@ -227,6 +240,18 @@ fn contact(name: &str, value: &Value) -> Result<Option<String>, Wrong> {
         }
         Value::Object(one) => text(name, one.get("value").unwrap_or(&Value::Null)),
         _ => text(name, value),
+    }
+}
+
+/// What stands there, without repeating it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     }
 }
 
