@@ -154,6 +154,20 @@ async fn rehearse(kind: Kind) {
     let folder = machines.folder.path();
     machines.run(&restore, folder, &machines.directory()).await;
 
+    // Lee is there again, or nothing below would show anything.
+    let ask = [
+        "policy",
+        "explain",
+        "--person",
+        "lee",
+        "--company",
+        "northside",
+        "--product",
+        "emr",
+    ];
+    let (exit, _, err) = vestibule(folder, &ask).await;
+    assert_eq!(exit, 0, "{err}");
+
     // With another key, and with none, it is told; and nothing of it stays in what was restored.
     let path = folder.join("master.key");
     let right = std::fs::read(&path).unwrap();
