@@ -1,12 +1,14 @@
 //! Puts the parts together, starts them, keeps them current and drains them: the only room that
 //! knows everybody.
 
+mod certificates;
 pub mod handover;
 mod house;
 mod keys;
 mod lines;
 mod messages;
 mod observers;
+mod orders;
 mod rollout;
 mod upkeep;
 
@@ -27,10 +29,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use crate::acme::Proofs;
 use crate::config::Problems;
 use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
-use crate::directory::seal::{MasterKey, MasterKeyError};
+use crate::directory::seal::{MasterKey, MasterKeyError, Seal};
 use crate::directory::{Directory, DirectoryError};
 use crate::gate::facts::Site;
 use crate::gate::host::{DuplicateHost, HostTable};
@@ -45,6 +48,7 @@ use crate::observe::spans::{self, SpansError};
 use crate::policies::PolicyFolder;
 use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
+use crate::proxy::challenge::Witness;
 use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
@@ -59,9 +63,11 @@ use crate::sessions::store::{Store, StoreError};
 use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
+use certificates::Testimony;
 use handover::{Handed, Hands, Role};
 use house::{Ground, House, base, trusts_system};
 use observers::{Ends, Trail};
+use orders::Orders;
 
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
@@ -311,7 +317,12 @@ pub async fn start(
     let minimum = settings.tls.minimum;
     let conf = proxy_conf(&settings)?;
     check_address(&settings)?;
+    let seal = Seal::under(&master).map_err(DirectoryError::from)?;
     let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
+    let witness: Arc<dyn Witness> = Arc::new(Testimony {
+        house: Arc::clone(&house),
+        proofs: Proofs::new(Arc::clone(sessions.store())),
+    });
     let tls = house.certificates.server_config(minimum)?;
     let gateway = gateway(&house, &limits, kept);
     let proxy = Arc::new(proxy(conf, &limits, gateway));
@@ -329,6 +340,7 @@ pub async fn start(
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
+    tasks.spawn(Orders::new(Arc::clone(&house), seal, tasks_watch.clone()).run());
     if let Some(listener) = sockets.admin {
         let admin = admin(upkeep, doors_watch.clone());
         tasks.spawn(admin.serve(listener, tasks_watch));
@@ -340,6 +352,7 @@ pub async fn start(
             tls: Arc::clone(&tls),
             limits: limits.clone(),
             crowd: Arc::clone(&crowd),
+            witness: Some(Arc::clone(&witness)),
         };
         doors.spawn(listen::serve(listener, door, doors_watch.clone()));
     }
@@ -347,6 +360,7 @@ pub async fn start(
         doors.spawn(redirect::serve(
             listener,
             Arc::clone(&house.origins),
+            Arc::clone(&witness),
             doors_watch.clone(),
         ));
     }
