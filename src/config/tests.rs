@@ -730,7 +730,7 @@ fn an_authority_is_named_and_its_terms_are_agreed_to() {
     );
     assert_complains(
         &format!("{WITH_ACME}external_account = {{ key_id = \"1\", key = \"hunter2!\" }}\n"),
-        "gateway.toml:15:41: tls.acme.external_account.key: the key must be base64url, as the authority gives it out",
+        "gateway.toml:15:42: tls.acme.external_account.key: the key must be base64url, as the authority gives it out",
     );
 }
 

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ClientHello;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use crate::gate::host::Host;
 
@@ -48,13 +50,15 @@ pub fn answer(host: &Host, digest: [u8; 32]) -> Option<Arc<ServerConfig>> {
     let certificate = params.self_signed(&key).ok()?;
     let chain = vec![CertificateDer::from(certificate.der().to_vec())];
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    // Not by `with_single_cert`: it reads the certificate, and refuses the extension, which must be
+    // critical (RFC 8737, 3) and which it does not know.
+    let shown = CertifiedKey::new(chain, any_supported_type(&key).ok()?);
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .ok()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .ok()?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     // Nobody comes back to such a handshake.
     config.send_tls13_tickets = 0;

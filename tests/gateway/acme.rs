@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,11 +12,13 @@ use tokio::time::timeout;
 
 use crate::authority::{Authority, LIFE, NAME};
 use crate::backend::Backend;
-use crate::gateway::{Gateway, Setup, TestClock, soon};
+use crate::gateway::{Gateway, Setup, TestClock};
 use crate::redis::Redis;
-use crate::wire::{PATIENCE, handshake, tls};
+use crate::wire::{handshake, tls};
 
 const HOSTS: [&str; 4] = ["login.test", "emr.test", "billing.test", "analytics.test"];
+/// Given up after so long.
+const LONG: Duration = Duration::from_secs(180);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The first pause after a failure, with all that may be drawn on top.
@@ -33,7 +35,7 @@ struct Shown {
 
 async fn shown(gateway: &Gateway, host: &str) -> Shown {
     let config = tls(rustls::ALL_VERSIONS, b"h2");
-    let stream = timeout(PATIENCE, handshake(config, gateway.address, host));
+    let stream = timeout(LONG, handshake(config, gateway.address, host));
     let stream = stream.await.unwrap().unwrap();
     let leaf = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
     let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
@@ -52,15 +54,30 @@ async fn all_shown(gateway: &Gateway) -> Vec<Shown> {
     all
 }
 
+/// Waits for what an order brings. Orders come one after another, each with several rounds: on a busy machine
+/// that takes a while, and nothing is judged by how long.
+async fn ordered(gateway: &Gateway, what: &str, mut so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !so().await {
+        assert!(
+            begun.elapsed() < LONG,
+            "still not so: {what}; failed: {:?}",
+            details(gateway, "certificate_failed")
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Until every host shows what the authority gave, and nothing of `before`.
 async fn certified(gateway: &Gateway, before: &[Shown]) -> Vec<Shown> {
-    soon("every host shows a fresh certificate", async || {
-        let now = all_shown(gateway).await;
+    let mut now = Vec::new();
+    ordered(gateway, "every host shows a fresh one", async || {
+        now = all_shown(gateway).await;
         now.iter()
             .all(|one| one.by_authority && !before.contains(one))
     })
     .await;
-    all_shown(gateway).await
+    now
 }
 
 struct Site {
@@ -116,7 +133,7 @@ fn details(gateway: &Gateway, event: &str) -> Vec<String> {
 
 /// The first line of the audit trail about this, when it is there.
 async fn told(gateway: &Gateway, event: &str) -> String {
-    soon("it is on record", async || {
+    ordered(gateway, "it is on record", async || {
         !details(gateway, event).is_empty()
     })
     .await;
@@ -134,7 +151,7 @@ async fn plain(gateway: &Gateway, host: &str, path: &str) -> String {
     let head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut said = String::new();
-    let read = timeout(PATIENCE, stream.read_to_string(&mut said));
+    let read = timeout(LONG, stream.read_to_string(&mut said));
     read.await.unwrap().unwrap();
     said.lines().next().unwrap_or_default().to_owned()
 }
@@ -164,7 +181,7 @@ async fn every_host_gets_a_certificate_of_its_own() {
         authority.contacts(),
         [serde_json::json!(["mailto:ops@clinic.example"])]
     );
-    soon("everything is on record", async || {
+    ordered(&gateway, "everything is on record", async || {
         details(&gateway, "certificate_issued").len() == 4
             && details(&gateway, "certificate_ordered").len() == 4
             && count(&gateway, "issued").await == 4
@@ -250,7 +267,7 @@ async fn a_restart_orders_nothing_and_renewal_comes_a_third_before_the_end() {
         assert_eq!(one.ends, site.clock.now().plus(LIFE).secs());
     }
     assert_eq!((authority.orders(), authority.accounts()), (8, 1));
-    soon("they are on record as renewed", async || {
+    ordered(&gateway, "they are on record as renewed", async || {
         details(&gateway, "certificate_renewed").len() == 4
     })
     .await;
@@ -266,7 +283,7 @@ async fn a_name_that_can_t_be_proven_holds_up_no_other_and_is_tried_again_later(
     let site = site(move || toml.clone(), &clock).await;
     let gateway = (site.setup)().start().await;
     authority.lead_to(&gateway);
-    soon("the others have theirs", async || {
+    ordered(&gateway, "the others have theirs", async || {
         count(&gateway, "issued").await == 3
     })
     .await;
@@ -298,7 +315,7 @@ async fn a_failure_is_remembered_over_a_restart() {
     let site = site(move || toml.clone(), &clock).await;
     let gateway = (site.setup)().start().await;
     authority.lead_to(&gateway);
-    soon("all have failed", async || {
+    ordered(&gateway, "all have failed", async || {
         count(&gateway, "failed").await == 4
     })
     .await;
@@ -331,7 +348,7 @@ async fn the_old_one_stays_until_the_new_one_is_good() {
     // The authority certifies somebody else's keys.
     authority.certify_other_keys(true);
     site.clock.pass(DAY * 60);
-    soon("all have failed", async || {
+    ordered(&gateway, "all have failed", async || {
         count(&gateway, "failed").await == 4
     })
     .await;
@@ -357,7 +374,7 @@ async fn who_is_told_to_order_less_orders_nothing_for_so_long() {
     let site = site(move || toml.clone(), &clock).await;
     let gateway = (site.setup)().start().await;
     authority.lead_to(&gateway);
-    soon("the first order is refused", async || {
+    ordered(&gateway, "the first order is refused", async || {
         count(&gateway, "failed").await == 1
     })
     .await;
@@ -395,7 +412,7 @@ async fn an_account_that_the_authority_forgot_is_opened_anew() {
     let first = certified(&gateway, &[]).await;
     authority.forget_accounts();
     site.clock.pass(DAY * 60);
-    soon("one order has failed for it", async || {
+    ordered(&gateway, "one order has failed for it", async || {
         count(&gateway, "failed").await == 1
     })
     .await;
@@ -459,14 +476,14 @@ async fn of_several_nodes_one_orders_any_answers_and_all_show_it() {
     };
     let a = setup().start().await;
     // The first name is this node's to prove; the balancer sends the authority to the other node.
-    soon("the first node has ordered", async || {
+    ordered(&a, "the first node has ordered", async || {
         authority.asked("http-01") == 1
     })
     .await;
     let b = setup().beside(&a).start().await;
     authority.lead_to(&b);
     let all = certified(&a, &[]).await;
-    soon("the other shows the same", async || {
+    ordered(&b, "the other shows the same", async || {
         all_shown(&b).await == all
     })
     .await;
@@ -528,7 +545,7 @@ async fn hosts_that_a_file_certifies_are_not_ordered() {
     setup.folder = Some(Arc::new(folder));
     let gateway = setup.start().await;
     authority.lead_to(&gateway);
-    soon("the other two come", async || {
+    ordered(&gateway, "the other two come", async || {
         let ours = ["login.test", "analytics.test"];
         shown(&gateway, ours[0]).await.by_authority && shown(&gateway, ours[1]).await.by_authority
     })
