@@ -4,8 +4,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::proofs::Proof;
 use super::*;
 use crate::directory::seal::{MasterKey, Seal};
