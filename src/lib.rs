@@ -2,6 +2,7 @@
 //!
 //! The rooms of the house, from the outside in, are described in `docs/architecture.md`.
 
+pub mod acme;
 pub mod app;
 pub mod cli;
 pub mod config;

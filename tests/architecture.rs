@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Room, and what it may know.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("gate", &[]),
     ("demo", &[]),
     ("pages", &[]),
@@ -24,6 +24,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("legacy", &["gate", "config", "directory", "sessions"]),
     ("messages", &["gate"]),
     ("providers", &["gate", "config"]),
+    ("acme", &["gate", "config", "directory", "sessions"]),
     ("observe", &["gate"]),
     (
         "portal",
@@ -52,6 +53,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "legacy",
             "messages",
             "providers",
+            "acme",
             "observe",
             "pages",
             "portal",

@@ -28,6 +28,7 @@ pub async fn run(options: &Options) -> Result<()> {
         proxy: Arc::new(http_proxy(&Arc::new(stock::conf(options)), plain)),
         tls: certificates.server_config(TlsMinimum::V1_2)?,
         limits: Limits::SOUND,
+        witness: None,
         crowd: Crowd::new(&Limits::SOUND),
         corks: false,
     };

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::certificates::certificate_files;
 use super::{StartError, World, messages, origins, sites};
 use crate::config::change::Change;
 use crate::config::settings::{CertificateFiles, Settings};
@@ -29,7 +30,7 @@ use crate::policies::{Base, PolicyFolder, Reload};
 use crate::portal;
 use crate::providers::Providers;
 use crate::proxy::authz::Askers;
-use crate::proxy::certificates::{self, CertificateError, Certificates};
+use crate::proxy::certificates::{CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::forward::Front;
 use crate::proxy::gateway::{Scene, Way};
@@ -112,24 +113,6 @@ pub fn base(settings: &Settings) -> Base {
         rollout: settings.rollout.clone(),
         products: settings.products.clone(),
     }
-}
-
-/// The files in the configuration, or one pair for development.
-pub fn certificate_files(settings: &Settings) -> Result<Vec<CertificateFiles>, CertificateError> {
-    if !settings.tls.certificates.is_empty() {
-        return Ok(settings.tls.certificates.clone());
-    }
-    let hosts: Vec<String> = std::iter::once(&settings.portal.host)
-        .chain(settings.products.iter().map(|product| &product.host))
-        .map(|host| host.as_str().to_owned())
-        .collect();
-    tracing::warn!(
-        "no certificate is configured: one for development is used, which no browser trusts"
-    );
-    Ok(vec![certificates::development(
-        &settings.store.data_dir,
-        &hosts,
-    )?])
 }
 
 impl House {
@@ -274,6 +257,25 @@ impl House {
         self.ground.metrics.forget_backends();
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
         Ok(reload)
+    }
+
+    /// Shows what the configuration names and what was ordered, as it is now, and says which files that is.
+    pub fn show_certificates(&self) -> Result<Vec<CertificateFiles>, CertificateError> {
+        let files = certificate_files(&self.settings())?;
+        self.certificates
+            .replace(Certificates::read(files.clone())?);
+        self.tell_certificates();
+        Ok(files)
+    }
+
+    /// Tells the metrics when the certificates end.
+    pub fn tell_certificates(&self) {
+        let now = (self.ground.world.clock)();
+        let metrics = &self.ground.metrics;
+        metrics.forget_certificates();
+        for (name, expiry) in self.certificates.expiries() {
+            metrics.certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
+        }
     }
 
     /// Asks again where the backends' names lead.

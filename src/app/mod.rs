@@ -1,6 +1,7 @@
 //! Puts the parts together, starts them, keeps them current and drains them: the only room that
 //! knows everybody.
 
+mod certificates;
 pub mod handover;
 mod house;
 mod keys;
@@ -9,6 +10,7 @@ pub mod master_key;
 pub mod memory;
 mod messages;
 mod observers;
+mod orders;
 mod rollout;
 mod upkeep;
 
@@ -28,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::acme::Proofs;
 use crate::config::Problems;
 use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
@@ -47,6 +50,7 @@ use crate::policies::PolicyFolder;
 pub use crate::portal::Letter;
 use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
+use crate::proxy::challenge::Witness;
 use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
@@ -63,9 +67,11 @@ use crate::sessions::{self, Clock, Sessions};
 
 pub use messages::tell;
 
+use certificates::Testimony;
 use handover::{Handed, Hands, Role};
 use house::{Ground, House, base, trusts_system};
 use observers::{Ends, Trail};
+use orders::Orders;
 
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
@@ -316,6 +322,10 @@ pub async fn start(
     let conf = proxy_conf(&settings)?;
     check_address(&settings)?;
     let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
+    let witness: Arc<dyn Witness> = Arc::new(Testimony {
+        house: Arc::clone(&house),
+        proofs: Proofs::new(Arc::clone(sessions.store())),
+    });
     let tls = house.certificates.server_config(minimum)?;
     let gateway = gateway(&house, &limits, kept);
     let proxy = Arc::new(proxy(conf, &limits, gateway));
@@ -333,6 +343,7 @@ pub async fn start(
     };
     upkeep.look_at_policies(&policies.reload());
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
+    tasks.spawn(Orders::new(Arc::clone(&house), tasks_watch.clone()).run());
     if let Some(listener) = sockets.admin {
         let admin = admin(upkeep, doors_watch.clone());
         tasks.spawn(admin.serve(listener, tasks_watch));
@@ -345,6 +356,7 @@ pub async fn start(
             limits: limits.clone(),
             crowd: Arc::clone(&crowd),
             corks: true,
+            witness: Some(Arc::clone(&witness)),
         };
         doors.spawn(listen::serve(listener, door, doors_watch.clone()));
     }
@@ -352,6 +364,7 @@ pub async fn start(
         doors.spawn(redirect::serve(
             listener,
             Arc::clone(&house.origins),
+            Arc::clone(&witness),
             doors_watch.clone(),
         ));
     }

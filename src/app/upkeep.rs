@@ -24,7 +24,7 @@ const SLOW_LOOK: Duration = Duration::from_secs(15);
 const PING: Duration = Duration::from_secs(2);
 
 /// Ends when told to shut down, or when nobody is left who could tell.
-async fn over(shutdown: &mut watch::Receiver<bool>) {
+pub(super) async fn over(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|over| *over).await;
 }
 
@@ -256,12 +256,7 @@ impl Upkeep {
         if let Ok(Ok(count)) = timeout(PING, ground.sessions.store().count(now)).await {
             ground.metrics.sessions_active(count);
         }
-        ground.metrics.forget_certificates();
-        for (name, expiry) in self.house.certificates.expiries() {
-            ground
-                .metrics
-                .certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
-        }
+        self.house.tell_certificates();
         self.house.follow_names().await;
     }
 

@@ -57,6 +57,8 @@ pub fn examine(settings: &Settings, now: Moment) -> Vec<Problem> {
     for files in &settings.tls.certificates {
         problems.extend(certificate(files, now).err());
     }
+    let acme_ca = settings.tls.acme.as_ref().and_then(|acme| acme.ca.as_ref());
+    problems.extend(acme_ca.and_then(|file| chain(file).err()));
     for backend in &settings.backends {
         problems.extend(backend_files(backend, now));
     }

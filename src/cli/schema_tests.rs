@@ -30,6 +30,13 @@ peers = ["127.0.0.1/32"]
 [tls]
 certificates = [{ certificate = "site.pem", key = "site.key" }]
 minimum = "1.3"
+[tls.acme]
+directory = "https://acme.example.org/directory"
+contact = ["ops@example.org"]
+terms_agreed = true
+challenge = "http-01"
+external_account = { key_id = "kid-1", key = "c2VjcmV0" }
+ca = "ca.pem"
 [portal]
 url = "https://login.localhost:8443"
 title = "Sign-in"
@@ -215,6 +222,11 @@ target_bytes = "8KiB"
 https = ["[::]:8443"]
 [portal]
 url = "https://login.localhost:8443"
+[tls.acme]
+directory = "https://acme.example.org/directory"
+terms_agreed = true
+challenge = "tls-alpn-01"
+external_account = { key_id = "kid-1", key = { file = "account" } }
 [store]
 directory = { file = "directory" }
 [products.emr]
@@ -456,6 +468,7 @@ pub fn folder() -> tempfile::TempDir {
         ("directory", "postgres://127.0.0.1/vestibule\n"),
         ("sms", "https://sms.example.org/send\n"),
         ("token", "x\n"),
+        ("account", "c2VjcmV0\n"),
         ("mail", "smtps://mail.example.org\n"),
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();

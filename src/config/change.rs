@@ -81,6 +81,7 @@ fn followed(old: &Settings, new: &Settings) -> Vec<String> {
             "tls.certificates",
             old.tls.certificates == new.tls.certificates,
         ),
+        ("tls.acme", old.tls.acme == new.tls.acme),
         ("authz.peers", old.authz_peers == new.authz_peers),
         ("portal.title", old.portal.title == new.portal.title),
         ("session", old.session == new.session),
@@ -198,6 +199,7 @@ impl Settings {
             },
             tls: Tls {
                 certificates: self.tls.certificates,
+                acme: self.tls.acme,
                 minimum: now.tls.minimum,
             },
             portal: Portal {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acme::{Acme, ChallengeKind, acme};
 use super::change::Source;
 use super::operation::{limits, log, messages, rollout, telemetry};
 use super::problem::{Place, Problem, Problems};
@@ -208,6 +209,11 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
     if let Some(portal) = &portal {
         check_hosts(&products, portal, &all);
     }
+    if let (Some(acme), Some(listen), Some(portal)) = (&tls.acme, &listen, &portal) {
+        check_challenge(fields, acme, listen);
+        let hosts = std::iter::once(&portal.host).chain(all.iter().map(|product| &product.host));
+        notices.extend(uncertified(fields, hosts));
+    }
     let count = all.iter().filter(|product| product.primary).count();
     let products = match (Products::new(all.clone()), count) {
         (Some(products), _) => Some(products),
@@ -286,6 +292,7 @@ fn listen(fields: &Fields<'_>) -> Option<Listen> {
 fn plain_tls() -> Tls {
     Tls {
         certificates: Vec::new(),
+        acme: None,
         minimum: TlsMinimum::V1_2,
     }
 }
@@ -293,6 +300,7 @@ fn plain_tls() -> Tls {
 fn tls(fields: &Fields<'_>) -> Option<Tls> {
     Some(Tls {
         certificates: list_of(fields, "certificates", certificate_files),
+        acme: fields.optional("acme").and_then(|field| acme(&field)),
         minimum: fields.or("minimum", TlsMinimum::V1_2, |field| {
             field.word(&[("1.2", TlsMinimum::V1_2), ("1.3", TlsMinimum::V1_3)])
         }),
@@ -343,6 +351,32 @@ fn check_hosts(
         }
         taken.insert(host, format!("the product {}", product.id));
     }
+}
+
+/// Where nobody listens, nobody can be asked.
+fn check_challenge(fields: &Fields<'_>, acme: &Acme, listen: &Listen) {
+    if acme.challenge == ChallengeKind::Http01
+        && listen.http.is_empty()
+        && let Some(tls) = fields.optional("tls")
+    {
+        tls.wrong_below::<()>(
+            &["acme", "challenge"],
+            "\"http-01\" is answered on listen.http, which is not given; \"tls-alpn-01\" needs listen.https alone",
+        );
+    }
+}
+
+/// Hosts that no authority gives a certificate for.
+fn uncertified<'a>(fields: &Fields<'_>, hosts: impl Iterator<Item = &'a Host>) -> Vec<Problem> {
+    let hosts = hosts.filter(|host| !host.is_certifiable());
+    let noticed = hosts.map(|host| Problem {
+        place: fields.place.clone(),
+        key: String::from("tls.acme"),
+        message: format!(
+            "no certificate is ordered for {host}: it is an address, or this machine's own name"
+        ),
+    });
+    noticed.collect()
 }
 
 /// What is allowed and may still surprise.

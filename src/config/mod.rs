@@ -1,5 +1,6 @@
 //! gateway.toml: read as it stands, then made into [`Settings`].
 
+pub mod acme;
 pub mod change;
 mod credentials;
 mod load;

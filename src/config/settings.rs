@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::acme::Acme;
 use super::change::Source;
 use super::problem::Problem;
 use super::providers::ProviderSettings;
@@ -58,12 +59,18 @@ impl Settings {
         let beside = || self.store.data_dir.join("audit.jsonl");
         self.log.audit_file.clone().unwrap_or_else(beside)
     }
+
+    /// The portal's host and each product's.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        let products = self.products.iter().map(|product| &product.host);
+        std::iter::once(&self.portal.host).chain(products)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listen {
     pub https: Vec<SocketAddr>,
-    /// Answers only with a redirect to https.
+    /// Answers only with a redirect to https, and to an authority that asks for a proof.
     pub http: Vec<SocketAddr>,
     /// `/metrics`, `/healthz`, `/readyz`.
     pub admin: Option<SocketAddr>,
@@ -75,6 +82,8 @@ pub struct Listen {
 pub struct Tls {
     /// Chosen by SNI; empty: one for development is made.
     pub certificates: Vec<CertificateFiles>,
+    /// Who certifies the hosts that no file of `certificates` does; `None`: nobody.
+    pub acme: Option<Acme>,
     pub minimum: TlsMinimum,
 }
 

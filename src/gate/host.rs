@@ -30,6 +30,13 @@ impl Host {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an authority could certify it: a name, and not this machine's own (RFC 6761, 6.3).
+    pub fn is_certifiable(&self) -> bool {
+        let is_address = self.0.starts_with('[') || self.0.parse::<Ipv4Addr>().is_ok();
+        let is_here = &*self.0 == "localhost" || self.0.ends_with(".localhost");
+        !is_address && !is_here
+    }
 }
 
 impl fmt::Display for Host {

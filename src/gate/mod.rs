@@ -24,6 +24,7 @@ pub mod password;
 pub mod pattern;
 pub mod policy;
 pub mod product;
+pub mod renewal;
 pub mod return_to;
 pub mod rollout;
 #[cfg(test)]

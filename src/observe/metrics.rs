@@ -223,6 +223,14 @@ impl Metrics {
         self.families.certificate_expiry.reset();
     }
 
+    /// How an order of a certificate ended: `issued`, `failed`, or `shared` when another node had it.
+    pub fn certificate_order(&self, result: &'static str) {
+        self.families
+            .certificate_orders
+            .with_label_values(&[result])
+            .inc();
+    }
+
     /// Backends of a product (by its id) that answer.
     pub fn backends_healthy(&self, label: &str, backends: usize) {
         self.families
@@ -401,6 +409,7 @@ struct Families {
     rollout_people: IntGaugeVec,
     rollout_paused: IntGaugeVec,
     certificate_expiry: IntGaugeVec,
+    certificate_orders: IntCounterVec,
     backends_healthy: IntGaugeVec,
     access_lines_lost: IntCounter,
     audit_failures: IntCounter,
@@ -533,6 +542,12 @@ impl Families {
                 "certificate_expiry_seconds",
                 "Seconds until the certificate expires.",
                 &["name"],
+            ),
+            certificate_orders: counters(
+                r,
+                "certificate_orders_total",
+                "Certificates ordered by ACME, by what came of it.",
+                &["result"],
             ),
             backends_healthy: gauges(r, "backends_healthy", "Backends that answer.", &["product"]),
             access_lines_lost: counter_of(

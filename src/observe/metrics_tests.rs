@@ -39,6 +39,7 @@ const BEYOND: &[&str] = &[
     "vestibule_rollout_companies_reached{feature}",
     "vestibule_rollout_people_reached{feature}",
     "vestibule_rollout_paused{feature}",
+    "vestibule_certificate_orders_total{result}",
 ];
 
 fn products() -> Products {
@@ -81,6 +82,7 @@ fn used() -> Metrics {
     metrics.message_sent("sms", "ok");
     metrics.policies(12, true, 0);
     metrics.certificate_expiry("site", 86_400);
+    metrics.certificate_order("issued");
     metrics.backends_healthy("emr", 2);
     metrics.spans("sent").inc();
     metrics.rollout_reached("mfa", 2, 31);

@@ -1,6 +1,7 @@
 //! Certificates by name, reloaded when their files change.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -78,7 +79,7 @@ impl Certificates {
         self.files.load().as_slice() == files
     }
 
-    /// The first name of each certificate and when it ends.
+    /// The first name that each certificate is shown for, and when it ends.
     pub fn expiries(&self) -> Vec<(String, Moment)> {
         self.current.load().expiries.clone()
     }
@@ -123,19 +124,20 @@ impl Table {
         };
         for pair in files {
             let (key, names, expiry) = read_pair(pair)?;
-            if let Some(first) = names.first() {
-                table.expiries.push((first.clone(), expiry));
-            }
+            let mut label = None;
             for name in names {
                 // The first certificate for a name wins: the file's order is the operator's.
-                match name.strip_prefix('*') {
-                    Some(rest) => table
-                        .wildcard
-                        .entry(rest.to_owned())
-                        .or_insert_with(|| Arc::clone(&key)),
-                    None => table.exact.entry(name).or_insert_with(|| Arc::clone(&key)),
+                let (shelf, place) = match name.strip_prefix('*') {
+                    Some(rest) => (&mut table.wildcard, rest.to_owned()),
+                    None => (&mut table.exact, name.clone()),
                 };
+                if let Entry::Vacant(free) = shelf.entry(place) {
+                    free.insert(Arc::clone(&key));
+                    label.get_or_insert(name);
+                }
             }
+            // One that is never shown has no end that matters.
+            table.expiries.extend(label.map(|name| (name, expiry)));
         }
         Ok(table)
     }

@@ -10,12 +10,14 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::challenge::{self, Witness};
 use super::connection::{CLIENT_PATIENCE, Connection, ConnectionFacts, Deadlines};
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
@@ -29,6 +31,8 @@ pub struct Door<A> {
     pub crowd: Arc<Crowd>,
     /// Whether an answer's head waits for the first of its body. Pingora's own way is not to.
     pub corks: bool,
+    /// Whom authorities ask for proofs; `None`: nobody.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl<A> Clone for Door<A> {
@@ -39,6 +43,7 @@ impl<A> Clone for Door<A> {
             limits: self.limits.clone(),
             crowd: Arc::clone(&self.crowd),
             corks: self.corks,
+            witness: self.witness.clone(),
         }
     }
 }
@@ -180,15 +185,24 @@ async fn converse<A>(
     let _ = stream.set_nodelay(true);
     let handshake = async {
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let server_name = start
-            .client_hello()
-            .server_name()
-            .and_then(|name| Host::parse(name).ok());
+        let (server_name, asks) = {
+            let hello = start.client_hello();
+            let name = hello.server_name();
+            let name = name.and_then(|name| Host::parse(name).ok());
+            (name, challenge::asks(&hello))
+        };
+        if asks && let Some(tls) = testimony(door.witness.as_deref(), server_name.as_ref()).await {
+            // The handshake is the answer (RFC 8737, 3).
+            let mut stream = start.into_stream(tls).await?;
+            stream.shutdown().await?;
+            return Ok(None);
+        }
         let stream = start.into_stream(Arc::clone(&door.tls)).await?;
-        Ok::<_, io::Error>((stream, server_name))
+        Ok::<_, io::Error>(Some((stream, server_name)))
     };
     let (stream, server_name) = match timeout(door.limits.handshake, handshake).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(Some(done))) => done,
+        Ok(Ok(None)) => return,
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
             return;
@@ -214,4 +228,14 @@ async fn converse<A>(
     let connection = Arc::new(Connection::new(door.proxy, facts, deadlines, longest_head));
     let wire = connection.wire(stream, door.corks);
     connection.process_new(Box::new(wire), &shutdown).await;
+}
+
+/// What an authority is shown that asks about this host, when one was told to ask.
+async fn testimony(
+    witness: Option<&dyn Witness>,
+    host: Option<&Host>,
+) -> Option<Arc<ServerConfig>> {
+    let host = host?;
+    let digest = witness?.in_handshake(host).await?;
+    challenge::answer(host, digest)
 }

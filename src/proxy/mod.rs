@@ -7,6 +7,7 @@
 pub mod authz;
 pub mod bar;
 pub mod certificates;
+pub mod challenge;
 pub mod connection;
 pub mod facts;
 pub mod forward;

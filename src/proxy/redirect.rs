@@ -1,5 +1,6 @@
 //! The plain HTTP listener: answers only with a redirect to https, and only browsers (ASVS 5.0,
-//! 4.1.2): a program that sent a secret in the clear should notice, not be helped on.
+//! 4.1.2): a program that sent a secret in the clear should notice, not be helped on. And an authority that
+//! asks whether a name is ours.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, LOCATION};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use super::challenge::{HTTP_PATH, Witness};
 use crate::gate::host::{Host, HostTable};
 use crate::gate::target::Target;
 
@@ -30,6 +32,7 @@ const HEAD_BYTES: usize = 16 << 10;
 pub async fn serve(
     listener: TcpListener,
     origins: Arc<ArcSwap<HostTable<String>>>,
+    witness: Arc<dyn Witness>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -42,8 +45,9 @@ pub async fn serve(
             Ok((stream, _)) => {
                 if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
                     let origins = origins.load_full();
+                    let witness = Arc::clone(&witness);
                     tokio::spawn(async move {
-                        let _ = timeout(WHOLE, converse(stream, origins)).await;
+                        let _ = timeout(WHOLE, converse(stream, origins, witness)).await;
                         drop(place);
                     });
                 }
@@ -53,10 +57,16 @@ pub async fn serve(
     }
 }
 
-async fn converse(stream: TcpStream, origins: Arc<HostTable<String>>) {
+async fn converse(stream: TcpStream, origins: Arc<HostTable<String>>, witness: Arc<dyn Witness>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let answer = answer(&request, &origins);
-        async move { Ok::<_, Infallible>(answer) }
+        let (origins, witness) = (Arc::clone(&origins), Arc::clone(&witness));
+        async move {
+            let token = question(&request, &origins, &*witness).map(str::to_owned);
+            Ok::<_, Infallible>(match token {
+                Some(token) => testimony(witness.over_http(&token).await),
+                None => answer(&request, &origins),
+            })
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -67,6 +77,31 @@ async fn converse(stream: TcpStream, origins: Arc<HostTable<String>>) {
     let _ = builder
         .serve_connection(TokioIo::new(stream), service)
         .await;
+}
+
+/// The token, when an authority asks about one of our hosts.
+fn question<'a, B>(
+    request: &'a Request<B>,
+    origins: &HostTable<String>,
+    witness: &dyn Witness,
+) -> Option<&'a str> {
+    let token = request.uri().path().strip_prefix(HTTP_PATH)?;
+    let host = Host::parse_authority(request.headers().get(HOST)?.as_bytes()).ok()?;
+    let asks = request.method() == Method::GET && origins.get(&host).is_some();
+    (asks && witness.hears_http()).then_some(token)
+}
+
+fn testimony(text: Option<String>) -> Response<Full<Bytes>> {
+    let found = text.is_some();
+    let mut response = Response::new(Full::new(Bytes::from(text.unwrap_or_default())));
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    headers.insert(CONTENT_TYPE, kind);
+    if !found {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
 }
 
 fn answer<B>(request: &Request<B>, origins: &HostTable<String>) -> Response<Full<Bytes>> {

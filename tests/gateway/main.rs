@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+#[path = "../support/authority.rs"]
+mod authority;
 #[path = "../support/backend.rs"]
 mod backend;
 #[path = "../support/gateway.rs"]
@@ -46,6 +48,7 @@ mod single_sign_on;
 mod tabs;
 
 // What goes through.
+mod acme;
 mod audit;
 mod authz;
 mod backends;
