@@ -69,6 +69,7 @@ page = "/login"
 username_field = "user"
 password_field = "pass"
 signed_out = "/bye"
+sign_out = "/out"
 inside = "/work"
 deadline = "10s"
 [products.emr.health]
@@ -181,7 +182,7 @@ url = "https://emr.localhost:8443"
 backends = ["http://127.0.0.1:9001"]
 primary = true
 access = "public"
-credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", inside = "/work", deadline = "10s" }
+credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", sign_out = "/out", inside = "/work", deadline = "10s" }
 [products.billing]
 url = "https://billing.localhost:8443"
 backends = ["http://127.0.0.1:9002"]

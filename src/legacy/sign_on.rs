@@ -13,6 +13,7 @@
 
 mod answers;
 mod claim;
+mod farewell;
 mod grip;
 mod held;
 mod stored;
@@ -32,7 +33,7 @@ use crate::sessions::store::Store;
 use crate::sessions::tokens::Random;
 
 use held::{Held, Shelf};
-use stored::Stored;
+use stored::{Stored, away};
 
 pub use claim::Claim;
 pub use grip::{Grip, Heard};
@@ -83,10 +84,13 @@ pub struct SignOns {
 
 impl SignOns {
     pub fn new(parts: Parts) -> Arc<SignOns> {
-        Arc::new(SignOns {
+        let events = parts.sessions.store().events();
+        let sign_ons = Arc::new(SignOns {
             parts,
             shelf: Shelf::default(),
-        })
+        });
+        tokio::spawn(farewell::watch(Arc::downgrade(&sign_ons), events));
+        sign_ons
     }
 
     /// Whether the gateway signs in to this product.
@@ -158,6 +162,7 @@ impl SignOns {
                 Some(grip) => Ok(grip),
                 None => me.renew(&claim, worn).await,
             };
+            held.called_by(&claim.caller);
             held.put(got.as_ref().ok().cloned());
             drop(turn);
             got
@@ -214,11 +219,26 @@ impl SignOns {
                     jar,
                 };
                 self.keep(claim, &stored, false).await?;
+                if !self.is_wanted_still(claim).await? {
+                    form::sign_out(site, described, stored.jar, &claim.caller, self.now()).await;
+                    return Err(NotReady::Failure(Failure::Busy));
+                }
                 Ok(Arc::new(Grip::fresh(stored, secret.version)))
             }
             Ok(form::Filled::Out(_)) => self.refused(claim, secret.version).await,
             Err(failure) => self.failed(claim, failure),
         }
+    }
+
+    /// Who signed out while this went on has no use for it: one of the two sees the other.
+    async fn is_wanted_still(&self, claim: &Claim) -> Result<bool, NotReady> {
+        let (store, now) = (self.store(), self.now());
+        let known = store.load(claim.session, now).await.map_err(away)?;
+        if known.is_some_and(|(session, _)| session.entries.get(&claim.product.id).is_some()) {
+            return Ok(true);
+        }
+        store.take_state(&claim.key(), now).await.map_err(away)?;
+        Ok(false)
     }
 
     async fn by_basic(&self, claim: &Claim) -> Result<Arc<Grip>, NotReady> {

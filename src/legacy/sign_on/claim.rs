@@ -6,6 +6,7 @@ use crate::directory::SignOnPlace;
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use crate::gate::product::Product;
 use crate::legacy::Caller;
+use crate::sessions::ending::sign_on_key;
 
 /// Whose request wants to be signed in, and where.
 #[derive(Debug, Clone)]
@@ -32,7 +33,7 @@ impl Claim {
     }
 
     pub(super) fn key(&self) -> String {
-        format!("sign-on:{}:{}", self.session, self.product.id)
+        sign_on_key(self.session, &self.product.id)
     }
 
     pub(super) fn lease(&self) -> String {

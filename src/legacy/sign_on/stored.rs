@@ -142,7 +142,7 @@ fn state_row(key: &str) -> RowName<'_> {
     }
 }
 
-fn away(error: StoreError) -> NotReady {
+pub(super) fn away(error: StoreError) -> NotReady {
     tracing::warn!(%error, "the session store failed a sign-on");
     NotReady::Failure(Failure::Busy)
 }
