@@ -327,6 +327,46 @@ async fn a_password_that_was_changed_there_is_tried_once_and_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_has_expired_there_is_changed_on_the_applications_own_page() {
+    let clinic = clinic().await;
+    let mut kim = clinic.signed_in("kim").await;
+    clinic.application.expire(KIM);
+    let page = kim.open(kim.url("billing", "/invoices")).await;
+    assert_eq!(page.url, kim.url("billing", "/expired"));
+    assert!(
+        page.body.contains("Your password has expired."),
+        "{}",
+        page.body
+    );
+    let changed = post(&mut kim, "/expired", "new=new+secret").await;
+    assert_eq!(changed.location(), "/", "{}", changed.body);
+    let page = kim.open(kim.url("billing", "/invoices")).await;
+    assert!(
+        page.body.contains("Kim-Billing GET /invoices"),
+        "{}",
+        page.body
+    );
+    assert_eq!(clinic.tries(), 1, "its session goes on");
+    // What the gateway knows is the old one: it is tried once, and then asked for.
+    clinic.application.forget();
+    let asked = kim.open(kim.url("billing", "/claims")).await;
+    assert_eq!(
+        asked.url.path(),
+        "/connect/billing/password",
+        "{}",
+        asked.body
+    );
+    let given = [("username", KIM), ("password", "new secret")];
+    let page = kim.submit(&asked, &given).await;
+    assert!(
+        page.body.contains("Kim-Billing GET /claims"),
+        "{}",
+        page.body
+    );
+    clinic.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_application_that_fails_is_told_and_not_stormed() {
     let clinic = clinic().await;
     let mut kim = clinic.signed_in("kim").await;

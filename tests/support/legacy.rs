@@ -29,6 +29,8 @@ struct Inner {
     jealous: bool,
     /// Answers sign-ins with 500.
     broken: bool,
+    /// Whoever is signed in sees nothing but the page for a new password.
+    expired: HashSet<String>,
     /// Sign-ins wait for this door, and are counted before it.
     door: Arc<RwLock<()>>,
     knocked: usize,
@@ -77,6 +79,11 @@ impl Application {
     pub fn change_password(&self, user: &str, password: &str) {
         let users = &mut self.inner.lock().unwrap().users;
         users.insert(user.to_owned(), password.to_owned());
+    }
+
+    /// The user must set a new password before anything else.
+    pub fn expire(&self, user: &str) {
+        self.inner.lock().unwrap().expired.insert(user.to_owned());
     }
 
     /// Everybody is signed out.
@@ -226,6 +233,9 @@ async fn inside(
         }
         return (StatusCode::FOUND, [(header::LOCATION, "/login?next=here")]).into_response();
     };
+    if inner.expired.contains(&user) {
+        return new_password(&mut inner, &user, &method, uri.path(), &body);
+    }
     let cookies = headers
         .get(header::COOKIE)
         .map(|line| line.to_str().unwrap().to_owned());
@@ -255,6 +265,31 @@ async fn inside(
         return answer;
     }
     words.into_response()
+}
+
+/// Where everything leads whose password is too old.
+fn new_password(
+    inner: &mut Inner,
+    user: &str,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Response {
+    if path != "/expired" {
+        return (StatusCode::FOUND, [(header::LOCATION, "/expired")]).into_response();
+    }
+    let mut fields = url::form_urlencoded::parse(body);
+    match fields.find(|(name, _)| name == "new") {
+        Some((_, new)) if method == Method::POST => {
+            inner.users.insert(user.to_owned(), new.into_owned());
+            inner.expired.remove(user);
+            (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
+        }
+        _ => Html(
+            "<p>Your password has expired.<form method=post><input type=password name=new></form>",
+        )
+        .into_response(),
+    }
 }
 
 /// `Authorization: Basic`.
