@@ -251,7 +251,7 @@ idle = "2h"
 activity = {{ ignore = ["/poll/**"] }}
 bar = true
 # Billing knows no headers: the gateway fills its sign-in form.
-sign_on = {{ kind = "form", page = "/login", username_field = "user", password_field = "pass" }}
+sign_on = {{ kind = "form", page = "/login", username_field = "user", password_field = "pass", sign_out = "/logout" }}
 
 [products.analytics]
 name = "Analytics"

@@ -1,15 +1,24 @@
 //! The schema and the parser agree: over all samples, every key there is, and each of its values
 //! bent in every way.
 
+#[path = "schema_tests/bends.rs"]
+mod bends;
+#[path = "schema_tests/judges.rs"]
+mod judges;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use toml_edit::{DocumentMut, Item};
 
 use super::*;
 use crate::config::ProductIds;
 use crate::gate::name::ProductId;
+use bends::{at, bent, holds_text, places, remove};
+use judges::{conforms, keys, used};
+
+pub use bends::text;
+pub use judges::{document, to_json};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -76,6 +85,7 @@ page = "/login"
 username_field = "user"
 password_field = "pass"
 signed_out = "/bye"
+sign_out = "/out"
 inside = "/work"
 deadline = "10s"
 [products.emr.health]
@@ -188,7 +198,7 @@ url = "https://emr.localhost:8443"
 backends = ["http://127.0.0.1:9001"]
 primary = true
 access = "public"
-credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", inside = "/work", deadline = "10s" }
+credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", sign_out = "/out", inside = "/work", deadline = "10s" }
 [products.billing]
 url = "https://billing.localhost:8443"
 backends = ["http://127.0.0.1:9002"]
@@ -322,110 +332,6 @@ fn parses(of: SchemaOf, text: &str, folder: &Path) -> Result<(), String> {
     }
 }
 
-/// The part of JSON Schema (draft 7) that the schemas are written in; a word beyond it fails.
-/// Patterns are looked for, as the standard says, by the few forms that there are.
-fn conforms(schema: &Value, value: &Value) -> bool {
-    let Some(words) = schema.as_object() else {
-        return schema == &json!(true);
-    };
-    words.iter().all(|(word, wanted)| match word.as_str() {
-        "$schema" | "title" | "description" => true,
-        "type" => match wanted.as_str().unwrap() {
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            other => panic!("unknown type {other}"),
-        },
-        "enum" => wanted.as_array().unwrap().contains(value),
-        "const" => wanted == value,
-        "anyOf" => wanted
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|one| conforms(one, value)),
-        "minimum" => value.as_f64().is_none_or(|n| n >= wanted.as_f64().unwrap()),
-        "maximum" => value.as_f64().is_none_or(|n| n <= wanted.as_f64().unwrap()),
-        "minItems" => value
-            .as_array()
-            .is_none_or(|items| items.len() as u64 >= wanted.as_u64().unwrap()),
-        "items" => value
-            .as_array()
-            .is_none_or(|items| items.iter().all(|item| conforms(wanted, item))),
-        "required" => value.as_object().is_none_or(|table| {
-            let mut keys = wanted.as_array().unwrap().iter();
-            keys.all(|key| table.contains_key(key.as_str().unwrap()))
-        }),
-        "properties" => value.as_object().is_none_or(|table| {
-            let known = wanted.as_object().unwrap();
-            let mut keys = table.iter();
-            keys.all(|(key, value)| known.get(key).is_none_or(|one| conforms(one, value)))
-        }),
-        "additionalProperties" => value.as_object().is_none_or(|table| {
-            let known = words.get("properties").and_then(Value::as_object);
-            table
-                .iter()
-                .filter(|(key, _)| known.is_none_or(|known| !known.contains_key(*key)))
-                .all(|(_, value)| wanted != &json!(false) && conforms(wanted, value))
-        }),
-        "pattern" => value
-            .as_str()
-            .is_none_or(|text| matches(wanted.as_str().unwrap(), text)),
-        other => panic!("unknown word {other}"),
-    })
-}
-
-fn matches(pattern: &str, text: &str) -> bool {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let number = &text[..text.len() - unit.len()];
-    let span = !number.is_empty() && ["ms", "s", "m", "h", "d"].contains(&unit);
-    match pattern {
-        "\\S" => text.chars().any(|c| !c.is_whitespace()),
-        "^." => !text.is_empty() && !text.starts_with('\n'),
-        "^[0-9]+(ms|s|m|h|d)$" => span,
-        "^0*[1-9][0-9]*(ms|s|m|h|d)$" => span && number.bytes().any(|b| b != b'0'),
-        "^[0-9]+(B|KiB|MiB|GiB)?$" => {
-            !number.is_empty() && ["", "B", "KiB", "MiB", "GiB"].contains(&unit)
-        }
-        other => panic!("unknown pattern {other}"),
-    }
-}
-
-/// TOML as a validator sees it.
-pub fn to_json(item: &Item) -> Value {
-    if let Some(table) = item.as_table_like() {
-        let entries = table.iter().map(|(k, v)| (k.to_owned(), to_json(v)));
-        return Value::Object(entries.collect());
-    }
-    if let Some(tables) = item.as_array_of_tables() {
-        let all = tables
-            .iter()
-            .map(|table| to_json(&Item::Table(table.clone())));
-        return Value::Array(all.collect());
-    }
-    match item.as_value() {
-        Some(toml_edit::Value::Array(items)) => Value::Array(
-            items
-                .iter()
-                .map(|v| to_json(&Item::Value(v.clone())))
-                .collect(),
-        ),
-        Some(toml_edit::Value::String(text)) => json!(text.value()),
-        Some(toml_edit::Value::Integer(number)) => json!(number.value()),
-        Some(toml_edit::Value::Float(number)) => json!(number.value()),
-        Some(toml_edit::Value::Boolean(boolean)) => json!(boolean.value()),
-        // JSON has no dates: no form of ours is one.
-        _ => Value::Null,
-    }
-}
-
-pub fn document(text: &str) -> DocumentMut {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
 fn samples() -> Vec<(SchemaOf, String)> {
     let list = |folder: &str, of: SchemaOf| {
         let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(folder))
@@ -511,55 +417,6 @@ fn what_is_right_is_right_for_both() {
     }
 }
 
-/// Paths of all keys of a schema, `*` for a key of the operator's choosing.
-fn keys(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
-    for one in schema["anyOf"].as_array().into_iter().flatten() {
-        keys(one, path, found);
-    }
-    for (key, below) in schema["properties"].as_object().into_iter().flatten() {
-        let path = format!("{path}.{key}");
-        keys(below, &path, found);
-        found.insert(path);
-    }
-    keys_of(&schema["items"], path, found);
-    if schema["additionalProperties"].is_object() {
-        keys(&schema["additionalProperties"], &format!("{path}.*"), found);
-    }
-}
-
-fn keys_of(items: &Value, path: &str, found: &mut BTreeSet<String>) {
-    if items.is_object() {
-        keys(items, path, found);
-    }
-}
-
-/// Paths of all keys of a value, in the words of its schema.
-fn used(schema: &Value, value: &Value, path: &str, found: &mut BTreeSet<String>) {
-    for one in schema["anyOf"].as_array().into_iter().flatten() {
-        if conforms(one, value) {
-            used(one, value, path, found);
-        }
-    }
-    for item in value.as_array().into_iter().flatten() {
-        used(&schema["items"], item, path, found);
-    }
-    for (key, below) in value.as_object().into_iter().flatten() {
-        match schema["properties"].get(key) {
-            Some(known) => {
-                let path = format!("{path}.{key}");
-                used(known, below, &path, found);
-                found.insert(path);
-            }
-            None => used(
-                &schema["additionalProperties"],
-                below,
-                &format!("{path}.*"),
-                found,
-            ),
-        }
-    }
-}
-
 #[test]
 fn the_corpus_has_every_key() {
     for of in SchemaOf::ALL {
@@ -574,105 +431,6 @@ fn the_corpus_has_every_key() {
         let missing: Vec<&String> = all.difference(&there).collect();
         assert!(missing.is_empty(), "add to the corpus: {missing:?}");
     }
-}
-
-/// Where something stands, by keys and places.
-#[derive(Clone, Debug)]
-enum Step {
-    Key(String),
-    Place(usize),
-}
-
-fn places(value: &Value, path: &[Step], found: &mut Vec<Vec<Step>>) {
-    let mut below = |step: Step, value: &Value| {
-        let path = [path, &[step]].concat();
-        places(value, &path, found);
-        found.push(path);
-    };
-    match value {
-        Value::Object(table) => {
-            for (key, value) in table {
-                below(Step::Key(key.clone()), value);
-            }
-        }
-        Value::Array(items) => {
-            for (place, value) in items.iter().enumerate() {
-                below(Step::Place(place), value);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn at<'a>(value: &'a mut Value, path: &[Step]) -> &'a mut Value {
-    path.iter().fold(value, |value, step| match step {
-        Step::Key(key) => &mut value[key.as_str()],
-        Step::Place(place) => &mut value[*place],
-    })
-}
-
-fn remove(value: &mut Value, path: &[Step]) {
-    let (last, above) = path.split_last().unwrap();
-    match (at(value, above), last) {
-        (Value::Object(table), Step::Key(key)) => drop(table.remove(key)),
-        (Value::Array(items), Step::Place(place)) => drop(items.remove(*place)),
-        _ => unreachable!(),
-    }
-}
-
-/// JSON as TOML, all in one line for each key at the top.
-fn to_toml(value: &Value) -> String {
-    match value {
-        Value::Object(table) => {
-            let entries: Vec<String> = table
-                .iter()
-                .map(|(key, value)| format!("{} = {}", json!(key), to_toml(value)))
-                .collect();
-            format!("{{ {} }}", entries.join(", "))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(to_toml).collect();
-            format!("[{}]", items.join(", "))
-        }
-        // JSON's escapes are TOML's; the corpus has no others.
-        plain => plain.to_string(),
-    }
-}
-
-pub fn text(value: &Value) -> String {
-    let table = value.as_object().unwrap();
-    table
-        .iter()
-        .map(|(key, value)| format!("{} = {}\n", json!(key), to_toml(value)))
-        .collect()
-}
-
-/// What else may stand where something right stood.
-fn bent() -> Vec<Value> {
-    vec![
-        json!(true),
-        json!(0),
-        json!(1),
-        json!(-1),
-        json!(101),
-        json!(401),
-        json!(1_u64 << 40),
-        json!(0.5),
-        json!(1.5),
-        json!(""),
-        json!(" "),
-        json!("zz zz"),
-        json!("30s"),
-        json!("0s"),
-        json!("64KiB"),
-        json!("0"),
-        json!([]),
-        json!([["a"]]),
-        json!(["zz zz"]),
-        json!({}),
-        json!({ "zz": 1 }),
-        json!([{}]),
-    ]
 }
 
 /// Every value bent, every table with a key too many, every key taken away. The schema never
@@ -729,15 +487,6 @@ fn what_is_wrong_is_wrong_for_both() {
         "{tried} {refused_by_both}"
     );
     assert!(!only_parser.is_empty());
-}
-
-fn holds_text(value: &Value) -> bool {
-    match value {
-        Value::String(_) => true,
-        Value::Array(items) => items.iter().all(holds_text),
-        Value::Object(table) => table.values().all(holds_text),
-        _ => false,
-    }
 }
 
 /// What no form of one value can tell.

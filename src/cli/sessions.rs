@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::gate::name::{CompanyId, PersonId, ProductId, SessionId};
 use crate::gate::session::{LastSeen, Session};
 use crate::gate::time::Moment;
+use crate::sessions::ending;
 use crate::sessions::store::{Store, StoreError};
 
 #[derive(Debug, Args)]
@@ -139,7 +140,7 @@ async fn revoke(
     let (mut revoked, mut ended) = (Vec::new(), Vec::new());
     for id in ids(&selection.which, store, now).await? {
         let known = store.load(id, now).await?;
-        if store.end(id).await? {
+        if ending::end(store, id, now).await? {
             revoked.push(id);
             ended.extend(known.map(|(session, _)| Ended {
                 session: id,

@@ -36,7 +36,7 @@ use crate::observe::audit::{Anchor, Audit, trail_name};
 use crate::observe::metrics::Metrics;
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
-use crate::sessions::{EndCause, forget_wrong_codes};
+use crate::sessions::{EndCause, ending};
 
 /// What the wall clock says.
 pub fn now() -> Moment {
@@ -86,14 +86,15 @@ struct Ends(Arc<dyn Store>);
 impl EndSessions for Ends {
     async fn end_person(&self, person: &PersonId, _cause: EndCause) -> Result<usize, StoreError> {
         let mut ended = 0;
-        for id in self.0.of_person(person, now()).await? {
-            ended += usize::from(self.0.end(id).await?);
+        let now = now();
+        for id in self.0.of_person(person, now).await? {
+            ended += usize::from(ending::end(self.0.as_ref(), id, now).await?);
         }
         Ok(ended)
     }
 
     async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        forget_wrong_codes(self.0.as_ref(), person, now()).await
+        ending::forget_wrong_codes(self.0.as_ref(), person, now()).await
     }
 }
 

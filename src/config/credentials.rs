@@ -28,7 +28,13 @@ enum Kind {
 }
 
 /// The keys that one kind has and others don't.
-const FORM_KEYS: [&str; 4] = ["page", "username_field", "password_field", "signed_out"];
+const FORM_KEYS: [&str; 5] = [
+    "page",
+    "username_field",
+    "password_field",
+    "signed_out",
+    "sign_out",
+];
 const LDAP_KEYS: [&str; 5] = ["url", "ca", "start_tls", "dn", "search"];
 
 pub fn sign_on(field: &Field<'_>) -> Option<SignOn> {
@@ -140,6 +146,7 @@ fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInFo
     let username_field = ask(fields, "username_field", wanted).and_then(|field| owned(&field));
     let password_field = ask(fields, "password_field", wanted).and_then(|field| owned(&field));
     let signed_out = fields.optional("signed_out").and_then(|field| path(&field));
+    let sign_out = fields.optional("sign_out").and_then(|field| path(&field));
     if !wanted {
         return None;
     }
@@ -148,6 +155,7 @@ fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInFo
         username_field: username_field?,
         password_field: password_field?,
         signed_out,
+        sign_out,
         inside: basic.inside.clone(),
         deadline: basic.deadline,
     };

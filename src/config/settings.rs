@@ -216,6 +216,8 @@ pub struct SignInForm {
     pub password_field: String,
     /// A redirect to here says that the backend forgot; `None`: to `page`.
     pub signed_out: Option<String>,
+    /// Asked for when the person signs out; `None`: the application is told nothing.
+    pub sign_out: Option<String>,
     /// What only who is signed in sees: a sign-in is believed when this opens.
     pub inside: String,
     /// For a whole sign-in.

@@ -4,6 +4,8 @@
 //! with the form again, or a page with a sentence. So a sign-in counts when, and only when, a page
 //! opens that does not open without it: `inside` is asked for before and after.
 
+use std::sync::Arc;
+
 use tokio::time::timeout;
 use url::Url;
 use url::form_urlencoded::Serializer;
@@ -55,6 +57,63 @@ pub async fn sign_in(
     match timeout(form.deadline, conversation).await {
         Ok(filled) => filled,
         Err(_) => Err(Failure::late(form.deadline)),
+    }
+}
+
+/// Fills the form to learn whether the credentials are right, and leaves no session behind where
+/// `sign_out` says how.
+///
+/// # Errors
+/// When it can't be said whether they are.
+pub async fn try_at(
+    site: &Arc<Site>,
+    form: &SignInForm,
+    credentials: &TypedCredentials,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Verdict, Failure> {
+    match sign_in(site, form, credentials, caller, now).await? {
+        Filled::Out(verdict) => Ok(verdict),
+        Filled::In(jar) => {
+            let (site, form, caller) = (Arc::clone(site), form.clone(), caller.clone());
+            // Nobody has to wait for it.
+            tokio::spawn(async move { sign_out(&site, &form, jar, &caller, now).await });
+            Ok(Verdict::Right)
+        }
+    }
+}
+
+/// Ends what the cookies stand for, if it is known how. Asked for as a link is followed, and where
+/// the application takes that for no way to sign out, as a button is pressed.
+pub async fn sign_out(site: &Site, form: &SignInForm, jar: Jar, caller: &Caller, now: Moment) {
+    let Some(path) = &form.sign_out else {
+        return;
+    };
+    let conversation = async {
+        let (mut talk, place) = site.talk(caller, now).await?;
+        talk.jar = jar;
+        let (Some(inside), Some(path)) = (talk.site().at(&form.inside), talk.site().at(path))
+        else {
+            return Err(Failure::unusable("its paths are no addresses"));
+        };
+        let mut answer = talk.get(&path).await;
+        if answer.as_ref().is_ok_and(|answer| answer.status == 405) {
+            answer = talk.post(&inside, &path, String::new()).await;
+        }
+        drop(place);
+        match answer {
+            Ok(answer) if answer.status >= 400 => Err(Failure::status(answer.status)),
+            // Where it leads to afterwards is nobody's concern.
+            Ok(_) | Err(Failure::Unusable(_)) => Ok(()),
+            Err(failure) => Err(failure),
+        }
+    };
+    let done = match timeout(form.deadline, conversation).await {
+        Ok(done) => done,
+        Err(_) => Err(Failure::late(form.deadline)),
+    };
+    if let Err(failure) = done {
+        tracing::warn!(%failure, "an application could not be signed out of: its session ends by itself");
     }
 }
 

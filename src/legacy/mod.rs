@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::config::settings::{Backend, CredentialsKind, SignOn};
 use crate::directory::TypedCredentials;
+use crate::gate::name::ProductId;
 use crate::gate::product::{Product, Products};
 use crate::gate::time::Moment;
 
@@ -106,6 +107,7 @@ pub enum OpenError {
 
 /// One product's own ways, where it has any.
 struct Ways {
+    product: ProductId,
     site: Option<Arc<Site>>,
     sign_on: SignOn,
     credentials: CredentialsKind,
@@ -137,6 +139,7 @@ impl Legacy {
                 _ => None,
             };
             ways.push(Ways {
+                product: product.id.clone(),
                 site,
                 sign_on: backend.sign_on.clone(),
                 credentials: backend.credentials.clone(),
@@ -152,7 +155,12 @@ impl Legacy {
     }
 
     fn ways(&self, product: &Product) -> Option<&Ways> {
-        self.ways.get(product.index)
+        self.at(product.index)
+    }
+
+    /// By [`Product::index`].
+    fn at(&self, index: usize) -> Option<&Ways> {
+        self.ways.get(index)
     }
 
     /// Whether the product's passwords are another system's to keep, to change and to let expire.
@@ -184,10 +192,7 @@ impl Legacy {
         let verdict = match (&ways.credentials, &ways.site, &ways.ldap) {
             (CredentialsKind::Directory, ..) => return Ok(None),
             (CredentialsKind::Form(form), Some(site), _) => {
-                match form::sign_in(site, form, credentials, caller, now).await? {
-                    form::Filled::In(_) => Verdict::Right,
-                    form::Filled::Out(verdict) => verdict,
-                }
+                form::try_at(site, form, credentials, caller, now).await?
             }
             (CredentialsKind::Basic(basic), Some(site), _) => {
                 basic::try_at(site, basic, credentials, caller, now).await?
@@ -214,10 +219,7 @@ impl Legacy {
         };
         let verdict = match (&ways.sign_on, &ways.site) {
             (SignOn::Form(form), Some(site)) => {
-                match form::sign_in(site, form, credentials, caller, now).await? {
-                    form::Filled::In(_) => Verdict::Right,
-                    form::Filled::Out(verdict) => verdict,
-                }
+                form::try_at(site, form, credentials, caller, now).await?
             }
             (SignOn::Basic(basic), Some(site)) => {
                 basic::try_at(site, basic, credentials, caller, now).await?

@@ -1,6 +1,9 @@
 //! `/connect/PRODUCT`: a person pairs their account of another product. The first product's
 //! credentials, then the second's; only the link is kept.
 
+mod second;
+mod shown;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,25 +12,21 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{nothing_here, page, see_other};
-use super::apps::{frame, signed_in};
+use super::answer::{nothing_here, see_other};
+use super::apps::signed_in;
 use super::credentials::{self, Proof};
-use super::errand::{Errand, Landing};
+use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
-use super::letters::{self, Letter};
-use super::new_password::{Owner, Wish, age};
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
-use crate::directory::{Account, Pairing, TypedCredentials};
+use crate::directory::{Account, TypedCredentials};
 use crate::gate::name::{Login, PersonId};
-use crate::gate::password::Age;
-use crate::gate::product::{Accounts, Product};
+use crate::gate::product::Product;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
-use crate::pages::{self, Notice};
 
 /// How long the first product's proof holds.
 const LIFE: Duration = Duration::from_secs(10 * 60);
@@ -218,164 +217,6 @@ impl Desk<'_> {
         see_other(&self.address())
     }
 
-    async fn second_given(&self, fields: &Fields) -> Answer {
-        let (typed, password) = (fields.text("username"), fields.text("password"));
-        if typed.trim().is_empty() || password.is_empty() || typed.len() > Login::LONGEST {
-            return refused(self.second(typed, Some("Type your username and your password.")));
-        }
-        let login = Login::parse(typed).ok();
-        let counted = login.as_ref().map_or(typed, Login::as_str);
-        let attempt = PasswordAttempt::at(&self.product.id, counted, &self.visit.network());
-        self.count(&attempt).await?;
-        let account = match &login {
-            Some(login) => {
-                self.state
-                    .directory
-                    .account(&self.product.id, login)
-                    .await?
-            }
-            None => None,
-        };
-        let credentials = credentials::typed(typed, password);
-        let asked = (&**self.product, account.as_ref());
-        let proof = self.prove(asked, &credentials, &attempt).await?;
-        if !proof.is_right() {
-            let told = match proof {
-                Proof::Unknown => "second name unknown",
-                _ => "second password refused",
-            };
-            self.heard(self.person(), "pairing", told);
-            return refused(self.second(typed, Some(WRONG)));
-        }
-        let account = match (account, &login, proof) {
-            (Some(account), ..) => account,
-            // Whoever keeps the passwords knows it, and that is enough.
-            (None, Some(login), Proof::Theirs) => {
-                let directory = &self.state.directory;
-                directory
-                    .adopt_account(&self.product.id, login, self.now)
-                    .await?
-            }
-            (None, ..) => return refused(self.second(typed, Some(WRONG))),
-        };
-        attempt.succeed(self.state, self.now).await?;
-        // Before the age: who can't have it is not asked to change its password.
-        if let Some(holder) = account
-            .person
-            .as_ref()
-            .filter(|holder| *holder != self.person())
-        {
-            return self.taken(&account, holder).await;
-        }
-        if age(self.state, &account, &self.session.company, self.now) == Age::Expired {
-            self.heard(self.person(), "pairing", "second password expired");
-            self.keep(&Begun {
-                expired: Some(Expired {
-                    login: account.login.clone(),
-                    password_set_at: account.password_set_at,
-                }),
-            })
-            .await?;
-            return see_other(&self.address());
-        }
-        self.pair(&account, Some(&credentials)).await
-    }
-
-    async fn renewal_given(&self, expired: &Expired, fields: &Fields) -> Answer {
-        let login = &expired.login;
-        let directory = &self.state.directory;
-        let Some(account) = directory.account(&self.product.id, login).await? else {
-            return self.begin_again().await;
-        };
-        // Somebody changed or paired it since it was proved.
-        if account.person.is_some() || account.password_set_at != expired.password_set_at {
-            return self.begin_again().await;
-        }
-        let owner = Owner::of_session(self.session);
-        let wish = Wish::of(fields);
-        let hash = match wish.judged(self.state, &account, &owner, self.now).await? {
-            Ok(hash) => hash,
-            Err(reason) => return refused(self.renew(login, Some(&reason))),
-        };
-        if !directory.change_password(&account, &hash, self.now).await? {
-            return self.begin_again().await;
-        }
-        self.heard(
-            self.person(),
-            "password_changed",
-            &format!("{} {} at pairing", self.product.id, account.login),
-        );
-        if let Some(person) = directory.person(self.person()).await? {
-            letters::tell(self.state, self.visit, &person, Letter::PasswordChanged);
-        }
-        let renewed = Account {
-            password_hash: hash,
-            ..account
-        };
-        self.pair(&renewed, None).await
-    }
-
-    async fn begin_again(&self) -> Answer {
-        let store = self.state.sessions.store();
-        store.take_state(&self.key(), self.now).await?;
-        see_other(&self.address())
-    }
-
-    /// `proved` is what the gateway may have to type for the person.
-    async fn pair(&self, account: &Account, proved: Option<&TypedCredentials>) -> Answer {
-        match self.state.directory.pair(account, self.person()).await? {
-            Pairing::Paired => {
-                if let Some(proved) = proved {
-                    self.keep_password(account, proved).await?;
-                }
-                let told = format!("{} paired as {}", self.product.id, account.login);
-                self.heard(self.person(), "pairing", &told);
-            }
-            Pairing::Theirs => {}
-            Pairing::Taken(holder) => return self.taken(account, &holder).await,
-            // Another tab was faster: what is paired is shown.
-            Pairing::Another => return self.begin_again().await,
-            Pairing::Changed => {
-                return refused(self.second(account.login.as_str(), Some(WRONG)));
-            }
-        }
-        let store = self.state.sessions.store();
-        store.take_state(&self.key(), self.now).await?;
-        see_other(
-            &self
-                .errand
-                .on_with(&format!("/connect/{}", self.product.id), "paired", "1"),
-        )
-    }
-
-    async fn taken(&self, account: &Account, holder: &PersonId) -> Answer {
-        let what = format!("{} {}", self.product.id, account.login);
-        self.heard(self.person(), "pairing", &format!("{what} is another's"));
-        self.heard(
-            holder,
-            "pairing_contested",
-            &format!("{what} by {}", self.person()),
-        );
-        let managers = accounts::user_managers(self.state, &self.session.company).await;
-        let ask = match managers.as_slice() {
-            [] => String::from("Ask your user manager to set it right."),
-            named => format!(
-                "Ask your user manager to set it right: {}.",
-                named.join(", ")
-            ),
-        };
-        Err(Trouble::new(409, "account_taken")
-            .saying(
-                "This account is paired already",
-                format!(
-                    "That {} account is paired with another person's sign-in.",
-                    self.product.name
-                ),
-                ask,
-            )
-            .with_link(self.address(), "Use another account"))
-    }
-
     async fn count(&self, attempt: &PasswordAttempt) -> Result<(), Trouble> {
         let counted = async {
             count_deed(self.state, "pairing", self.person(), self.now).await?;
@@ -396,108 +237,6 @@ impl Desk<'_> {
         let (state, visit) = (self.state, self.visit);
         let proved = credentials::prove(state, visit, asked, credentials, attempt, self.now).await;
         proved.map_err(|trouble| trouble.with_link(self.address(), "Back"))
-    }
-
-    /// For products that are signed in to with it, and for no other.
-    async fn keep_password(
-        &self,
-        account: &Account,
-        proved: &TypedCredentials,
-    ) -> Result<(), Trouble> {
-        if !self.state.legacy.needs_password(self.product) {
-            return Ok(());
-        }
-        let place = credentials::place(self.state, self.product, &account.login, self.person());
-        let directory = &self.state.directory;
-        directory
-            .keep_sign_on_secret(&place, proved, self.now)
-            .await?;
-        Ok(())
-    }
-
-    async fn first(&self, error: Option<&str>) -> Answer {
-        let primary = self.state.products.primary();
-        let login = self.primary().await?.login;
-        self.show(
-            pages::ConnectStep::First,
-            &primary.name,
-            login.as_str(),
-            error,
-        )
-    }
-
-    fn second(&self, username: &str, error: Option<&str>) -> Answer {
-        self.show(
-            pages::ConnectStep::Second,
-            &self.product.name,
-            username,
-            error,
-        )
-    }
-
-    fn renew(&self, login: &Login, error: Option<&str>) -> Answer {
-        self.show(
-            pages::ConnectStep::Renew,
-            &self.product.name,
-            login.as_str(),
-            error,
-        )
-    }
-
-    fn show(
-        &self,
-        step: pages::ConnectStep,
-        asked: &str,
-        username: &str,
-        error: Option<&str>,
-    ) -> Answer {
-        let token = self.state.keys.form_token(&self.session.portal, self.now);
-        let mut hidden = self.errand.hidden(token);
-        hidden.push(("step", step.word().to_owned()));
-        page(&pages::Connect {
-            frame: frame(self.state, Some(self.session), ""),
-            action: format!("/connect/{}", self.product.id),
-            first: self.state.products.primary().name.clone(),
-            second: self.product.name.clone(),
-            asked: asked.to_owned(),
-            step,
-            username: username.to_owned(),
-            error: error.map(str::to_owned),
-            shortest: Owner::of_session(self.session).shortest(self.state),
-            hidden,
-        })
-    }
-
-    fn paired(&self, login: &Login, just_now: bool) -> Answer {
-        let first = &self.state.products.primary().name;
-        let second = &self.product.name;
-        let shared = self.product.primary || self.product.accounts == Accounts::Primary;
-        let notice = just_now.then(|| {
-            Notice::news(format!(
-                "Success! Your {first} and {second} accounts are paired."
-            ))
-        });
-        let mut paragraphs = vec![if shared {
-            format!("{second} needs no pairing: you are {login} there.")
-        } else {
-            format!("Your {second} account is linked: you are {login} there.")
-        }];
-        if just_now {
-            paragraphs.push(String::from(
-                "It holds at once: there is no need to sign out. In My Profile you can choose which application opens when you sign in.",
-            ));
-        }
-        let href = match self.errand.landing(self.state, Some(&self.product.id)) {
-            Landing::Product { product, url, .. } if product.id == self.product.id => url,
-            Landing::Product { .. } | Landing::Portal { .. } => format!("{}/", self.product.origin),
-        };
-        page(&pages::Paired {
-            frame: frame(self.state, Some(self.session), ""),
-            product: second.clone(),
-            notice,
-            paragraphs,
-            href,
-        })
     }
 
     fn heard(&self, person: &PersonId, event: &'static str, detail: &str) {

@@ -55,15 +55,9 @@ pub async fn used(
     };
     if let Some(found) = state.directory.device(&person.id, &secret.hash()).await? {
         state.directory.use_device(&found.id, now).await?;
-        state.observer.audit(Audit {
-            event: "device_used",
-            person: Some(&person.id),
-            company: Some(&person.company),
-            session: None,
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: &found.id,
-        });
+        state
+            .observer
+            .audit(Audit::about(person, visit, "device_used", &found.id));
     }
     Ok(())
 }

@@ -216,26 +216,17 @@ fn new_session(visit: &Visit, account: &Account, person: &Person, proof: &Proof)
 
 fn tell(state: &State, visit: &Visit, session: &Session) {
     state.observer.sign_in("ok");
-    state.observer.audit(Audit {
-        event: "sign_in",
-        person: Some(&session.person.id),
-        company: Some(&session.company),
-        session: Some(session.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: "ok",
-    });
+    state
+        .observer
+        .audit(Audit::of(session, visit, "sign_in", "ok"));
     let policies = state.policies.load();
     if policies.in_emergency(&session.company, &session.person.id) {
-        state.observer.audit(Audit {
-            event: "break_glass_used",
-            person: Some(&session.person.id),
-            company: Some(&session.company),
-            session: Some(session.id),
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: "signed in while no second factor was asked for",
-        });
+        state.observer.audit(Audit::of(
+            session,
+            visit,
+            "break_glass_used",
+            "signed in while no second factor was asked for",
+        ));
     }
 }
 

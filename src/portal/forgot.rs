@@ -345,15 +345,9 @@ pub async fn submitted(
         .end_person(&led.person.id, EndCause::PasswordChanged)
         .await?;
     let told = format!("{} {} by mail", led.account.product, led.account.login);
-    state.observer.audit(Audit {
-        event: "password_changed",
-        person: Some(&led.person.id),
-        company: Some(&led.person.company),
-        session: None,
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: &told,
-    });
+    state
+        .observer
+        .audit(Audit::about(&led.person, &visit, "password_changed", &told));
     letters::tell(&state, &visit, &led.person, Letter::PasswordChanged);
     see_other(&Errand::default().because("changed").on("/login"))
 }

@@ -130,15 +130,7 @@ async fn name_of(state: &State, company: &CompanyId) -> Result<String, Trouble> 
 }
 
 fn audit(state: &State, visit: &Visit, session: &Session, event: &'static str) {
-    state.observer.audit(Audit {
-        event,
-        person: Some(&session.person.id),
-        company: Some(&session.company),
-        session: Some(session.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: "",
-    });
+    state.observer.audit(Audit::of(session, visit, event, ""));
 }
 
 fn secret(fields: &Fields) -> Option<Secret> {

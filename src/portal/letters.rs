@@ -81,14 +81,10 @@ pub fn tell(state: &State, visit: &Visit, whom: &Person, letter: Letter) {
             let text = letter.text().to_owned();
             state.messages.mail_soon(&address, letter.subject(), text);
         }
-        Some(_) | None => state.observer.audit(Audit {
-            event: "mail_unsent",
-            person: Some(&whom.id),
-            company: Some(&whom.company),
-            session: None,
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: letter.as_str(),
-        }),
+        Some(_) | None => {
+            state
+                .observer
+                .audit(Audit::about(whom, visit, "mail_unsent", letter.as_str()))
+        }
     }
 }

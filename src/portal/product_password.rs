@@ -203,14 +203,11 @@ impl Desk<'_> {
     }
 
     fn heard(&self, result: &str) {
-        self.state.observer.audit(Audit {
-            event: EVENT,
-            person: Some(&self.session.person.id),
-            company: Some(&self.session.company),
-            session: Some(self.session.id),
-            address: self.visit.facts.address,
-            request_id: &self.visit.request_id,
-            detail: &format!("{} {} {result}", self.product.id, self.login),
-        });
+        self.state.observer.audit(Audit::of(
+            self.session,
+            self.visit,
+            EVENT,
+            &format!("{} {} {result}", self.product.id, self.login),
+        ));
     }
 }

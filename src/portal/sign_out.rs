@@ -115,15 +115,9 @@ async fn ended(state: &Arc<State>, visit: &Visit, mut response: Response) -> Ans
     if let Some(found) = found(&visit.known) {
         let session = &found.session;
         state.sessions.end(session.id, EndCause::SignedOut).await?;
-        state.observer.audit(Audit {
-            event: "sign_out",
-            person: Some(&session.person.id),
-            company: Some(&session.company),
-            session: Some(session.id),
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: "",
-        });
+        state
+            .observer
+            .audit(Audit::of(session, visit, "sign_out", ""));
     }
     cookies::clear_session(&mut response);
     response

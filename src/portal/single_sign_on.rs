@@ -140,15 +140,12 @@ pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields):
         .directory
         .set_default_product(&session.person.id, Some(&wanted.id))
         .await?;
-    state.observer.audit(Audit {
-        event: "default_application",
-        person: Some(&session.person.id),
-        company: Some(&session.company),
-        session: Some(session.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: wanted.id.as_str(),
-    });
+    state.observer.audit(Audit::of(
+        session,
+        &visit,
+        "default_application",
+        wanted.id.as_str(),
+    ));
     see_other("/account?sso=saved")
 }
 
@@ -167,15 +164,9 @@ pub async fn reset_own(
         Err(elsewhere) => return Ok(elsewhere),
     };
     let products = unlink(&state, &session.person.id).await?;
-    state.observer.audit(Audit {
-        event: RESET,
-        person: Some(&session.person.id),
-        company: Some(&session.company),
-        session: Some(session.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: &products,
-    });
+    state
+        .observer
+        .audit(Audit::of(session, &visit, RESET, &products));
     see_other("/account?sso=reset")
 }
 

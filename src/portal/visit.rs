@@ -8,12 +8,13 @@ use http::HeaderMap;
 use http::header::{COOKIE, ORIGIN, USER_AGENT};
 use http::request::Parts;
 
-use super::State;
 use super::trouble::Trouble;
+use super::{Audit, State};
+use crate::directory::Person;
 use crate::gate::cookies;
 use crate::gate::facts::{Facts, Presented, Site};
 use crate::gate::product::Product;
-use crate::gate::session::{Known, Secret, SecretHash, Token};
+use crate::gate::session::{Known, Secret, SecretHash, Session, Token};
 use crate::pages::RequestId;
 
 pub struct Visit {
@@ -49,6 +50,44 @@ impl FromRequestParts<Arc<State>> for Visit {
             request_id: extensions.get::<RequestId>().cloned().unwrap_or_default().0,
             headers: parts.headers.clone(),
         })
+    }
+}
+
+impl<'a> Audit<'a> {
+    /// What somebody did who is signed in.
+    pub fn of(
+        session: &'a Session,
+        visit: &'a Visit,
+        event: &'static str,
+        detail: &'a str,
+    ) -> Audit<'a> {
+        Audit {
+            event,
+            person: Some(&session.person.id),
+            company: Some(&session.company),
+            session: Some(session.id),
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail,
+        }
+    }
+
+    /// What befell somebody outside of a sign-in of theirs.
+    pub fn about(
+        person: &'a Person,
+        visit: &'a Visit,
+        event: &'static str,
+        detail: &'a str,
+    ) -> Audit<'a> {
+        Audit {
+            event,
+            person: Some(&person.id),
+            company: Some(&person.company),
+            session: None,
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail,
+        }
     }
 }
 

@@ -140,6 +140,9 @@ impl Answer {
             .await?;
         if !bodiless {
             session.write_response_body(Some(self.body), true).await?;
+        } else if session.downstream_session.is_http2() {
+            // Nobody else ends the stream after an error, and one that is cut is a broken answer.
+            session.write_response_body(None, true).await?;
         }
         Ok(())
     }

@@ -247,9 +247,15 @@ impl Gateway {
         {
             wanted = sending.page(&product);
         }
+        let changes = !session.req_header().method.is_safe();
         let answer = match signed.lost {
+            // The body has gone by, and the browser has it still. When it comes again the password is
+            // known to be refused, and the form is kept before anything is sent on.
+            Some(Lost::NotReady(NotReady::Password)) if changes && passage.sending.is_none() => {
+                Answer::repeat(&wanted)
+            }
             Some(lost) => self.lost(passage, &product, &lost, &wanted),
-            // Its body is too large to be sent twice from here: the browser has it still.
+            // Its body is too large to be sent twice from here.
             None => Answer::repeat(&wanted),
         };
         let status = answer.status;

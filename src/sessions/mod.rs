@@ -5,6 +5,7 @@ mod activity;
 pub mod assertions;
 mod cache;
 pub mod embedded;
+pub mod ending;
 mod folded;
 pub mod kept;
 pub mod leash;
@@ -24,15 +25,15 @@ use tokio::sync::broadcast;
 
 use crate::gate::facts::{Presented, Site};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId, SessionId};
-use crate::gate::policy::{FactorMethod, Policies};
+use crate::gate::policy::Policies;
 use crate::gate::product::{Product, Products};
 use crate::gate::session::{Entries, Entry, Known, Method, Profile, Session, Tenancy, Token};
-use crate::gate::throttle::factor_key;
 use crate::gate::time::Moment;
 
 use activity::{Batch, WriteBehind};
 use assertions::Assertions;
 use cache::Cache;
+use ending::{forget_sign_on, forget_wrong_codes};
 use leash::Leash;
 use store::{Event, Stamp, Store, StoreError};
 use tokens::{Random, TokenKey};
@@ -460,6 +461,7 @@ impl Sessions {
             })
             .await?;
             ended += left.len();
+            forget_sign_on(self.store.as_ref(), id, left.iter().copied(), now).await;
             for product in left {
                 self.parts.observer.ended(Some(product), cause);
             }
@@ -510,7 +512,7 @@ impl Sessions {
 
     /// Ends a session, everywhere; false when it had ended before.
     pub async fn end(&self, id: SessionId, cause: EndCause) -> Result<bool, StoreError> {
-        let ended = self.store.end(id).await?;
+        let ended = ending::end(self.store.as_ref(), id, (self.parts.clock)()).await?;
         self.cache.forget(id);
         if ended {
             self.parts.observer.ended(None, cause);
@@ -642,15 +644,4 @@ impl Sessions {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         events.take().unwrap_or_else(|| self.store.events())
     }
-}
-/// [`Sessions::forget_wrong_codes`] for who has a store alone.
-pub async fn forget_wrong_codes(
-    store: &dyn Store,
-    person: &PersonId,
-    now: Moment,
-) -> Result<(), StoreError> {
-    for method in FactorMethod::ALL {
-        store.take_state(&factor_key(person, method), now).await?;
-    }
-    Ok(())
 }

@@ -212,7 +212,7 @@ async fn sam_forgot_the_password_and_sets_a_new_one_by_mail() {
 }
 
 /// Pages that need no particular state, with where they stand.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("apps", "/apps"),
     ("account", "/account"),
     ("authenticator", "/account/authenticator"),
@@ -221,6 +221,7 @@ const PAGES: [(&str, &str); 17] = [
     ("recovery", "/account/recovery"),
     ("devices", "/account/devices"),
     ("password", "/account/password"),
+    ("product-password", "/connect/billing/password"),
     ("settings", "/company/settings"),
     ("users", "/company/users"),
     ("nobody", "/company/users?q=zzzz"),

@@ -193,3 +193,29 @@ async fn noas_password_has_expired_and_is_changed_on_the_way() {
     browser.press("Log in").await;
     browser.wait_for_address(&demo.url("emr", "/")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_types_the_password_that_billing_wants_and_goes_on() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start_as_phone(320, 700).await;
+    let wanted = demo.url("billing", "/payments");
+    let asked = demo.url("login", &format!("/connect/billing/password?rd={wanted}"));
+    browser.open(&asked).await;
+    log_in(&browser, "kim").await;
+    browser.wait_for_words("Your Billing password").await;
+    browser.screenshot("product-password").await;
+    browser.fill("Password", "not this one").await;
+    browser.press("Continue to Billing").await;
+    browser
+        .wait_for_words("Billing does not take that password.")
+        .await;
+    browser.screenshot("product-password-wrong").await;
+    let account = vestibule::demo::people()
+        .into_iter()
+        .find(|account| account.product == "billing" && account.login == "kdoe")
+        .unwrap();
+    browser.fill("Password", account.password).await;
+    browser.press("Continue to Billing").await;
+    browser.wait_for_address(&wanted).await;
+    browser.wait_for_words("(kdoe)").await;
+}

@@ -334,5 +334,28 @@ async fn the_admins_switch_asks_everybody_in_the_company_and_nobody_else() {
         page.url == sam.url("emr", "/")
     })
     .await;
+
+    // What was set up waits for the day when it is on again.
+    let page = kim.open(kim.url("login", "/company/settings")).await;
+    let saved = kim.submit(&page, &[("mfa", "on")]).await;
+    assert!(
+        saved.body.contains("Your settings are saved"),
+        "{}",
+        saved.body
+    );
+    gateway.clock.pass(2 * STEP);
+    let mut sam = Visitor::new(&gateway);
+    let mut page = sam.sign_in("sam", sam.url("emr", "/")).await;
+    soon("on again", async || {
+        if page.url.path() != "/login/factor" {
+            sam = Visitor::new(&gateway);
+            page = sam.sign_in("sam", sam.url("emr", "/")).await;
+        }
+        page.url.path() == "/login/factor"
+    })
+    .await;
+    let right = code(&key, gateway.clock.now());
+    let inside = sam.submit(&page, &[("code", &right)]).await;
+    assert_eq!(inside.url, sam.url("emr", "/"), "{}", inside.body);
     gateway.stop().await;
 }

@@ -81,7 +81,7 @@ async fn inside(gateway: &Gateway, login: &str) -> Visitor {
 }
 
 /// A form's button on a page of the same site.
-async fn post(
+pub async fn post(
     visitor: &mut Visitor,
     url: Url,
     kind: &str,
@@ -94,7 +94,7 @@ async fn post(
     send(visitor, Method::POST, url, &headers, body).await
 }
 
-async fn send(
+pub async fn send(
     visitor: &mut Visitor,
     method: Method,
     url: Url,
@@ -156,21 +156,21 @@ async fn log_in(visitor: &mut Visitor, answer: &Answer, login: &str) -> Answer {
     visitor.submit(&page, &fields).await
 }
 
-async fn follow(visitor: &mut Visitor, answer: &Answer) -> Answer {
+pub async fn follow(visitor: &mut Visitor, answer: &Answer) -> Answer {
     assert!(answer.status.is_redirection(), "{answer:?}");
     visitor
         .open(answer.url.join(answer.location()).unwrap())
         .await
 }
 
-fn is_offered(page: &Answer) -> bool {
+pub fn is_offered(page: &Answer) -> bool {
     page.status == 200
         && page.url.path() == "/.vestibule/kept"
         && page.body.contains("Your form is safe. Send it now?")
 }
 
 /// What the page's button does.
-async fn press(visitor: &mut Visitor, page: &Answer) -> Answer {
+pub async fn press(visitor: &mut Visitor, page: &Answer) -> Answer {
     assert!(is_offered(page), "{}: {}", page.url, page.body);
     assert!(
         page.body.contains("enctype=\"text/plain\""),

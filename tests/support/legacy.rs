@@ -11,8 +11,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tokio::task::JoinHandle;
 
 #[derive(Default)]
@@ -28,6 +29,11 @@ struct Inner {
     jealous: bool,
     /// Answers sign-ins with 500.
     broken: bool,
+    /// Whoever is signed in sees nothing but the page for a new password.
+    expired: HashSet<String>,
+    /// Sign-ins wait for this door, and are counted before it.
+    door: Arc<RwLock<()>>,
+    knocked: usize,
 }
 
 /// A request that somebody signed in made.
@@ -38,6 +44,7 @@ pub struct Asked {
     pub path: String,
     pub cookies: String,
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 pub struct Application {
@@ -58,7 +65,9 @@ impl Application {
         let app = Router::new()
             .route("/login", get(page).post(sign_in))
             .route("/open", get(|| async { Html("open to all") }))
-            .route("/basic", get(basic))
+            .route("/logout", get(sign_out))
+            .route("/leave", post(sign_out))
+            .route("/basic", any(basic))
             .fallback(any(inside))
             .with_state(Arc::clone(&inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -72,6 +81,11 @@ impl Application {
         users.insert(user.to_owned(), password.to_owned());
     }
 
+    /// The user must set a new password before anything else.
+    pub fn expire(&self, user: &str) {
+        self.inner.lock().unwrap().expired.insert(user.to_owned());
+    }
+
     /// Everybody is signed out.
     pub fn forget(&self) {
         self.inner.lock().unwrap().sessions.clear();
@@ -83,6 +97,17 @@ impl Application {
 
     pub fn be_jealous(&self) {
         self.inner.lock().unwrap().jealous = true;
+    }
+
+    /// No sign-in gets an answer until what this returns is dropped.
+    pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        let door = Arc::clone(&self.inner.lock().unwrap().door);
+        door.write_owned().await
+    }
+
+    /// Forms that came, answered or not.
+    pub fn knocked(&self) -> usize {
+        self.inner.lock().unwrap().knocked
     }
 
     pub fn tries(&self) -> Vec<(String, bool)> {
@@ -144,6 +169,12 @@ async fn sign_in(State(inner): Shared, headers: HeaderMap, body: String) -> Resp
         .into_owned()
         .collect();
     let of = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    let door = {
+        let mut inner = inner.lock().unwrap();
+        inner.knocked += 1;
+        Arc::clone(&inner.door)
+    };
+    drop(door.read().await);
     let mut inner = inner.lock().unwrap();
     if inner.broken {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -178,6 +209,14 @@ async fn sign_in(State(inner): Shared, headers: HeaderMap, body: String) -> Resp
         .into_response()
 }
 
+async fn sign_out(State(inner): Shared, headers: HeaderMap) -> Response {
+    let mut inner = inner.lock().unwrap();
+    if let Some(session) = cookie(&headers, "SID") {
+        inner.sessions.remove(session);
+    }
+    (StatusCode::FOUND, [(header::LOCATION, "/login")]).into_response()
+}
+
 /// Everything else: for who is signed in.
 async fn inside(
     State(inner): Shared,
@@ -194,6 +233,9 @@ async fn inside(
         }
         return (StatusCode::FOUND, [(header::LOCATION, "/login?next=here")]).into_response();
     };
+    if inner.expired.contains(&user) {
+        return new_password(&mut inner, &user, &method, uri.path(), &body);
+    }
     let cookies = headers
         .get(header::COOKIE)
         .map(|line| line.to_str().unwrap().to_owned());
@@ -203,6 +245,7 @@ async fn inside(
         path: uri.path().to_owned(),
         cookies: cookies.unwrap_or_default(),
         body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body.to_vec(),
     });
     let words = Html(format!("<!doctype html><p>{user} {method} {}", uri.path()));
     if uri.path() == "/rotate" {
@@ -224,8 +267,33 @@ async fn inside(
     words.into_response()
 }
 
+/// Where everything leads whose password is too old.
+fn new_password(
+    inner: &mut Inner,
+    user: &str,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Response {
+    if path != "/expired" {
+        return (StatusCode::FOUND, [(header::LOCATION, "/expired")]).into_response();
+    }
+    let mut fields = url::form_urlencoded::parse(body);
+    match fields.find(|(name, _)| name == "new") {
+        Some((_, new)) if method == Method::POST => {
+            inner.users.insert(user.to_owned(), new.into_owned());
+            inner.expired.remove(user);
+            (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response()
+        }
+        _ => Html(
+            "<p>Your password has expired.<form method=post><input type=password name=new></form>",
+        )
+        .into_response(),
+    }
+}
+
 /// `Authorization: Basic`.
-async fn basic(State(inner): Shared, headers: HeaderMap) -> Response {
+async fn basic(State(inner): Shared, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     use base64::Engine as _;
     let mut inner = inner.lock().unwrap();
     let pair = headers
@@ -237,6 +305,14 @@ async fn basic(State(inner): Shared, headers: HeaderMap) -> Response {
         let right = inner.users.get(user).map(String::as_str) == Some(password);
         inner.tries.push((user.to_owned(), right));
         if right {
+            inner.asked.push(Asked {
+                user: user.to_owned(),
+                method: method.to_string(),
+                path: String::from("/basic"),
+                cookies: String::new(),
+                body: String::from_utf8_lossy(&body).into_owned(),
+                bytes: body.to_vec(),
+            });
             return Html(format!("<p>{user} by basic")).into_response();
         }
     }

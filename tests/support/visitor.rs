@@ -277,7 +277,7 @@ impl Visitor {
             .await
     }
 
-    const SCRIPT: [(&'static str, &'static str); 3] = [
+    pub const SCRIPT: [(&'static str, &'static str); 3] = [
         ("sec-fetch-mode", "cors"),
         ("sec-fetch-dest", "empty"),
         ("sec-fetch-site", "same-origin"),

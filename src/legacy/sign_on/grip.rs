@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 
-use super::Stored;
+use super::stored::Stored;
 use crate::gate::name::Login;
 use crate::legacy::jar::{Jar, without};
 

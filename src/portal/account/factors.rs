@@ -98,15 +98,9 @@ fn is_bound(state: &State, fields: &Fields, session: &Session, now: Moment) -> b
 }
 
 pub fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
-    state.observer.audit(Audit {
-        event,
-        person: Some(&session.person.id),
-        company: Some(&session.company),
-        session: Some(session.id),
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail,
-    });
+    state
+        .observer
+        .audit(Audit::of(session, visit, event, detail));
 }
 
 pub async fn tell(

@@ -41,15 +41,12 @@ pub async fn ended(
         state.directory.void_beginnings(&person.id).await?;
         let cause = EndCause::SignedOut;
         state.sessions.end_person(&person.id, cause).await?;
-        state.observer.audit(Audit {
-            event: "signed_out_elsewhere",
-            person: Some(&person.id),
-            company: Some(&person.company),
-            session: None,
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: &settings.name,
-        });
+        state.observer.audit(Audit::about(
+            &person,
+            &visit,
+            "signed_out_elsewhere",
+            &settings.name,
+        ));
     }
     Ok(StatusCode::OK.into_response())
 }

@@ -98,14 +98,11 @@ async fn by_email(
         let now_known = state.directory.identity(&settings.issuer, subject).await?;
         return Ok(now_known.filter(|id| *id == person.id).map(|_| person));
     }
-    state.observer.audit(Audit {
-        event: "identity_linked",
-        person: Some(&person.id),
-        company: Some(&person.company),
-        session: None,
-        address: visit.facts.address,
-        request_id: &visit.request_id,
-        detail: &settings.name,
-    });
+    state.observer.audit(Audit::about(
+        &person,
+        visit,
+        "identity_linked",
+        &settings.name,
+    ));
     Ok(Some(person))
 }

@@ -354,13 +354,8 @@ fn added(scene: &Scene<'_>) {
 }
 
 fn audit(scene: &Scene<'_>, event: &'static str, detail: &str) {
-    scene.state.observer.audit(Audit {
-        event,
-        person: Some(&scene.person.id),
-        company: Some(&scene.person.company),
-        session: None,
-        address: scene.visit.facts.address,
-        request_id: &scene.visit.request_id,
-        detail,
-    });
+    scene
+        .state
+        .observer
+        .audit(Audit::about(&scene.person, scene.visit, event, detail));
 }

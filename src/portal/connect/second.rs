@@ -1,0 +1,191 @@
+//! The second product's credentials: proved, renewed where they have expired, and the account paired.
+
+use super::{Begun, Desk, Expired, WRONG, refused};
+use crate::directory::{Account, Pairing, TypedCredentials};
+use crate::gate::name::{Login, PersonId};
+use crate::gate::password::Age;
+use crate::portal::accounts;
+use crate::portal::answer::see_other;
+use crate::portal::credentials::{self, Proof};
+use crate::portal::fields::Fields;
+use crate::portal::letters::{self, Letter};
+use crate::portal::new_password::{Owner, Wish, age};
+use crate::portal::throttles::PasswordAttempt;
+use crate::portal::trouble::{Answer, Trouble};
+
+impl Desk<'_> {
+    pub(super) async fn second_given(&self, fields: &Fields) -> Answer {
+        let (typed, password) = (fields.text("username"), fields.text("password"));
+        if typed.trim().is_empty() || password.is_empty() || typed.len() > Login::LONGEST {
+            return refused(self.second(typed, Some("Type your username and your password.")));
+        }
+        let login = Login::parse(typed).ok();
+        let counted = login.as_ref().map_or(typed, Login::as_str);
+        let attempt = PasswordAttempt::at(&self.product.id, counted, &self.visit.network());
+        self.count(&attempt).await?;
+        let account = match &login {
+            Some(login) => {
+                self.state
+                    .directory
+                    .account(&self.product.id, login)
+                    .await?
+            }
+            None => None,
+        };
+        let credentials = credentials::typed(typed, password);
+        let asked = (&**self.product, account.as_ref());
+        let proof = self.prove(asked, &credentials, &attempt).await?;
+        if !proof.is_right() {
+            let told = match proof {
+                Proof::Unknown => "second name unknown",
+                _ => "second password refused",
+            };
+            self.heard(self.person(), "pairing", told);
+            return refused(self.second(typed, Some(WRONG)));
+        }
+        let account = match (account, &login, proof) {
+            (Some(account), ..) => account,
+            // Whoever keeps the passwords knows it, and that is enough.
+            (None, Some(login), Proof::Theirs) => {
+                let directory = &self.state.directory;
+                directory
+                    .adopt_account(&self.product.id, login, self.now)
+                    .await?
+            }
+            (None, ..) => return refused(self.second(typed, Some(WRONG))),
+        };
+        attempt.succeed(self.state, self.now).await?;
+        // Before the age: who can't have it is not asked to change its password.
+        if let Some(holder) = account
+            .person
+            .as_ref()
+            .filter(|holder| *holder != self.person())
+        {
+            return self.taken(&account, holder).await;
+        }
+        if age(self.state, &account, &self.session.company, self.now) == Age::Expired {
+            self.heard(self.person(), "pairing", "second password expired");
+            self.keep(&Begun {
+                expired: Some(Expired {
+                    login: account.login.clone(),
+                    password_set_at: account.password_set_at,
+                }),
+            })
+            .await?;
+            return see_other(&self.address());
+        }
+        self.pair(&account, Some(&credentials)).await
+    }
+
+    pub(super) async fn renewal_given(&self, expired: &Expired, fields: &Fields) -> Answer {
+        let login = &expired.login;
+        let directory = &self.state.directory;
+        let Some(account) = directory.account(&self.product.id, login).await? else {
+            return self.begin_again().await;
+        };
+        // Somebody changed or paired it since it was proved.
+        if account.person.is_some() || account.password_set_at != expired.password_set_at {
+            return self.begin_again().await;
+        }
+        let owner = Owner::of_session(self.session);
+        let wish = Wish::of(fields);
+        let hash = match wish.judged(self.state, &account, &owner, self.now).await? {
+            Ok(hash) => hash,
+            Err(reason) => return refused(self.renew(login, Some(&reason))),
+        };
+        if !directory.change_password(&account, &hash, self.now).await? {
+            return self.begin_again().await;
+        }
+        self.heard(
+            self.person(),
+            "password_changed",
+            &format!("{} {} at pairing", self.product.id, account.login),
+        );
+        if let Some(person) = directory.person(self.person()).await? {
+            letters::tell(self.state, self.visit, &person, Letter::PasswordChanged);
+        }
+        let renewed = Account {
+            password_hash: hash,
+            ..account
+        };
+        self.pair(&renewed, None).await
+    }
+
+    async fn begin_again(&self) -> Answer {
+        let store = self.state.sessions.store();
+        store.take_state(&self.key(), self.now).await?;
+        see_other(&self.address())
+    }
+
+    /// `proved` is what the gateway may have to type for the person.
+    async fn pair(&self, account: &Account, proved: Option<&TypedCredentials>) -> Answer {
+        match self.state.directory.pair(account, self.person()).await? {
+            Pairing::Paired => {
+                if let Some(proved) = proved {
+                    self.keep_password(account, proved).await?;
+                }
+                let told = format!("{} paired as {}", self.product.id, account.login);
+                self.heard(self.person(), "pairing", &told);
+            }
+            Pairing::Theirs => {}
+            Pairing::Taken(holder) => return self.taken(account, &holder).await,
+            // Another tab was faster: what is paired is shown.
+            Pairing::Another => return self.begin_again().await,
+            Pairing::Changed => {
+                return refused(self.second(account.login.as_str(), Some(WRONG)));
+            }
+        }
+        let store = self.state.sessions.store();
+        store.take_state(&self.key(), self.now).await?;
+        see_other(
+            &self
+                .errand
+                .on_with(&format!("/connect/{}", self.product.id), "paired", "1"),
+        )
+    }
+
+    async fn taken(&self, account: &Account, holder: &PersonId) -> Answer {
+        let what = format!("{} {}", self.product.id, account.login);
+        self.heard(self.person(), "pairing", &format!("{what} is another's"));
+        self.heard(
+            holder,
+            "pairing_contested",
+            &format!("{what} by {}", self.person()),
+        );
+        let managers = accounts::user_managers(self.state, &self.session.company).await;
+        let ask = match managers.as_slice() {
+            [] => String::from("Ask your user manager to set it right."),
+            named => format!(
+                "Ask your user manager to set it right: {}.",
+                named.join(", ")
+            ),
+        };
+        Err(Trouble::new(409, "account_taken")
+            .saying(
+                "This account is paired already",
+                format!(
+                    "That {} account is paired with another person's sign-in.",
+                    self.product.name
+                ),
+                ask,
+            )
+            .with_link(self.address(), "Use another account"))
+    }
+
+    /// For products that are signed in to with it, and for no other.
+    async fn keep_password(
+        &self,
+        account: &Account,
+        proved: &TypedCredentials,
+    ) -> Result<(), Trouble> {
+        if !self.state.legacy.needs_password(self.product) {
+            return Ok(());
+        }
+        let place = credentials::place(self.state, self.product, &account.login, self.person());
+        let directory = &self.state.directory;
+        directory
+            .keep_sign_on_secret(&place, proved, self.now)
+            .await?;
+        Ok(())
+    }
+}

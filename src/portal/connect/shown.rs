@@ -1,0 +1,98 @@
+//! The pages of a pairing.
+
+use super::Desk;
+use crate::gate::name::Login;
+use crate::gate::product::Accounts;
+use crate::pages::{self, Notice};
+use crate::portal::answer::page;
+use crate::portal::apps::frame;
+use crate::portal::errand::Landing;
+use crate::portal::new_password::Owner;
+use crate::portal::trouble::Answer;
+
+impl Desk<'_> {
+    pub(super) async fn first(&self, error: Option<&str>) -> Answer {
+        let primary = self.state.products.primary();
+        let login = self.primary().await?.login;
+        self.show(
+            pages::ConnectStep::First,
+            &primary.name,
+            login.as_str(),
+            error,
+        )
+    }
+
+    pub(super) fn second(&self, username: &str, error: Option<&str>) -> Answer {
+        self.show(
+            pages::ConnectStep::Second,
+            &self.product.name,
+            username,
+            error,
+        )
+    }
+
+    pub(super) fn renew(&self, login: &Login, error: Option<&str>) -> Answer {
+        self.show(
+            pages::ConnectStep::Renew,
+            &self.product.name,
+            login.as_str(),
+            error,
+        )
+    }
+
+    fn show(
+        &self,
+        step: pages::ConnectStep,
+        asked: &str,
+        username: &str,
+        error: Option<&str>,
+    ) -> Answer {
+        let token = self.state.keys.form_token(&self.session.portal, self.now);
+        let mut hidden = self.errand.hidden(token);
+        hidden.push(("step", step.word().to_owned()));
+        page(&pages::Connect {
+            frame: frame(self.state, Some(self.session), ""),
+            action: format!("/connect/{}", self.product.id),
+            first: self.state.products.primary().name.clone(),
+            second: self.product.name.clone(),
+            asked: asked.to_owned(),
+            step,
+            username: username.to_owned(),
+            error: error.map(str::to_owned),
+            shortest: Owner::of_session(self.session).shortest(self.state),
+            hidden,
+        })
+    }
+
+    pub(super) fn paired(&self, login: &Login, just_now: bool) -> Answer {
+        let first = &self.state.products.primary().name;
+        let second = &self.product.name;
+        let shared = self.product.primary || self.product.accounts == Accounts::Primary;
+        let notice = just_now.then(|| {
+            Notice::news(format!(
+                "Success! Your {first} and {second} accounts are paired."
+            ))
+        });
+        let mut paragraphs = vec![if shared {
+            format!("{second} needs no pairing: you are {login} there.")
+        } else {
+            format!("Your {second} account is linked: you are {login} there.")
+        }];
+        if just_now {
+            paragraphs.push(String::from(
+                "It holds at once: there is no need to sign out. In My Profile you can choose which application opens when you sign in.",
+            ));
+        }
+        let href = match self.errand.landing(self.state, Some(&self.product.id)) {
+            Landing::Product { product, url, .. } if product.id == self.product.id => url,
+            Landing::Product { .. } | Landing::Portal { .. } => format!("{}/", self.product.origin),
+        };
+        page(&pages::Paired {
+            frame: frame(self.state, Some(self.session), ""),
+            product: second.clone(),
+            notice,
+            paragraphs,
+            href,
+        })
+    }
+}
