@@ -38,4 +38,5 @@ mod deployments;
 mod directory;
 mod messages;
 mod reload;
+mod soak;
 mod store;
