@@ -33,6 +33,7 @@ mod wire;
 mod load;
 
 mod backends;
+mod clock;
 mod crowds;
 mod deployments;
 mod directory;
