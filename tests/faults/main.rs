@@ -43,3 +43,4 @@ mod messages;
 mod reload;
 mod soak;
 mod store;
+mod thousands;
