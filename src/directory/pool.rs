@@ -166,7 +166,8 @@ impl Pool {
                 readers.close().await;
                 writer.close().await;
             }
-            Pool::Postgres(pool) => pool.close().await,
+            // A connection that leads nowhere may never come back.
+            Pool::Postgres(pool) => drop(timeout(STATEMENT, pool.close()).await),
         }
     }
 }
