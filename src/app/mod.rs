@@ -29,6 +29,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::acme::Proofs;
 use crate::config::Problems;
@@ -75,6 +76,10 @@ use orders::Orders;
 
 /// Idle connections to backends that are kept, in all.
 const POOLED_CONNECTIONS: usize = 1024;
+
+/// How long whoever was let in last has for the handshake and the head of a request, once the doors
+/// are shut. At most half of `limits.drain`.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How long mails that are under way are waited for at the end.
 const LAST_MAILS: Duration = Duration::from_secs(10);
@@ -399,6 +404,9 @@ impl Running {
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.
     pub async fn stop(mut self) {
         let _ = self.doors_shut.send(true);
+        // Pingora closes whoever has not sent a head yet, be it the first on this connection or not.
+        let patience = LAST_WORDS.min(self.drain / 2);
+        let _ = timeout(patience, self.house.crowd.newcomers_heard()).await;
         // Idle keep-alive connections wait for a head that nobody would answer.
         self.proxy.http_cleanup().await;
         self.end().await;

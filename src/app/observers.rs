@@ -68,6 +68,10 @@ impl Trail {
 }
 
 impl portal::Observer for Trail {
+    fn can_record(&self) -> bool {
+        self.audit.is_writable()
+    }
+
     fn sign_in(&self, result: &'static str) {
         self.metrics.sign_in(result);
     }

@@ -1,5 +1,6 @@
 //! Two databases behind one face: statements with values in, rows out.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -165,7 +166,8 @@ impl Pool {
                 readers.close().await;
                 writer.close().await;
             }
-            Pool::Postgres(pool) => pool.close().await,
+            // A connection that leads nowhere may never come back.
+            Pool::Postgres(pool) => drop(timeout(STATEMENT, pool.close()).await),
         }
     }
 }
@@ -373,6 +375,17 @@ async fn open_postgres(url: &str) -> Result<Pool, DirectoryError> {
                 connection.execute("SET statement_timeout = '5s'").await?;
                 connection.execute("SET lock_timeout = '5s'").await?;
                 Ok(())
+            })
+        })
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // Who gives a statement up leaves a connection whose answer is still to come. The pool
+                // waits for it as long as TCP does, a quarter of an hour on a network that swallows
+                // everything, and meanwhile the connection keeps its place.
+                match timeout(ACQUIRE, connection.ping()).await {
+                    Ok(answered) => answered.map(|()| true),
+                    Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
+                }
             })
         })
         .connect_with(options)

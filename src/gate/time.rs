@@ -36,6 +36,12 @@ impl Moment {
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 
+    /// Whether the two are no further apart than this, whichever is later. For what must not be trusted
+    /// longer when a clock is set back.
+    pub fn is_within(self, span: Duration, other: Moment) -> bool {
+        self.since(other) <= span && other.since(self) <= span
+    }
+
     pub fn plus(self, span: Duration) -> Moment {
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         Moment(self.0.saturating_add(millis))
@@ -149,6 +155,14 @@ mod tests {
             Moment::from_secs(25).since(earlier),
             Duration::from_secs(15)
         );
+    }
+
+    #[test]
+    fn nearness_has_no_direction() {
+        let (early, late) = (Moment::from_secs(10), Moment::from_secs(40));
+        let (enough, short) = (Duration::from_secs(30), Duration::from_secs(29));
+        assert!(early.is_within(enough, late) && late.is_within(enough, early));
+        assert!(!early.is_within(short, late) && !late.is_within(short, early));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod letters;
 mod login;
 mod message_caps;
 mod new_password;
+mod on_record;
 mod own;
 mod own_password;
 mod passkeys;
@@ -119,6 +120,10 @@ pub trait Observer: Send + Sync {
     fn factor_challenge(&self, method: &'static str, result: &'static str);
     fn audit(&self, event: Audit<'_>);
     fn administered(&self, act: Act<'_>);
+    /// Whether lines of the trail can be written at the moment.
+    fn can_record(&self) -> bool {
+        true
+    }
 }
 
 /// A line of the audit trail about what one person did to another's access.
@@ -234,7 +239,8 @@ pub fn router(state: Arc<State>) -> Router {
         .route("/logout", get(sign_out::portal_page).post(sign_out::portal))
         .route("/.well-known/vestibule/jwks.json", get(apps::jwks))
         .route("/assets/{name}", get(answer::asset))
-        .merge(scim::routes());
+        .merge(scim::routes())
+        .layer(from_fn_with_state(Arc::clone(&state), on_record::demand));
     finished(routes, state)
 }
 

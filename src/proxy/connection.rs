@@ -36,6 +36,7 @@ use tokio_rustls::server::TlsStream;
 
 use self::corked::Corked;
 use super::framing::{Inspector, Violation};
+use super::listen::Newcomer;
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
 
@@ -145,6 +146,8 @@ pub struct Connection<A> {
     inspector: Option<SharedInspector>,
     deadlines: Deadlines,
     reused: AtomicBool,
+    /// Gone with the first request.
+    newcomer: Mutex<Option<Newcomer>>,
 }
 
 impl<A> Connection<A> {
@@ -162,6 +165,15 @@ impl<A> Connection<A> {
             inspector,
             deadlines,
             reused: AtomicBool::new(false),
+            newcomer: Mutex::new(None),
+        }
+    }
+
+    /// `newcomer` is dropped when the first request's head is read.
+    pub fn with_newcomer(self, newcomer: Newcomer) -> Connection<A> {
+        Connection {
+            newcomer: Mutex::new(Some(newcomer)),
+            ..self
         }
     }
 
@@ -203,15 +215,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
             Arc::clone(&self.facts),
             self.inspector.clone(),
         ));
-        let head_within = if self.reused.swap(true, Ordering::Relaxed) {
-            self.deadlines.next_head
+        let (head_within, newcomer) = if self.reused.swap(true, Ordering::Relaxed) {
+            (self.deadlines.next_head, None)
         } else {
-            self.deadlines.first_head
+            let newcomer = self.newcomer.lock();
+            let newcomer = newcomer.unwrap_or_else(PoisonError::into_inner).take();
+            (self.deadlines.first_head, newcomer)
         };
         let work = self.proxy.process_new_http(session, shutdown);
         let body_within = self.facts.http2.then_some(self.deadlines.body);
         let work = SCOPE.scope(Arc::clone(&scope), work);
-        watch_over(work, &scope, head_within, body_within).await
+        watch_over(work, &scope, newcomer, head_within, body_within).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -229,6 +243,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
 async fn watch_over<T>(
     work: impl Future<Output = Option<T>>,
     scope: &RequestScope,
+    mut newcomer: Option<Newcomer>,
     head_within: Duration,
     body_within: Option<Duration>,
 ) -> Option<T> {
@@ -248,6 +263,7 @@ async fn watch_over<T>(
         }
         if scope.head_read.load(Ordering::Relaxed) {
             late = None;
+            newcomer = None;
         } else {
             let timer = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(head_within)));
             if timer.as_mut().poll(context).is_ready() {

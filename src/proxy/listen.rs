@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use pingora::apps::{HttpServerApp, ServerApp};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
@@ -55,6 +56,9 @@ pub struct Crowd {
     most_by_address: usize,
     /// Proxies in front of us: everybody's connections come from their few addresses.
     uncounted: ArcSwap<Vec<IpNet>>,
+    /// Connections whose first request is still to come, and doors where more may come in.
+    newcomers: AtomicUsize,
+    all_heard: Notify,
 }
 
 impl Crowd {
@@ -69,7 +73,29 @@ impl Crowd {
             places: Arc::new(Semaphore::new(limits.connections)),
             by_address: Mutex::default(),
             most_by_address: limits.connections_per_address,
+            newcomers: AtomicUsize::new(0),
+            all_heard: Notify::new(),
         })
+    }
+
+    fn newcomer(self: &Arc<Crowd>) -> Newcomer {
+        self.newcomers.fetch_add(1, Ordering::SeqCst);
+        Newcomer(Arc::clone(self))
+    }
+
+    /// Returns when the doors are shut and everybody who was let in has said what they want: a client
+    /// whose first request is on its way can't know that it came too late, and may not send it again
+    /// if it is no GET (RFC 9110, 9.2.2).
+    pub async fn newcomers_heard(&self) {
+        loop {
+            let mut heard = std::pin::pin!(self.all_heard.notified());
+            // Listened for before it is looked at: the last one may come in between.
+            heard.as_mut().enable();
+            if self.newcomers.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            heard.await;
+        }
     }
 
     /// From now on these proxies' connections are not counted by address.
@@ -97,6 +123,17 @@ impl Crowd {
             crowd: Arc::clone(self),
             address,
         })
+    }
+}
+
+/// Somebody whose first request is awaited, until this is dropped.
+pub struct Newcomer(Arc<Crowd>);
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        if self.0.newcomers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.all_heard.notify_waiters();
+        }
     }
 }
 
@@ -128,6 +165,7 @@ where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut open = JoinSet::new();
+    let door_open = door.crowd.newcomer();
     while !*shutdown.borrow() {
         let accepted = tokio::select! {
             accepted = accept(&listener, &door.crowd) => accepted,
@@ -141,9 +179,10 @@ where
                 };
                 let door = door.clone();
                 let shutdown = shutdown.clone();
+                let newcomer = door.crowd.newcomer();
                 open.spawn(async move {
                     let _held = (permit, place);
-                    converse(stream, peer, door, shutdown).await;
+                    converse(stream, peer, door, newcomer, shutdown).await;
                 });
             }
             // Out of descriptors, or a client that is gone already: nobody is served by spinning.
@@ -154,6 +193,7 @@ where
         }
     }
     drop(listener);
+    drop(door_open);
     let drained = timeout(door.limits.drain, async {
         while open.join_next().await.is_some() {}
     });
@@ -178,6 +218,7 @@ async fn converse<A>(
     stream: TcpStream,
     peer: SocketAddr,
     door: Door<A>,
+    newcomer: Newcomer,
     shutdown: watch::Receiver<bool>,
 ) where
     A: HttpServerApp + Send + Sync + 'static,
@@ -225,7 +266,8 @@ async fn converse<A>(
     };
     // Up to twice what is allowed it can still be answered what was too much.
     let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
-    let connection = Arc::new(Connection::new(door.proxy, facts, deadlines, longest_head));
+    let connection = Connection::new(door.proxy, facts, deadlines, longest_head);
+    let connection = Arc::new(connection.with_newcomer(newcomer));
     let wire = connection.wire(stream, door.corks);
     connection.process_new(Box::new(wire), &shutdown).await;
 }

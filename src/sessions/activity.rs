@@ -222,8 +222,12 @@ impl WriteBehind {
 
     /// Takes what is due. What can't be written is listed again by [`Batch::failed`].
     pub fn take_due(&self, now: Moment) -> Batch {
-        let is_due =
-            |activity: &Arc<Activity>| activity.due_at.load(Ordering::Relaxed) <= now.millis();
+        // Further away than any pause: the clock was set back.
+        let far = now.plus(LONGEST_PAUSE).millis();
+        let is_due = |activity: &Arc<Activity>| {
+            let due_at = activity.due_at.load(Ordering::Relaxed);
+            due_at <= now.millis() || due_at > far
+        };
         Batch::of_all(self.remove(is_due))
     }
 

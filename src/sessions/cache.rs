@@ -313,7 +313,7 @@ impl Cache {
         !cached.is_changed()
             && self.is_listening()
             && cached.epoch == self.epoch()
-            && now.since(cached.checked_at) <= bound
+            && now.is_within(bound, cached.checked_at)
     }
 
     pub fn fresh(&self, id: SessionId, now: Moment, bound: Duration) -> Option<Arc<Cached>> {

@@ -20,6 +20,9 @@ use super::{EndCause, LookedUp, Sessions};
 /// reads it, and clocks differ. The upkeep signs anew long before.
 const SHORTEST: Duration = Duration::from_secs(30);
 
+/// The life of a new one, and what clocks of two requests may be apart.
+const LONGEST: Duration = Duration::from_secs(identity::ASSERTION_LIFE_SECS.unsigned_abs() + 30);
+
 /// How often a look-up asks again when the record changes while it is being asked for.
 const ATTEMPTS: u32 = 5;
 
@@ -234,6 +237,8 @@ impl Sessions {
         }
         if let Some(signed) = &*entry.signed.load()
             && signed.presence.assertion_expires_at > now.plus(SHORTEST)
+            // Signed by a clock that was set back since: no backend believes what is from tomorrow.
+            && signed.presence.assertion_expires_at <= now.plus(LONGEST)
             // Another one after a reload: its headers may be others.
             && Arc::ptr_eq(&signed.product, product)
         {
@@ -279,7 +284,7 @@ impl Sessions {
         };
         let found = self.cache.known(question.id).and_then(|cached| {
             let confirmed_at = self.upkeep.confirmed_at(&cached);
-            if cached.is_changed() || question.now.since(confirmed_at) > grace {
+            if cached.is_changed() || !question.now.is_within(grace, confirmed_at) {
                 return None;
             }
             self.awake(question, &cached)

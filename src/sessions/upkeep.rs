@@ -176,7 +176,7 @@ impl Sessions {
                 }
                 Outcome::Away => {
                     let bound = bound + self.parts.settings.grace.unwrap_or_default();
-                    if now.since(self.upkeep.confirmed_at(cached)) > bound {
+                    if !now.is_within(bound, self.upkeep.confirmed_at(cached)) {
                         cached.record.cut();
                     }
                     return;

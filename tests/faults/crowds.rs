@@ -1,5 +1,6 @@
 //! Crowds that are idle, slow or mad: all are cut, and whoever works is served meanwhile.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ async fn clinic(more: &str) -> Clinic {
 
 /// What a client of the crowd does until it is cut.
 #[derive(Clone, Copy)]
-enum Manner {
+pub enum Manner {
     /// Connects and never begins its handshake.
     Silent,
     /// Handshake, and then nothing.
@@ -36,8 +37,8 @@ enum Manner {
     SlowBody,
 }
 
-async fn stay(clinic: &Clinic, manner: Manner) {
-    let address = clinic.gateway.address;
+/// Whoever is signed in has this cookie at EMR.
+pub async fn stay(address: SocketAddr, cookie: &str, manner: Manner) {
     if let Manner::Silent = manner {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut wire_end = [0; 1];
@@ -49,7 +50,6 @@ async fn stay(clinic: &Clinic, manner: Manner) {
     let Ok(mut wire) = Wire::connect(address, name, b"http/1.1").await else {
         return;
     };
-    let cookie = clinic.kim.cookie("emr.test").unwrap();
     match manner {
         Manner::Silent | Manner::Idle => {}
         Manner::Half => {
@@ -85,7 +85,10 @@ async fn crowd(clinic: &Arc<Clinic>, manners: &[Manner], many: usize) -> (Durati
     for _ in 0..many {
         for manner in manners {
             let (clinic, manner) = (Arc::clone(clinic), *manner);
-            members.push(tokio::spawn(async move { stay(&clinic, manner).await }));
+            members.push(tokio::spawn(async move {
+                let cookie = clinic.kim.cookie("emr.test").unwrap();
+                stay(clinic.gateway.address, cookie, manner).await;
+            }));
         }
     }
     load.goes_on(20).await;
@@ -116,7 +119,7 @@ async fn the_idle_are_cut() {
         .map(|place| {
             let manner = [Manner::Silent, Manner::Idle][place % 2];
             let clinic = Arc::clone(&clinic);
-            tokio::spawn(async move { stay(&clinic, manner).await })
+            tokio::spawn(async move { stay(clinic.gateway.address, "", manner).await })
         })
         .collect();
     for member in join_all(members).await {
@@ -125,33 +128,6 @@ async fn the_idle_are_cut() {
     // By a new connection: the one that Kim had was as idle as the others.
     let mut kim = clinic.kim.at(&clinic.gateway);
     assert_eq!(kim.worth("emr").await, 200);
-}
-
-#[ignore = "two minutes, fifteen thousand sockets"]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heavy_thousands_of_slow_connections() {
-    let clinic = Arc::new(clinic("idle = \"75s\"").await);
-    let before = resident_kib();
-    let manners = [
-        Manner::Silent,
-        Manner::Idle,
-        Manner::Half,
-        Manner::Trickle,
-        Manner::SlowBody,
-    ];
-    let (calm, longest) = crowd(&clinic, &manners, 1500).await;
-    let after = resident_kib();
-    println!("{calm:?} {longest:?}; {before} KiB before, {after} KiB after, clients included");
-}
-
-/// Of this process: gateway, clients and backend.
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

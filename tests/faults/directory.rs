@@ -1,5 +1,7 @@
 //! PostgreSQL under load: crashed, and behind a line that fails.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::Backend;
@@ -87,21 +89,84 @@ async fn a_line_to_postgresql_that_fails_in_every_way_lets_nobody_in_by_mistake(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "recovery sometimes takes longer than a minute, which is to be looked into"]
 async fn a_line_to_postgresql_that_swallows_everything_lets_nobody_in_by_mistake() {
     fail_in_these_ways(&[Fault::Blackhole]).await;
 }
 
-async fn fail_in_these_ways(faults: &[Fault]) {
-    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
-    let url = url::Url::parse(&server.new_database()).unwrap();
+/// The address of the database, through a line.
+async fn through_a_line(server: &Postgres) -> (Line, String) {
+    let mut url = url::Url::parse(&server.new_database()).unwrap();
     let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
     let line = Line::to(target.parse().unwrap()).await;
-    let mut through = url.clone();
-    through.set_port(Some(line.address.port())).unwrap();
+    url.set_port(Some(line.address.port())).unwrap();
+    (line, url.to_string())
+}
+
+async fn reaches(count: &AtomicUsize, wanted: usize) {
+    let patient = async {
+        while count.load(Ordering::SeqCst) < wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+    assert!(waited.is_ok(), "never {wanted}");
+}
+
+/// As when PostgreSQL's address moves to another machine: nobody says that what was open is dead.
+#[ignore = "people get in again, and its end has been seen to hang, which is to be looked into"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_postgresql_that_lead_nowhere_any_more_keep_no_place() {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let (line, url) = through_a_line(&server).await;
     let backend = Backend::start().await;
     let mut setup = Setup::new(&backend.url);
-    setup.directory = through.to_string();
+    setup.directory = url;
+    let clinic = Clinic::of(backend, setup).await;
+    let load = clinic.load();
+    for _ in 0..2 {
+        // Questions without end: whatever the pool has is in use when it leads nowhere.
+        let stop = Arc::new(AtomicBool::new(false));
+        let [answered, failed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        line.set(Fault::Delay(Duration::from_millis(50)));
+        let askers = (0..20).map(|_| {
+            let directory = clinic.gateway.running.directory.clone();
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            let failed = Arc::clone(&failed);
+            tokio::spawn(async move {
+                while !stop.load(Ordering::SeqCst) {
+                    match directory.ping().await {
+                        Ok(()) => answered.fetch_add(1, Ordering::SeqCst),
+                        Err(_) => failed.fetch_add(1, Ordering::SeqCst),
+                    };
+                }
+            })
+        });
+        let askers: Vec<_> = askers.collect();
+        reaches(&answered, 40).await;
+        let before = failed.load(Ordering::SeqCst);
+        line.strand();
+        reaches(&failed, before + 5).await;
+        stop.store(true, Ordering::SeqCst);
+        line.set(Fault::None);
+        for asker in askers {
+            asker.await.unwrap();
+        }
+        let begun = Instant::now();
+        until_people_get_in(&clinic).await;
+        println!("people got in again after {:?}", begun.elapsed());
+        load.goes_on(3).await;
+    }
+    let tally = load.end().await;
+    assert_eq!((tally.away, tally.failed), (0, 0), "{tally:?}");
+    clinic.gateway.stop().await;
+}
+
+async fn fail_in_these_ways(faults: &[Fault]) {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let (line, url) = through_a_line(&server).await;
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    setup.directory = url;
     let clinic = Clinic::of(backend, setup).await;
     let load = clinic.load();
     load.goes_on(5).await;

@@ -1,7 +1,8 @@
 //! Steady load whose every answer is counted.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -40,6 +41,8 @@ struct Counts {
     refused: AtomicU64,
     failed: AtomicU64,
     longest_micros: AtomicU64,
+    /// How long answers took that were good, in microseconds.
+    took: Mutex<Vec<u32>>,
 }
 
 pub struct Load {
@@ -52,7 +55,7 @@ pub struct Load {
 
 #[derive(Clone)]
 struct Worker {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     host: String,
     cookie: String,
     /// Whom the backend must name; an impostor is nobody.
@@ -65,6 +68,11 @@ struct Worker {
 impl Load {
     /// People of `visitors` at `host`, each with three connections, and two impostors.
     pub fn at(gateway: &Gateway, host: &str, visitors: &[(&str, &Visitor)]) -> Load {
+        Load::to(gateway.address, host, visitors)
+    }
+
+    /// The same, wherever the gateway is.
+    pub fn to(address: SocketAddr, host: &str, visitors: &[(&str, &Visitor)]) -> Load {
         let mut load = Load {
             stop: Arc::default(),
             counts: Arc::default(),
@@ -74,21 +82,21 @@ impl Load {
         for (who, visitor) in visitors {
             let cookie = visitor.cookie(host).unwrap();
             for _ in 0..3 {
-                load.begin(gateway, host, cookie.to_owned(), Some((*who).to_owned()));
+                load.begin(address, host, cookie.to_owned(), Some((*who).to_owned()));
             }
             // The right id with a secret that is not its own.
             let id = cookie.split_once('.').unwrap().0;
-            load.begin(gateway, host, format!("{id}.{}", "A".repeat(43)), None);
+            load.begin(address, host, format!("{id}.{}", "A".repeat(43)), None);
         }
-        load.begin(gateway, host, String::from("x"), None);
+        load.begin(address, host, String::from("x"), None);
         load
     }
 
-    fn begin(&mut self, gateway: &Gateway, host: &str, cookie: String, who: Option<String>) {
+    fn begin(&mut self, address: SocketAddr, host: &str, cookie: String, who: Option<String>) {
         let answers = Arc::new(AtomicU64::new(0));
         self.answers.push(Arc::clone(&answers));
         let worker = Worker {
-            address: gateway.address,
+            address,
             host: host.to_owned(),
             cookie,
             who,
@@ -135,6 +143,15 @@ impl Load {
         Duration::from_micros(self.counts.longest_micros.load(Ordering::SeqCst))
     }
 
+    /// Of a hundred good answers since the last question one took longer. And how many there were.
+    pub fn take_p99(&self) -> (Duration, usize) {
+        let mut took = std::mem::take(&mut *self.counts.took.lock().unwrap());
+        took.sort_unstable();
+        let at = (took.len() * 99 / 100).min(took.len().saturating_sub(1));
+        let micros = took.get(at).copied().unwrap_or_default();
+        (Duration::from_micros(micros.into()), took.len())
+    }
+
     /// Ends it. What must hold whatever failed is checked here.
     pub async fn end(mut self) -> Tally {
         self.stop.store(true, Ordering::SeqCst);
@@ -175,6 +192,10 @@ impl Worker {
             self.counts
                 .longest_micros
                 .fetch_max(micros, Ordering::SeqCst);
+            if reply.status == 200 {
+                let micros = u32::try_from(micros).unwrap_or(u32::MAX);
+                self.counts.took.lock().unwrap().push(micros);
+            }
             self.answers.fetch_add(1, Ordering::SeqCst);
             let closes = reply
                 .values("connection")

@@ -31,11 +31,16 @@ mod visitor;
 mod wire;
 
 mod load;
+mod program;
 
 mod backends;
+mod clock;
 mod crowds;
 mod deployments;
 mod directory;
+mod disk;
 mod messages;
 mod reload;
+mod soak;
 mod store;
+mod thousands;

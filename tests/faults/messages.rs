@@ -1,6 +1,7 @@
 //! What codes go out by: a text message's webhook and a mail server, behind lines that fail. Whoever
 //! waits is told in time, a second provider stands in, and it works again by itself.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ const FAULTS: [Fault; 7] = [
     Fault::Refuse,
     Fault::Blackhole,
 ];
+
+/// Well within the deadline, however many pieces there are.
+const SLOW: Fault = Fault::Delay(Duration::from_millis(20));
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
@@ -73,6 +77,8 @@ async fn a_webhook_behind_a_failing_line_is_told_of_and_comes_back() {
     let line = Line::to_url(&server.url).await;
     let (messages, heard) = texting(provider(&format!("http://{}", line.address)), None);
     assert_eq!(text(&messages).await, Ok(()));
+    line.set(SLOW);
+    assert_eq!(text(&messages).await, Ok(()), "slow, and in time");
     for fault in FAULTS {
         line.set(fault);
         line.cut();
@@ -147,15 +153,14 @@ async fn take_mail(stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_server_behind_a_failing_line_is_told_of_and_comes_back() {
-    let line = Line::to(mail_server().await).await;
+fn mailing(first: SocketAddr, second: Option<SocketAddr>) -> (Messages, Arc<Heard>) {
+    let provider = |address: SocketAddr| EmailProvider::Smtp {
+        url: Hushed::new(&format!("smtp://{address}")),
+    };
     let settings = Settings {
         email: Some(Route {
-            first: EmailProvider::Smtp {
-                url: Hushed::new(&format!("smtp://{}", line.address)),
-            },
-            second: None,
+            first: provider(first),
+            second: second.map(provider),
             deadline: DEADLINE,
         }),
         email_from: Some(String::from("Clinic <no-reply@clinic.test>")),
@@ -163,10 +168,90 @@ async fn a_mail_server_behind_a_failing_line_is_told_of_and_comes_back() {
     };
     let heard = Arc::new(Heard::default());
     let observer = Arc::clone(&heard) as Arc<dyn Observer>;
-    let messages = Messages::new(settings, observer).unwrap();
+    (Messages::new(settings, observer).unwrap(), heard)
+}
+
+async fn mail(messages: &Messages) -> Result<(), SendError> {
     let to = Address::parse("kim@acme.test").unwrap();
-    let send = async || messages.send_mail(&to, "Your code", "493817\n").await;
+    messages.send_mail(&to, "Your code", "493817\n").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_mail_server_stands_in_for_every_fault_of_the_first() {
+    let line = Line::to(mail_server().await).await;
+    let (messages, heard) = mailing(line.address, Some(mail_server().await));
+    for fault in FAULTS {
+        line.set(fault);
+        line.cut();
+        assert_eq!(mail(&messages).await, Ok(()), "{fault:?}");
+    }
+    let heard = heard.0.lock().unwrap();
+    assert!(
+        !heard.iter().any(|told| told.ends_with(" failed")),
+        "{heard:?}"
+    );
+}
+
+/// Whatever the other side does, and whatever is said about it at any level.
+#[tokio::test]
+async fn of_a_message_that_can_not_be_sent_nothing_is_logged() {
+    let said = Said::default();
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(said.clone())
+        .finish();
+    let _log = tracing::subscriber::set_default(log);
+    let (webhook, server) = (webhook().await, mail_server().await);
+    let (texts, mails) = (Line::to_url(&webhook.url).await, Line::to(server).await);
+    let (texting, _) = texting(provider(&format!("http://{}", texts.address)), None);
+    let (mailing, _) = mailing(mails.address, None);
+    for fault in FAULTS {
+        for line in [&texts, &mails] {
+            line.set(fault);
+            line.cut();
+        }
+        assert!(text(&texting).await.is_err(), "{fault:?}");
+        assert!(mail(&mailing).await.is_err(), "{fault:?}");
+    }
+    let said = said.0.lock().unwrap();
+    let said = String::from_utf8_lossy(&said);
+    assert!(!said.is_empty(), "something is told");
+    for secret in ["493817", "+15550100007", "15550100007", "kim@acme.test"] {
+        assert!(!said.contains(secret), "{secret} in {said}");
+    }
+}
+
+/// The log of one test.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl tracing_subscriber::fmt::MakeWriter<'_> for Said {
+    type Writer = Said;
+
+    fn make_writer(&self) -> Said {
+        self.clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mail_server_behind_a_failing_line_is_told_of_and_comes_back() {
+    let line = Line::to(mail_server().await).await;
+    let (messages, _) = mailing(line.address, None);
+    let send = async || mail(&messages).await;
     assert_eq!(send().await, Ok(()));
+    line.set(SLOW);
+    assert_eq!(send().await, Ok(()), "slow, and in time");
     for fault in FAULTS {
         line.set(fault);
         line.cut();

@@ -87,6 +87,38 @@ async fn requests_under_way_finish_and_nobody_else_comes_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_let_in_before_the_doors_closed_is_still_answered() {
+    let backend = Backend::start().await;
+    let gateway = Setup::new(&backend.url).start().await;
+    let mut kim = Visitor::new(&gateway);
+    kim.sign_in("kim", kim.url("emr", "/")).await;
+    let cookie = cookie(&kim, "emr");
+    let (address, port) = (gateway.address, gateway.address.port());
+    // Handshakes are done, and nothing is said yet.
+    let mut late = Line::open(&gateway, "emr").await;
+    let mut silent = Line::open(&gateway, "emr").await;
+
+    let stopped = tokio::spawn(gateway.stop());
+    let refused = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("doors stay open");
+    late.send(&format!(
+        "POST /late HTTP/1.1\r\nHost: emr.test:{port}\r\nCookie: {cookie}\r\n\
+         Content-Length: 4\r\n\r\nform"
+    ))
+    .await;
+    let answer = late.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.to_lowercase().contains("connection: close"));
+    // Who says nothing at all is not waited for until the end of the drain.
+    assert!(silent.closes_within(PATIENCE).await);
+    timeout(PATIENCE, stopped).await.expect("an end").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_finish_is_cut_at_the_limit() {
     let (backend, asked, _go) = slow().await;
     let mut setup = Setup::new(&backend.url);

@@ -4,6 +4,10 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 
+// The provider's notices go to console.info, and nobody reads this output after the port: the first
+// interaction would end the process with a broken pipe.
+console.info = console.error;
+
 const [modules, text] = process.argv.slice(2);
 const found = createRequire(`${modules}/package.json`).resolve('oidc-provider');
 const { default: Provider } = await import(pathToFileURL(found).href);

@@ -51,7 +51,7 @@ impl Real {
             .arg(root.join("tests/oidc-provider/server.mjs"))
             .args([modules.trim(), &told.to_string()])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::inherit())
             .spawn()
             .expect("node");
         let mut port = String::new();
@@ -169,7 +169,6 @@ async fn sign_in(browser: &Browser<'_>, there: &There, url: &str) -> Page {
 }
 
 #[tokio::test]
-#[ignore = "its server resets connections on some machines, which is to be looked into"]
 async fn somebody_signs_in_through_a_real_provider() {
     let real = Real::start(json!({
         "u1": {"amr": ["pwd", "mfa"], "claims": {"email": "kim@acme.test", "email_verified": true}},

@@ -39,6 +39,8 @@ pub struct Line {
     fault: watch::Sender<Fault>,
     /// Counts up when everything that is open must break.
     cut: watch::Sender<u64>,
+    /// Counts up when everything that is open leads nowhere from then on.
+    strand: watch::Sender<u64>,
     opened: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
@@ -49,6 +51,7 @@ impl Line {
         let address = listener.local_addr().unwrap();
         let (fault, faults) = watch::channel(Fault::None);
         let (cut, cuts) = watch::channel(0);
+        let (strand, strands) = watch::channel(0);
         let opened = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&opened);
         let task = tokio::spawn(async move {
@@ -56,11 +59,18 @@ impl Line {
                 let (client, _) = listener.accept().await.unwrap();
                 count.fetch_add(1, Ordering::SeqCst);
                 let (faults, mut cuts) = (faults.clone(), cuts.clone());
+                let mut strands = strands.clone();
                 cuts.mark_unchanged();
+                strands.mark_unchanged();
                 tokio::spawn(async move {
+                    let mut carried = Box::pin(carry(client, target, faults));
                     tokio::select! {
-                        () = carry(client, target, faults) => {}
+                        () = &mut carried => {}
                         _ = cuts.changed() => {}
+                        _ = strands.changed() => {
+                            // Kept, and never looked at again.
+                            let _ = cuts.changed().await;
+                        }
                     }
                 });
             }
@@ -69,6 +79,7 @@ impl Line {
             address,
             fault,
             cut,
+            strand,
             opened,
             task,
         }
@@ -88,6 +99,12 @@ impl Line {
     /// Breaks everything that is open.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count += 1);
+    }
+
+    /// What is open stays open and carries nothing any more, as when an address moves to another
+    /// machine. New connections are not concerned.
+    pub fn strand(&self) {
+        self.strand.send_modify(|count| *count += 1);
     }
 
     /// How many connections were taken so far.

@@ -40,6 +40,11 @@ impl TestClock {
         Moment::from_millis(self.0.load(Ordering::SeqCst))
     }
 
+    /// As an operator, or a time server, sets it: forwards or back.
+    pub fn step(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+
     pub fn pass(&self, span: Duration) {
         self.0
             .fetch_add(i64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
@@ -280,7 +285,7 @@ impl Gateway {
     }
 }
 
-fn text(setup: &Setup, port: u16) -> String {
+pub fn text(setup: &Setup, port: u16) -> String {
     let list = |backends: &[String]| {
         backends
             .iter()

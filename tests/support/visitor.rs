@@ -173,6 +173,11 @@ impl Visitor {
         }
     }
 
+    /// Has what the same browser has at another node, and nothing else.
+    pub fn adopt_cookies(&mut self, other: &Visitor) {
+        self.cookies.clone_from(&other.cookies);
+    }
+
     pub fn url(&self, host: &str, path: &str) -> Url {
         format!("https://{host}.test:{}{path}", self.port)
             .parse()

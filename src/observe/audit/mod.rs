@@ -23,6 +23,7 @@ mod writer;
 mod tests;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -63,6 +64,7 @@ pub struct Audit {
     queue: SyncSender<Message>,
     failures: IntCounter,
     head: Arc<Mutex<Option<Head>>>,
+    stuck: Arc<AtomicBool>,
 }
 
 /// Where a trail stands: worth keeping elsewhere.
@@ -108,7 +110,13 @@ impl Audit {
         let chain = Chain::open(&path, rotate_at)?;
         let head = Arc::new(Mutex::new(chain.head().filter(|head| head.seq > 0)));
         let (queue, messages): (_, Receiver<Message>) = sync_channel(QUEUE);
-        let mut writer = Writer::new(chain, failures.clone(), Arc::clone(&head));
+        let stuck: Arc<AtomicBool> = Arc::default();
+        let mut writer = Writer::new(
+            chain,
+            failures.clone(),
+            Arc::clone(&head),
+            Arc::clone(&stuck),
+        );
         thread::Builder::new()
             .name(String::from("audit"))
             .spawn(move || writer.run(&messages))
@@ -117,7 +125,14 @@ impl Audit {
             queue,
             failures,
             head,
+            stuck,
         })
+    }
+
+    /// Whether the last lines could be written. While they can't (a full disk), they are held in
+    /// memory and tried again each second, and nothing should be done that has to be on record.
+    pub fn is_writable(&self) -> bool {
+        !self.stuck.load(Ordering::Acquire)
     }
 
     /// Where the trail stood when this process wrote last; `None` while it is empty.

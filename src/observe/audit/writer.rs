@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -200,12 +201,20 @@ pub(super) struct Writer {
     pending: Vec<AuditEvent>,
     waiting: Vec<SyncSender<()>>,
     head: Arc<Mutex<Option<Head>>>,
+    /// Whether what was tried last could not be written.
+    stuck: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub fn new(chain: Chain, failures: IntCounter, head: Arc<Mutex<Option<Head>>>) -> Writer {
+    pub fn new(
+        chain: Chain,
+        failures: IntCounter,
+        head: Arc<Mutex<Option<Head>>>,
+        stuck: Arc<AtomicBool>,
+    ) -> Writer {
         Writer {
             head,
+            stuck,
             chain,
             failures,
             pending: Vec::new(),
@@ -255,10 +264,12 @@ impl Writer {
             && let Err(error) = self.chain.append(self.pending.iter())
         {
             self.failures.inc();
+            self.stuck.store(true, Ordering::Release);
             tracing::error!(%error, events = self.pending.len(), "the audit trail can't be written");
             return false;
         }
         self.pending.clear();
+        self.stuck.store(false, Ordering::Release);
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = self.chain.head();
         for waiting in self.waiting.drain(..) {
             // Whoever waited may have given up.

@@ -14,7 +14,7 @@ fn scope() -> RequestScope {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut() {
     let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope(), SOON, None).await, None);
+    assert_eq!(watch_over(endless, &scope(), None, SOON, None).await, None);
 }
 
 #[tokio::test]
@@ -23,7 +23,10 @@ async fn a_body_that_stops_coming_is_cut() {
     scope.head_is_read();
     scope.body_came();
     let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope, NEVER, Some(SOON)).await, None);
+    assert_eq!(
+        watch_over(endless, &scope, None, NEVER, Some(SOON)).await,
+        None
+    );
 }
 
 #[tokio::test]
@@ -56,6 +59,6 @@ async fn the_answer_to_a_whole_body_takes_its_time() {
         let _ = answer.send("answered");
         answered.await.ok()
     };
-    let done = watch_over(work, &scope, NEVER, Some(SOON)).await;
+    let done = watch_over(work, &scope, None, NEVER, Some(SOON)).await;
     assert_eq!(done, Some("answered"));
 }
