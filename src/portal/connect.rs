@@ -15,6 +15,7 @@ use super::credentials::{self, Proof};
 use super::errand::{Errand, Landing};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish, age};
 use super::throttles::{PasswordAttempt, count_deed};
@@ -31,8 +32,6 @@ use crate::pages::{self, Notice};
 
 /// How long the first product's proof holds.
 const LIFE: Duration = Duration::from_secs(10 * 60);
-
-const WRONG: &str = "That username and password don't match.";
 
 /// What was proved so far, kept in the session store: of this session and for this product.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -197,12 +196,7 @@ impl Desk<'_> {
         let account = self.primary().await?;
         let typed = Login::parse(fields.text("username")).ok();
         if typed.as_ref() != Some(&account.login) {
-            return refused(
-                self.first(Some(
-                    "Pair the account that you are signed in with; for another, sign out first.",
-                ))
-                .await,
-            );
+            return refused(self.first(Some(words().pair_your_own())).await);
         }
         let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
         self.count(&attempt).await?;
@@ -211,7 +205,10 @@ impl Desk<'_> {
         let asked = (&**primary, Some(&account));
         if !self.prove(asked, &credentials, &attempt).await?.is_right() {
             self.heard(self.person(), "pairing", "first password refused");
-            return refused(self.first(Some(WRONG)).await);
+            return refused(
+                self.first(Some(words().username_and_password_wrong()))
+                    .await,
+            );
         }
         attempt.succeed(self.state, self.now).await?;
         self.keep(&Begun { expired: None }).await?;
@@ -221,7 +218,7 @@ impl Desk<'_> {
     async fn second_given(&self, fields: &Fields) -> Answer {
         let (typed, password) = (fields.text("username"), fields.text("password"));
         if typed.trim().is_empty() || password.is_empty() || typed.len() > Login::LONGEST {
-            return refused(self.second(typed, Some("Type your username and your password.")));
+            return refused(self.second(typed, Some(words().type_username_and_password())));
         }
         let login = Login::parse(typed).ok();
         let counted = login.as_ref().map_or(typed, Login::as_str);
@@ -245,7 +242,7 @@ impl Desk<'_> {
                 _ => "second password refused",
             };
             self.heard(self.person(), "pairing", told);
-            return refused(self.second(typed, Some(WRONG)));
+            return refused(self.second(typed, Some(words().username_and_password_wrong())));
         }
         let account = match (account, &login, proof) {
             (Some(account), ..) => account,
@@ -256,7 +253,9 @@ impl Desk<'_> {
                     .adopt_account(&self.product.id, login, self.now)
                     .await?
             }
-            (None, ..) => return refused(self.second(typed, Some(WRONG))),
+            (None, ..) => {
+                return refused(self.second(typed, Some(words().username_and_password_wrong())));
+            }
         };
         attempt.succeed(self.state, self.now).await?;
         // Before the age: who can't have it is not asked to change its password.
@@ -336,7 +335,10 @@ impl Desk<'_> {
             // Another tab was faster: what is paired is shown.
             Pairing::Another => return self.begin_again().await,
             Pairing::Changed => {
-                return refused(self.second(account.login.as_str(), Some(WRONG)));
+                return refused(self.second(
+                    account.login.as_str(),
+                    Some(words().username_and_password_wrong()),
+                ));
             }
         }
         let store = self.state.sessions.store();
@@ -358,22 +360,16 @@ impl Desk<'_> {
         );
         let managers = accounts::user_managers(self.state, &self.session.company).await;
         let ask = match managers.as_slice() {
-            [] => String::from("Ask your user manager to set it right."),
-            named => format!(
-                "Ask your user manager to set it right: {}.",
-                named.join(", ")
-            ),
+            [] => words().account_taken_remedy().to_owned(),
+            named => words().account_taken_remedy_named(&named.join(", ")),
         };
         Err(Trouble::new(409, "account_taken")
             .saying(
-                "This account is paired already",
-                format!(
-                    "That {} account is paired with another person's sign-in.",
-                    self.product.name
-                ),
+                words().account_taken(),
+                words().account_taken_what(&self.product.name),
                 ask,
             )
-            .with_link(self.address(), "Use another account"))
+            .with_link(self.address(), words().use_another_account()))
     }
 
     async fn count(&self, attempt: &PasswordAttempt) -> Result<(), Trouble> {
@@ -383,7 +379,7 @@ impl Desk<'_> {
         };
         counted.await.map_err(|trouble| {
             self.heard(self.person(), "pairing", "throttled");
-            trouble.with_link(self.address(), "Back")
+            trouble.with_link(self.address(), words().back())
         })
     }
 
@@ -395,7 +391,7 @@ impl Desk<'_> {
     ) -> Result<Proof, Trouble> {
         let (state, visit) = (self.state, self.visit);
         let proved = credentials::prove(state, visit, asked, credentials, attempt, self.now).await;
-        proved.map_err(|trouble| trouble.with_link(self.address(), "Back"))
+        proved.map_err(|trouble| trouble.with_link(self.address(), words().back()))
     }
 
     /// For products that are signed in to with it, and for no other.
@@ -472,20 +468,14 @@ impl Desk<'_> {
         let first = &self.state.products.primary().name;
         let second = &self.product.name;
         let shared = self.product.primary || self.product.accounts == Accounts::Primary;
-        let notice = just_now.then(|| {
-            Notice::news(format!(
-                "Success! Your {first} and {second} accounts are paired."
-            ))
-        });
+        let notice = just_now.then(|| Notice::news(words().accounts_are_paired(first, second)));
         let mut paragraphs = vec![if shared {
-            format!("{second} needs no pairing: you are {login} there.")
+            words().needs_no_pairing(second, login.as_str())
         } else {
-            format!("Your {second} account is linked: you are {login} there.")
+            words().account_is_linked(second, login.as_str())
         }];
         if just_now {
-            paragraphs.push(String::from(
-                "It holds at once: there is no need to sign out. In My Profile you can choose which application opens when you sign in.",
-            ));
+            paragraphs.push(words().pairing_holds_at_once().to_owned());
         }
         let href = match self.errand.landing(self.state, Some(&self.product.id)) {
             Landing::Product { product, url, .. } if product.id == self.product.id => url,

@@ -108,7 +108,7 @@ impl Gateway {
                     wanted = kept;
                 }
                 let lost = Lost::NotReady(not_ready);
-                let answer = self.lost(passage, product, &lost, &wanted);
+                let answer = self.lost(session, passage, product, (&lost, &wanted));
                 self.answer(session, passage, answer).await.map(|_| false)
             }
         }
@@ -248,7 +248,7 @@ impl Gateway {
             wanted = sending.page(&product);
         }
         let answer = match signed.lost {
-            Some(lost) => self.lost(passage, &product, &lost, &wanted),
+            Some(lost) => self.lost(session, passage, &product, (&lost, &wanted)),
             // Its body is too large to be sent twice from here: the browser has it still.
             None => Answer::repeat(&wanted),
         };
@@ -265,8 +265,14 @@ impl Gateway {
         })
     }
 
-    fn lost(&self, passage: &Passage, product: &Product, lost: &Lost, wanted: &str) -> Answer {
-        let teller = self.teller(passage);
+    fn lost(
+        &self,
+        session: &Session,
+        passage: &Passage,
+        product: &Product,
+        (lost, wanted): (&Lost, &str),
+    ) -> Answer {
+        let teller = self.teller(session.req_header(), passage, passage.manner);
         let status = match lost {
             Lost::NotReady(NotReady::Password) => {
                 let page = password_page(&passage.scene.reader.portal_origin, product, wanted);
