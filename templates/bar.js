@@ -48,9 +48,11 @@
   // ---- the bar itself -------------------------------------------------------------------------
 
   var product = '';
+  // In the language of whoever sits here, which need not be the page's.
+  var words = {};
 
   function show(view) {
-    var nav = make('nav', { 'aria-label': 'Applications' });
+    var nav = make('nav', { 'aria-label': words.applications, lang: words.lang });
     var list = make('ul');
     view.products.forEach(function (place) {
       var item = make('li');
@@ -71,7 +73,7 @@
 
   function companies(view) {
     var form = make('form');
-    var label = make('label', { 'for': 'company', 'class': 'said' }, 'Company');
+    var label = make('label', { 'for': 'company', 'class': 'said' }, words.company);
     var select = make('select', { id: 'company' });
     view.companies.forEach(function (place) {
       var option = make('option', { value: place.id }, place.name);
@@ -80,7 +82,7 @@
     });
     form.appendChild(label);
     form.appendChild(select);
-    form.appendChild(make('button', { type: 'submit' }, 'Switch'));
+    form.appendChild(make('button', { type: 'submit' }, words.switch));
     form.addEventListener('submit', function (event) {
       event.preventDefault();
       ask('company', { method: 'POST', headers: {}, body: new URLSearchParams({ company: select.value }) })
@@ -91,10 +93,10 @@
 
   // ---- time -----------------------------------------------------------------------------------
 
-  var warning = make('div', { 'class': 'warning', role: 'region', 'aria-label': 'Time left', hidden: '' });
+  var warning = make('div', { 'class': 'warning', role: 'region', hidden: '' });
   var what = make('p', { id: 'what' });
-  var stay = make('button', { type: 'button' }, 'Stay signed in');
-  var back = make('a', { 'class': 'deed', href: '' }, 'Log in again');
+  var stay = make('button', { type: 'button' });
+  var back = make('a', { 'class': 'deed', href: '' });
   var said = make('div', { 'class': 'said', 'aria-live': 'assertive' });
   [what, stay, back, said].forEach(function (part) { warning.appendChild(part); });
   shadow.appendChild(warning);
@@ -118,8 +120,22 @@
 
   function left() { return Math.max(0, Math.ceil((endsAt - Date.now()) * pace / 1000)); }
 
-  function words(seconds) {
-    return seconds >= 60 ? Math.floor(seconds / 60) + ' min ' + (seconds % 60) + ' s' : seconds + ' s';
+  function speak(theirs) {
+    words = theirs;
+    warning.lang = words.lang;
+    warning.setAttribute('aria-label', words.time_left);
+    stay.textContent = words.stay;
+    back.textContent = words.log_in_again;
+  }
+
+  function filled(text, values) {
+    return text.replace(/\{(\w+)\}/g, function (_, name) { return values[name]; });
+  }
+
+  function span(seconds) {
+    return seconds >= 60
+      ? filled(words.minutes_and_seconds, { minutes: Math.floor(seconds / 60), seconds: seconds % 60 })
+      : filled(words.seconds, { seconds: seconds });
   }
 
   function plan() {
@@ -146,6 +162,8 @@
   }
 
   function refresh() {
+    // Nothing can be said before the bar is there; it asks then.
+    if (!words.lang) { return; }
     ask('session').then(function (answer) {
       if (answer.status === 401) { ended(); return null; }
       return answer.ok ? answer.json() : null;
@@ -155,10 +173,8 @@
   }
 
   function warn(seconds) {
-    var name = product || 'This application';
-    what.textContent = atMaximum
-      ? 'Your sign-in ends in ' + words(seconds) + '. Please save your work.'
-      : name + ' closes in ' + words(seconds) + ' because nothing was done here.';
+    what.textContent = filled(atMaximum ? words.ends_in : words.closes_in,
+      { name: product || words.this_application, time: span(seconds) });
     stay.hidden = atMaximum;
     back.hidden = true;
     if (warning.hidden) {
@@ -179,8 +195,7 @@
   function ended() {
     over = true;
     clearTimeout(timer);
-    what.textContent = (product || 'This application') + ' is closed: your sign-in has ended. What you typed is still on this page: '
-      + 'send it, and it is kept until you have logged in again.';
+    what.textContent = filled(words.is_closed, { name: product || words.this_application });
     stay.hidden = true;
     back.hidden = false;
     back.href = location.href;
@@ -212,6 +227,7 @@
     .then(function (view) {
       if (!view || !document.body || document.body.tagName !== 'BODY') { return; }
       pace = view.pace || 1;
+      speak(view.words);
       show(view);
       refresh();
     }).catch(function () { /* a page without a bar is a page all the same */ });

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: [(&str, &[&str]); 16] = [
     ("gate", &[]),
     ("demo", &[]),
-    ("pages", &[]),
+    ("pages", &["gate"]),
     ("config", &["gate"]),
     ("policies", &["gate", "config"]),
     ("sessions", &["gate"]),

@@ -10,6 +10,8 @@
 
 #[path = "browser/administration.rs"]
 mod administration;
+#[path = "browser/languages.rs"]
+mod languages;
 #[path = "browser/seeds.rs"]
 mod seeds;
 #[path = "browser/single_sign_on.rs"]

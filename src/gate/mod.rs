@@ -19,6 +19,7 @@ pub mod headers;
 pub mod host;
 pub mod identity;
 pub mod kept;
+pub mod language;
 pub mod name;
 pub mod password;
 pub mod pattern;

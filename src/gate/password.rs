@@ -35,27 +35,6 @@ pub enum Weakness {
     Control,
 }
 
-impl Weakness {
-    /// For the person.
-    pub fn reason(&self) -> String {
-        match self {
-            Weakness::Short(shortest) => {
-                format!("That password is too short: use at least {shortest} characters.")
-            }
-            Weakness::Long => format!("That password is too long: use at most {LONGEST} bytes."),
-            Weakness::Common => String::from(
-                "That password is one that many people use and that is tried first. Choose another.",
-            ),
-            Weakness::Context(word) => format!(
-                "That password is little more than \"{word}\", which is easy to guess here. Choose another."
-            ),
-            Weakness::Control => String::from(
-                "That password has characters that can't be typed everywhere. Choose another.",
-            ),
-        }
-    }
-}
-
 /// How few characters are enough.
 pub fn shortest(only_factor: bool) -> usize {
     if only_factor {

@@ -96,6 +96,13 @@ pub struct CompanySessions {
     pub hidden: Hidden,
 }
 
+impl CompanySessions {
+    fn lead(&self) -> String {
+        let words = self.frame.words;
+        words.sign_ins_at_work(&self.company, self.total, &self.person)
+    }
+}
+
 pub struct AuditRow {
     pub at: When,
     pub event: String,

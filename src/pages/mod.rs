@@ -8,6 +8,7 @@ mod problem;
 mod script;
 mod single_sign_on;
 mod style;
+mod words;
 
 pub use account::{Account, FactorRow, Replace, SessionRow};
 pub use company::{
@@ -21,6 +22,7 @@ pub use single_sign_on::{
     Paired, PasswordLine, Passwords, ProductPassword, Reset, SingleSignOn,
 };
 pub use style::{STYLE_PATH, problem_policy, style, style_name};
+pub use words::{BarWords, Words};
 
 use askama::Template;
 
@@ -41,6 +43,7 @@ pub struct Link {
 /// What every page has around it.
 #[derive(Debug, Clone)]
 pub struct Frame {
+    pub words: Words,
     /// The portal's title.
     pub site: String,
     /// Address of the stylesheet.
@@ -66,14 +69,15 @@ pub struct NavLink {
 
 impl Frame {
     fn nav(&self) -> Vec<NavLink> {
+        let words = self.words;
         let all = [
-            ("/apps", "Applications", true),
-            ("/account", "My Profile", true),
-            ("/company/users", "User Manager", self.manager),
-            ("/company/settings", "Company Settings", self.admin),
-            ("/company/sessions", "Sessions", self.admin),
-            ("/company/audit", "Audit Trail", self.admin),
-            ("/logout", "Sign out", true),
+            ("/apps", words.applications(), true),
+            ("/account", words.my_profile(), true),
+            ("/company/users", words.user_manager(), self.manager),
+            ("/company/settings", words.company_settings(), self.admin),
+            ("/company/sessions", words.sessions(), self.admin),
+            ("/company/audit", words.audit_trail(), self.admin),
+            ("/logout", words.sign_out(), true),
         ];
         all.into_iter()
             .filter(|(_, _, shown)| *shown)

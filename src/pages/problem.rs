@@ -3,12 +3,13 @@
 use askama::Template;
 use serde::Serialize;
 
-use super::{Link, style};
+use super::{Link, Words, style};
 
 /// An error page, complete in itself: send it with [`problem_policy`](super::problem_policy).
 #[derive(Debug, Clone, Template)]
 #[template(path = "problem.html")]
 pub struct Problem {
+    pub words: Words,
     /// The portal's title.
     pub site: String,
     pub status: u16,
@@ -38,9 +39,10 @@ struct ForPrograms<'a> {
 
 impl Problem {
     /// A problem with the usual words of its status.
-    pub fn of(status: u16, reason: &str, site: &str, request_id: &str) -> Problem {
-        let (title, what, remedy) = words(status);
+    pub fn of(words: Words, status: u16, reason: &str, site: &str, request_id: &str) -> Problem {
+        let (title, what, remedy) = usual(words, status);
         Problem {
+            words,
             site: site.to_owned(),
             status,
             title: title.to_owned(),
@@ -94,77 +96,62 @@ impl Problem {
     }
 }
 
-fn words(status: u16) -> (&'static str, &'static str, &'static str) {
+/// Title, what happened, what can be done.
+fn usual(words: Words, status: u16) -> (&'static str, &'static str, &'static str) {
     match status {
         401 => (
-            "Please log in",
-            "This needs a sign-in, and there is none.",
-            "Log in, then try again.",
+            words.problem_401(),
+            words.problem_401_what(),
+            words.log_in_then_try(),
         ),
         403 => (
-            "Access denied",
-            "You may not open this page.",
-            "If you think you should, ask your user manager.",
+            words.problem_403(),
+            words.problem_403_what(),
+            words.problem_403_remedy(),
         ),
         404 => (
-            "Page not found",
-            "There is nothing at this address.",
-            "Check the address.",
+            words.problem_404(),
+            words.problem_404_what(),
+            words.check_the_address(),
         ),
-        405 => (
-            "Not possible here",
-            "This address does not take such a request.",
-            "",
-        ),
-        413 => (
-            "Too large",
-            "What was sent is larger than this application takes.",
-            "",
-        ),
-        414 => (
-            "Address too long",
-            "The address is longer than any page's.",
-            "",
-        ),
+        405 => (words.problem_405(), words.problem_405_what(), ""),
+        413 => (words.problem_413(), words.problem_413_what(), ""),
+        414 => (words.problem_414(), words.problem_414_what(), ""),
         421 => (
-            "Wrong address",
-            "This server does not serve the host that was asked for.",
-            "Check the address, or open it in a new window.",
+            words.problem_421(),
+            words.problem_421_what(),
+            words.problem_421_remedy(),
         ),
         429 => (
-            "Too many attempts",
-            "There were too many attempts in a short time.",
-            "Wait a little, then try again.",
+            words.problem_429(),
+            words.problem_429_what(),
+            words.problem_429_remedy(),
         ),
         431 => (
-            "Too much sent along",
-            "Your browser sent more headers or cookies than this server takes.",
-            "Delete the cookies of this site, then try again.",
+            words.problem_431(),
+            words.problem_431_what(),
+            words.problem_431_remedy(),
         ),
         502 => (
-            "The application does not answer",
-            "The application could not be reached, or its answer could not be read.",
-            "Try again in a moment. Nothing is wrong with your sign-in.",
+            words.problem_502(),
+            words.problem_502_what(),
+            words.problem_502_remedy(),
         ),
         503 => (
-            "Not available right now",
-            "A part of this service is not available.",
-            "Try again in a moment.",
+            words.problem_503(),
+            words.problem_503_what(),
+            words.try_in_a_moment(),
         ),
         504 => (
-            "The application takes too long",
-            "The application did not answer in time.",
-            "Try again in a moment. What you did may have been done: look before you repeat it.",
+            words.problem_504(),
+            words.problem_504_what(),
+            words.problem_504_remedy(),
         ),
-        400..=499 => (
-            "Request refused",
-            "This request could not be understood.",
-            "",
-        ),
+        400..=499 => (words.problem_4xx(), words.problem_4xx_what(), ""),
         _ => (
-            "Something went wrong",
-            "An error happened on our side.",
-            "Try again in a moment.",
+            words.problem_5xx(),
+            words.problem_5xx_what(),
+            words.try_in_a_moment(),
         ),
     }
 }
@@ -192,6 +179,7 @@ mod tests {
     #[test]
     fn what_a_client_sent_is_escaped() {
         let problem = Problem::of(
+            Words::default(),
             404,
             "not_found",
             "Clinic <sign-in>",
@@ -204,7 +192,7 @@ mod tests {
 
     #[test]
     fn programs_get_the_login_url_with_401() {
-        let mut problem = Problem::of(401, "product_idle", "Clinic", "r1");
+        let mut problem = Problem::of(Words::default(), 401, "product_idle", "Clinic", "r1");
         problem.login_url = Some(String::from("https://login.test/login"));
         let json: serde_json::Value = serde_json::from_str(&problem.json()).unwrap();
         assert_eq!(json["error"], "unauthenticated");
@@ -216,7 +204,7 @@ mod tests {
     fn the_style_within_is_the_one_that_the_policy_names() {
         use aws_lc_rs::digest::{SHA256, digest};
         use base64::Engine as _;
-        let html = Problem::of(502, "connect", "Clinic", "r1").html();
+        let html = Problem::of(Words::default(), 502, "connect", "Clinic", "r1").html();
         let (_, rest) = html.split_once("<style>").unwrap();
         let (style, _) = rest.split_once("</style>").unwrap();
         let hash =

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{Frame, Hidden, Notice};
+use super::{Frame, Hidden, Notice, Words};
 
 /// A company in a drop-down.
 pub struct CompanyChoice {
@@ -82,6 +82,7 @@ pub struct DefaultChoice {
 #[derive(Template)]
 #[template(path = "single_sign_on.html")]
 pub struct SingleSignOn {
+    pub words: Words,
     pub notice: Option<Notice>,
     pub choices: Vec<DefaultChoice>,
     /// Whether there is a link to take away.
@@ -103,6 +104,7 @@ pub struct PasswordLine {
 #[derive(Template)]
 #[template(path = "passwords.html")]
 pub struct Passwords {
+    pub words: Words,
     pub notice: Option<Notice>,
     pub lines: Vec<PasswordLine>,
 }

@@ -13,6 +13,7 @@ use super::apps::{frame, signed_in};
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::letters::Letter;
 use super::passkeys::{self, Answered};
 use super::trouble::{Answer, Trouble};
@@ -51,24 +52,22 @@ async fn show_passkey(
     let Some(options) = passkeys::ask_to_add(state, &session.portal, person, &name, now).await?
     else {
         return Err(Trouble::new(409, "passkeys_full").saying(
-            "You have many passkeys",
-            "No more passkeys can be added to your account.",
-            "Remove one that you don't use any more, then try again.",
+            words().passkeys_full(),
+            words().passkeys_full_what(),
+            words().passkeys_full_remedy(),
         ));
     };
     let page = pages::Passkey {
         frame: frame(state, Some(session), "/account"),
         notice,
         error: None,
-        title: "Add a passkey",
-        lead: String::from(
-            "With it you log in by your fingerprint, your face, your screen lock, or a security key.",
-        ),
+        title: words().add_a_passkey(),
+        lead: words().add_passkey_lead().to_owned(),
         action: PASSKEY,
         called: Some(user_agent::words(&visit.user_agent())),
         options,
         script: passkey_script(),
-        button: "Add passkey",
+        button: words().add_passkey(),
         hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],
         remember: None,
         other: None,
@@ -101,11 +100,11 @@ pub async fn passkey(
             tell(&state, &visit, session, Letter::FactorAdded).await?;
             return with_codes(&state, &visit, session, now).await;
         }
-        Answered::Late => "That took too long. Please try again.",
-        Answered::Wrong("taken") => "That passkey is in use already.",
+        Answered::Late => words().passkey_too_late(),
+        Answered::Wrong("taken") => words().passkey_taken(),
         Answered::Wrong(why) => {
             heard(&state, &visit, session, "passkey_refused", why);
-            "That passkey was not accepted. Please try again."
+            words().passkey_not_accepted_try()
         }
     };
     show_passkey(&state, &visit, session, Some(Notice::wrong(wrong)), now).await
@@ -122,8 +121,8 @@ async fn with_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
     }
     page(&pages::Message {
         frame: frame(state, Some(session), "/account"),
-        title: String::from("Your passkey is added"),
-        paragraphs: vec![String::from("You can log in with it from now on.")],
+        title: words().passkey_is_added().to_owned(),
+        paragraphs: vec![words().log_in_with_it().to_owned()],
         link: Some(to_profile()),
     })
 }
@@ -147,9 +146,8 @@ async fn show_left(
         .recovery_codes_left(&session.person.id)
         .await?
     {
-        None => String::from("You have no recovery codes yet."),
-        Some(1) => String::from("You have 1 recovery code left."),
-        Some(left) => format!("You have {left} recovery codes left."),
+        None => words().no_recovery_codes_yet().to_owned(),
+        Some(left) => words().recovery_codes_left(left),
     };
     page(&pages::RecoveryRenew {
         frame: frame(state, Some(session), "/account"),
@@ -186,7 +184,7 @@ async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
         codes: codes.iter().map(|code| recovery::shown(code)).collect(),
         next: Link {
             href: String::from("/account"),
-            text: String::from("I have kept them, go on"),
+            text: words().kept_them_go_on().to_owned(),
         },
     })
 }
@@ -230,12 +228,8 @@ pub async fn owner<'a>(
 
 pub fn not_offered() -> Trouble {
     Trouble::new(403, "method_not_offered")
-        .saying(
-            "Not offered by your company",
-            "Your company does not use this for multi-factor authentication.",
-            "",
-        )
-        .with_link("/account", "My Profile")
+        .saying(words().not_offered(), words().not_offered_what(), "")
+        .with_link("/account", words().my_profile())
 }
 
 pub fn offers(state: &State, session: &Session, method: FactorMethod) -> bool {
@@ -252,13 +246,13 @@ pub fn is_bound(state: &State, session: &Session, fields: &Fields, now: Moment) 
 }
 
 pub fn stale() -> Notice {
-    Notice::wrong("This page was open for a while. Nothing was changed: please try again.")
+    Notice::wrong(words().page_was_open_try())
 }
 
 pub fn to_profile() -> Link {
     Link {
         href: String::from("/account"),
-        text: String::from("My Profile"),
+        text: words().my_profile().to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which account somebody has in a product, and whether they may enter it.
 
 use super::State;
+use super::language::words;
 use super::trouble::Trouble;
 use crate::directory::{Account, Person};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
@@ -69,28 +70,17 @@ pub fn is_granted(person: &Profile, product: &Product) -> bool {
 pub async fn not_granted(state: &State, product: &Product, company: &CompanyId) -> Trouble {
     let managers = user_managers(state, company).await;
     let remedy = if managers.is_empty() {
-        format!(
-            "A user manager of your company can grant you {}.",
-            product.name
-        )
+        words().can_grant_you(&product.name)
     } else {
-        format!(
-            "A user manager of your company can grant you {}: {}.",
-            product.name,
-            managers.join(", ")
-        )
+        words().can_grant_you_named(&product.name, &managers.join(", "))
     };
-    let what = format!(
-        "{} is given to people one by one, and you don't have it yet.",
-        product.name
-    );
+    let what = words().not_granted_what(&product.name);
     Trouble::new(403, "not_granted")
-        .saying(
-            &format!("{} is not open to you", product.name),
-            what,
-            remedy,
+        .saying(&words().not_open_to_you(&product.name), what, remedy)
+        .with_link(
+            format!("{}/apps", state.portal_origin),
+            words().your_applications(),
         )
-        .with_link(format!("{}/apps", state.portal_origin), "Your applications")
 }
 
 /// Names of people who can help; none when the directory can't say.
@@ -111,12 +101,12 @@ pub async fn user_managers(state: &State, company: &CompanyId) -> Vec<String> {
 pub fn not_released(state: &State, product: &Product) -> Trouble {
     Trouble::new(403, "not_released")
         .saying(
-            &format!("Single Sign-On for {} is not here yet", product.name),
-            format!(
-                "Single Sign-On for {} is being released step by step.",
-                product.name
-            ),
-            "It has not reached your company yet: until then, sign in to it as before.",
+            &words().sso_not_here_yet(&product.name),
+            words().sso_being_released(&product.name),
+            words().not_released_remedy(),
         )
-        .with_link(format!("{}/apps", state.portal_origin), "Your applications")
+        .with_link(
+            format!("{}/apps", state.portal_origin),
+            words().your_applications(),
+        )
 }

@@ -7,16 +7,18 @@ use axum::extract::{Path, Request, State as Shared};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::State;
+use super::language::{self, words};
 use super::trouble::{Answer, Trouble};
 use crate::gate::facts::{Asks, Facts};
 use crate::pages;
-use crate::pages::RequestId;
+use crate::pages::{RequestId, Words};
 
 const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -33,10 +35,12 @@ pub async fn dress(Shared(state): Shared<Arc<State>>, request: Request, next: Ne
         .get::<RequestId>()
         .cloned()
         .unwrap_or_default();
-    let mut response = next.run(request).await;
+    let words = language::of_reader(request.headers(), asks);
+    let mut response = language::speaking(words, next.run(request)).await;
     if let Some(trouble) = response.extensions_mut().remove::<Trouble>() {
         response = told(trouble, &state, asks, &request_id.0);
     }
+    tell_language(response.headers_mut(), words);
     protect(response.headers_mut(), &state);
     response
 }
@@ -62,6 +66,17 @@ fn told(trouble: Trouble, state: &State, asks: Option<Asks>, request_id: &str) -
             .insert(RETRY_AFTER, HeaderValue::from(secs));
     }
     response
+}
+
+/// Pages are no-store already; whoever keeps one all the same keeps it for this language alone.
+fn tell_language(headers: &mut HeaderMap, words: Words) {
+    let is_page = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(words.tag()));
+        headers.append(VARY, HeaderValue::from_static("accept-language"));
+    }
 }
 
 fn protect(headers: &mut HeaderMap, state: &State) {
@@ -131,7 +146,7 @@ fn redirect(status: StatusCode, location: &str) -> Answer {
 }
 
 pub async fn nothing_here() -> Trouble {
-    Trouble::new(404, "not_found").with_link("/", "Go to the start page")
+    Trouble::new(404, "not_found").with_link("/", words().go_to_start_page())
 }
 
 pub async fn not_so() -> Trouble {

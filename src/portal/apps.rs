@@ -10,6 +10,7 @@ use http::header::CACHE_CONTROL;
 use super::answer::{page, see_other};
 use super::errand::Errand;
 use super::fields::Fields;
+use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{State, accounts, companies};
@@ -29,6 +30,7 @@ pub const USER_MANAGER: &str = "user_manager";
 
 pub fn frame(state: &State, session: Option<&Session>, here: &'static str) -> Frame {
     Frame {
+        words: words(),
         site: state.title.clone(),
         style: format!("{}{}", pages::STYLE_PATH, pages::style_name()),
         home: String::from("/"),
@@ -84,7 +86,7 @@ pub async fn apps(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
     };
     let session = &found.session;
     let notice = match fields.of("company") {
-        Some("changed") => Some(Notice::news("The company is changed.")),
+        Some("changed") => Some(Notice::news(words().company_is_changed())),
         _ => None,
     };
     page(&pages::Apps {
@@ -116,7 +118,7 @@ async fn tiles(state: &State, session: &Session) -> Result<Vec<Tile>, Trouble> {
                 companies: company_choices(state, session, product, account, &home).await?,
                 product: product.id.to_string(),
                 name: product.name.clone(),
-                about: format!("Signed in as {}", account.login),
+                about: words().signed_in_as(account.login.as_str()),
                 href: format!("{}/", product.origin),
                 open: true,
             },
@@ -124,7 +126,7 @@ async fn tiles(state: &State, session: &Session) -> Result<Vec<Tile>, Trouble> {
                 companies: Vec::new(),
                 product: product.id.to_string(),
                 name: product.name.clone(),
-                about: String::from("No linked account yet: pair yours"),
+                about: words().no_linked_account().to_owned(),
                 href: format!("/connect/{}", product.id),
                 open: false,
             },

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::IntoResponse;
+use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Serialize;
 
 use super::State;
 use super::accounts::is_granted;
+use super::language;
 use super::own::signed_in;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use crate::gate::name::CompanyId;
+use crate::pages::BarWords;
 
 #[derive(Serialize)]
 struct BarView<'a> {
@@ -26,6 +29,7 @@ struct BarView<'a> {
     companies: Vec<Place>,
     /// Seconds of the gateway's clock in one of the browser's.
     pace: u32,
+    words: BarWords,
 }
 
 #[derive(Serialize)]
@@ -44,7 +48,7 @@ pub async fn script() -> Answer {
 }
 
 /// Never counts as activity: nothing here stamps.
-pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit, headers: HeaderMap) -> Answer {
     let now = (state.clock)();
     let (product, found) = signed_in(&state, &visit, now)?;
     let session = &found.session;
@@ -69,6 +73,7 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
         company: place(&state, session.company_in(&product.id)).await?,
         companies,
         pace: state.pace,
+        words: language::of_headers(&headers).of_bar(),
     };
     Ok(Json(view).into_response())
 }

@@ -9,6 +9,7 @@ use super::answer::see_other;
 use super::apps::signed_in;
 use super::fields::Form;
 use super::keys::FormToken;
+use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
@@ -76,9 +77,9 @@ async fn had(
 
 fn not_yours() -> Trouble {
     Trouble::new(403, "company").saying(
-        "Not your company",
-        "You can't switch to this company.",
-        "Choose one of your own.",
+        words().not_your_company(),
+        words().not_your_company_what(),
+        words().not_your_company_remedy(),
     )
 }
 

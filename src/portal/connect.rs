@@ -18,6 +18,7 @@ use super::credentials::{self, Proof};
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -30,8 +31,6 @@ use crate::gate::time::Moment;
 
 /// How long the first product's proof holds.
 const LIFE: Duration = Duration::from_secs(10 * 60);
-
-const WRONG: &str = "That username and password don't match.";
 
 /// What was proved so far, kept in the session store: of this session and for this product.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -196,12 +195,7 @@ impl Desk<'_> {
         let account = self.primary().await?;
         let typed = Login::parse(fields.text("username")).ok();
         if typed.as_ref() != Some(&account.login) {
-            return refused(
-                self.first(Some(
-                    "Pair the account that you are signed in with; for another, sign out first.",
-                ))
-                .await,
-            );
+            return refused(self.first(Some(words().pair_your_own())).await);
         }
         let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
         self.count(&attempt).await?;
@@ -210,7 +204,10 @@ impl Desk<'_> {
         let asked = (&**primary, Some(&account));
         if !self.prove(asked, &credentials, &attempt).await?.is_right() {
             self.heard(self.person(), "pairing", "first password refused");
-            return refused(self.first(Some(WRONG)).await);
+            return refused(
+                self.first(Some(words().username_and_password_wrong()))
+                    .await,
+            );
         }
         attempt.succeed(self.state, self.now).await?;
         self.keep(&Begun { expired: None }).await?;
@@ -224,7 +221,7 @@ impl Desk<'_> {
         };
         counted.await.map_err(|trouble| {
             self.heard(self.person(), "pairing", "throttled");
-            trouble.with_link(self.address(), "Back")
+            trouble.with_link(self.address(), words().back())
         })
     }
 
@@ -236,7 +233,7 @@ impl Desk<'_> {
     ) -> Result<Proof, Trouble> {
         let (state, visit) = (self.state, self.visit);
         let proved = credentials::prove(state, visit, asked, credentials, attempt, self.now).await;
-        proved.map_err(|trouble| trouble.with_link(self.address(), "Back"))
+        proved.map_err(|trouble| trouble.with_link(self.address(), words().back()))
     }
 
     fn heard(&self, person: &PersonId, event: &'static str, detail: &str) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::language::words;
 use super::message_caps::Asked;
 use super::trouble::Trouble;
 use super::visit::Visit;
@@ -99,20 +100,15 @@ impl Courier<'_> {
         if self.method != FactorMethod::Sms {
             return Address::parse(text)
                 .map(Destination::Email)
-                .ok_or_else(|| String::from("Type a mail address, such as kim@example.org."));
+                .ok_or_else(|| words().type_mail_address().to_owned());
         }
-        let number = Number::parse(text).ok_or_else(|| {
-            String::from("Type a mobile number with its area code, such as 555 010 0001.")
-        })?;
+        let number = Number::parse(text).ok_or_else(|| words().type_mobile_number().to_owned())?;
         let prefixes = &self.policy.mfa.messages.sms_prefixes;
         if number.begins_with_one_of(prefixes) {
             return Ok(Destination::Sms(number));
         }
         let known: Vec<&str> = prefixes.iter().map(|prefix| prefix.as_str()).collect();
-        Err(format!(
-            "Codes go to numbers that begin with {} only.",
-            known.join(" or ")
-        ))
+        Err(words().numbers_begin_with(&known.join(words().or_between())))
     }
 
     /// The code that this browser waits for.
@@ -300,16 +296,10 @@ impl Courier<'_> {
         let title = &self.state.title;
         let host = host_of(&self.state.portal_origin);
         let text = match self.method {
-            FactorMethod::Sms => format!(
-                "{title}: your one-time code is {code}. It works for 10 minutes. Nobody will ask you for it.\n\n@{host} #{code}"
-            ),
-            _ => format!(
-                "Your one-time code is\n\n    {code}\n\nIt works once, for 10 minutes, at {host} only. \
-                 Nobody from your clinic will ask you for it.\n\nYou did not log in just now? Then somebody \
-                 knows your password: change it, and tell your user manager.\n"
-            ),
+            FactorMethod::Sms => words().code_sms(title, code, host),
+            _ => words().code_mail(code, host),
         };
-        (format!("{title}: your one-time code"), text)
+        (words().code_subject(title), text)
     }
 
     fn told(&self, result: &str) {

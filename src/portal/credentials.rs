@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::State;
 use super::accounts;
+use super::language::words;
 use super::throttles::PasswordAttempt;
 use super::trouble::Trouble;
 use super::visit::Visit;
@@ -114,9 +115,9 @@ async fn compared(
         }) => Ok(Proof::Ours(upgrade)),
         Ok(Compared { correct: false, .. }) => Ok(Proof::Wrong),
         Err(_) => Err(Trouble::unavailable("busy").saying(
-            "Many people are logging in right now",
-            "Your login could not be checked yet.",
-            "Wait a few seconds, then try again.",
+            words().many_are_logging_in(),
+            words().many_are_logging_in_what(),
+            words().many_are_logging_in_remedy(),
         )),
     }
 }
@@ -135,9 +136,9 @@ async fn nobody_says(
     }
     let name = &product.name;
     Trouble::unavailable("credentials_unreachable").saying(
-        &format!("{name} can't be asked right now"),
-        format!("Your username and password were not checked: what keeps the {name} passwords does not answer as it should."),
-        "Nothing was counted against you. Try again in a moment.",
+        &words().cannot_be_asked_now(name),
+        words().cannot_be_asked_what(name),
+        words().cannot_be_asked_remedy(),
     )
 }
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use jiff::tz::TimeZone;
 
 use super::answer::{page, see_other};
 use super::apps::{frame, signed_in};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, user_agent};
+use super::{Audit, State, user_agent, when};
 use crate::directory::{Account, Person};
 use crate::gate::device;
 use crate::gate::session::Session;
@@ -64,8 +64,8 @@ pub async fn used(
 
 pub async fn list(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
     let now = (state.clock)();
-    let notice = (fields.of("forgotten") == Some("1"))
-        .then(|| Notice::news("Done. At the next log in there you are asked for your code again."));
+    let notice =
+        (fields.of("forgotten") == Some("1")).then(|| Notice::news(words().device_forgotten()));
     match signed_in(&state, &visit, PATH, now).await? {
         Ok(found) => show(&state, &found.session, notice, now).await,
         Err(elsewhere) => Ok(elsewhere),
@@ -83,8 +83,8 @@ async fn show(
     let devices = state.directory.devices(&session.person.id).await?;
     let rows = devices.into_iter().map(|device| DeviceRow {
         name: user_agent::words(&device.user_agent),
-        made: day(device.made_at, &policy.timezone),
-        used: day(device.last_used_at, &policy.timezone),
+        made: when::day(device.made_at, &policy.timezone),
+        used: when::day(device.last_used_at, &policy.timezone),
         address: device.address,
         id: device.id,
     });
@@ -108,9 +108,7 @@ pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields
         .keys
         .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
     if token != FormToken::Bound {
-        let notice = Notice::wrong(
-            "This page was open for a while. Nothing was changed: please choose again.",
-        );
+        let notice = Notice::wrong(words().page_was_open_choose());
         return show(&state, session, Some(notice), now).await;
     }
     let person = &session.person.id;
@@ -130,15 +128,4 @@ pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields
         });
     }
     see_other("/account/devices?forgotten=1")
-}
-
-/// The day, where the company is.
-fn day(at: Moment, timezone: &TimeZone) -> String {
-    match jiff::Timestamp::from_millisecond(at.millis()) {
-        Ok(at) => at
-            .to_zoned(timezone.clone())
-            .strftime("%-d %b %Y")
-            .to_string(),
-        Err(_) => String::from("unknown"),
-    }
 }

@@ -8,6 +8,7 @@ use super::answer::{found, see_other};
 use super::attempt::fresh_secret;
 use super::errand::Errand;
 use super::fields::Fields;
+use super::language::words;
 use super::tickets::{self, Ticket};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -132,11 +133,11 @@ pub fn again(state: &Arc<State>, visit: &Visit, url: &str, fields: &Fields) -> A
     if round > MOST_ROUNDS {
         return Err(Trouble::new(403, "no_cookies")
             .saying(
-                "Cookies are needed",
-                "Your browser does not accept this site's cookies, so it can't stay signed in here.",
-                "Allow cookies for this site, then try again.",
+                words().no_cookies(),
+                words().no_cookies_what(),
+                words().no_cookies_remedy(),
             )
-            .with_link(url, "Try again"));
+            .with_link(url, words().try_again()));
     }
     let fresh = visit.browser().is_none().then(|| fresh_secret(state));
     let bind = fresh

@@ -18,6 +18,7 @@ use super::attempt::fresh_secret;
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
@@ -70,10 +71,10 @@ pub async fn asked(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     if state.legacy.lives_elsewhere(primary) {
         return page(&Message {
             frame: frame(&state, None, ""),
-            title: String::from("Forgot your password?"),
+            title: words().forgot_your_password().to_owned(),
             paragraphs: vec![
                 super::own_password::elsewhere(primary),
-                format!("Ask whoever looks after {} for you.", primary.name),
+                words().ask_who_looks_after(&primary.name),
             ],
             link: Some(back()),
         });
@@ -81,10 +82,8 @@ pub async fn asked(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     if !state.messages.can(Channel::Email) {
         return page(&Message {
             frame: frame(&state, None, ""),
-            title: String::from("Forgot your password?"),
-            paragraphs: vec![String::from(
-                "Ask your user manager: they can set a new password for you.",
-            )],
+            title: words().forgot_your_password().to_owned(),
+            paragraphs: vec![words().ask_user_manager_for_password().to_owned()],
             link: Some(back()),
         });
     }
@@ -94,7 +93,7 @@ pub async fn asked(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
 fn back() -> Link {
     Link {
         href: String::from("/login"),
-        text: String::from("Back to log in"),
+        text: words().back_to_log_in().to_owned(),
     }
 }
 
@@ -146,7 +145,7 @@ pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
     }
     let typed = fields.text("username");
     if typed.trim().is_empty() || typed.len() > Login::LONGEST {
-        let shown = form(&state, &visit, Some("Type your username."), now)?;
+        let shown = form(&state, &visit, Some(words().type_your_username()), now)?;
         return Ok((StatusCode::BAD_REQUEST, shown).into_response());
     }
     let login = Login::parse(typed).ok();
@@ -162,12 +161,10 @@ pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
     );
     page(&Message {
         frame: frame(&state, None, ""),
-        title: String::from("Look into your mail"),
+        title: words().look_into_your_mail().to_owned(),
         paragraphs: vec![
-            String::from(
-                "If there is an account of this name with an address for mail, a link was sent to it. It works once, for 60 minutes.",
-            ),
-            String::from("No mail? Ask your user manager: they can help you."),
+            words().link_was_sent().to_owned(),
+            words().no_mail_ask_user_manager().to_owned(),
         ],
         link: Some(back()),
     })
@@ -224,7 +221,7 @@ async fn make_link(
     if !first {
         return Ok(SENT_MEANWHILE);
     }
-    let subject = format!("{}: set a new password", state.title);
+    let subject = words().reset_subject(&state.title);
     let text = letter(state, account, &secret);
     state.messages.mail_soon(&address, &subject, text);
     Ok(SENT)
@@ -232,16 +229,8 @@ async fn make_link(
 
 /// The address is the configured one, whatever the request called us.
 fn letter(state: &State, account: &Account, secret: &Secret) -> String {
-    format!(
-        "Somebody, we hope you, wants to set a new password for the account {} at {}.\n\n\
-         Open this address to do so. It works once, for 60 minutes:\n\n\
-         {}{RESET}?token={}\n\n\
-         If it was not you, there is nothing to do: your password stays as it is.\n",
-        account.login,
-        state.title,
-        state.portal_origin,
-        secret.expose()
-    )
+    let link = format!("{}{RESET}?token={}", state.portal_origin, secret.expose());
+    words().reset_mail(account.login.as_str(), &state.title, &link)
 }
 
 /// Sends the link for somebody else: for a user manager, whose right to do so the caller has
@@ -355,11 +344,11 @@ pub async fn submitted(
 fn dead() -> Trouble {
     Trouble::new(410, "link")
         .saying(
-            "This link is no longer good",
-            "It was used, it is older than 60 minutes, or a newer one was sent.",
-            "Ask for another one.",
+            words().link_no_longer_good(),
+            words().link_no_longer_good_what(),
+            words().link_no_longer_good_remedy(),
         )
-        .with_link(ASK, "Forgot your password?")
+        .with_link(ASK, words().forgot_your_password())
 }
 
 fn show(state: &State, visit: &Visit, led: &Led, error: Option<String>, now: Moment) -> Answer {

@@ -12,6 +12,7 @@ use super::answer::{page as answered, see_other};
 use super::apps::own_frame;
 use super::enter;
 use super::fields::{Fields, Form};
+use super::language::words;
 use super::own::signed_in;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
@@ -68,8 +69,8 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         secret: secret.expose(),
         path: path(&form.target).to_owned(),
         size: size(form.length),
-        age: words(age),
-        left: words(LIFE.saturating_sub(age)),
+        age: span_in_words(age),
+        left: span_in_words(LIFE.saturating_sub(age)),
         by_script: form.by_script,
         hidden,
     })?;
@@ -115,9 +116,9 @@ async fn theirs(
         audit(state, visit, session, "form_thrown_away");
         return Err(Trouble::new(403, "form_not_yours")
             .saying(
-                "This form was not yours",
-                "Somebody else filled it in before you signed in here. It was not sent, and it is not kept any more.",
-                "Go on in the application.",
+                words().form_not_yours(),
+                words().form_not_yours_what(),
+                words().form_not_yours_remedy(),
             )
             .with_link(format!("{}/", product.origin), &product.name));
     }
@@ -145,9 +146,9 @@ fn url(product: &Product, secret: &Secret) -> String {
 fn gone(product: &Product) -> Trouble {
     Trouble::new(410, "form_gone")
         .saying(
-            "This form is not kept any more",
-            "It was sent already, was thrown away, or waited for more than ten minutes.",
-            "Look in the application whether it arrived before you fill it in again.",
+            words().form_not_kept(),
+            words().form_not_kept_what(),
+            words().form_not_kept_remedy(),
         )
         .with_link(format!("{}/", product.origin), &product.name)
 }
@@ -156,9 +157,9 @@ fn path(target: &str) -> &str {
     target.split('?').next().unwrap_or(target)
 }
 
-fn words(span: Duration) -> String {
+fn span_in_words(span: Duration) -> String {
     if span < Duration::from_secs(60) {
-        String::from("less than a minute")
+        words().less_than_a_minute().to_owned()
     } else {
         in_words(Duration::from_secs(span.as_secs() / 60 * 60))
     }
@@ -166,7 +167,7 @@ fn words(span: Duration) -> String {
 
 fn size(bytes: u64) -> String {
     match bytes {
-        0..=1023 => format!("{bytes} bytes"),
+        0..=1023 => words().bytes(bytes),
         1024..=1_048_575 => format!("{} KB", bytes / 1024),
         _ => format!("{:.1} MB", bytes as f64 / 1_048_576.0),
     }

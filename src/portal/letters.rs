@@ -1,5 +1,6 @@
 //! Mails to people about what happened to their access.
 
+use super::language::words;
 use super::visit::Visit;
 use super::{Audit, State};
 use crate::directory::Person;
@@ -29,46 +30,27 @@ impl Letter {
         }
     }
 
-    pub const fn subject(self) -> &'static str {
+    pub fn subject(self) -> &'static str {
         match self {
-            Letter::FactorsReset => "Your multi-factor authentication was reset",
-            Letter::FactorReplaced => "Your authenticator app was replaced",
-            Letter::FactorRemoved => "A second factor was removed",
-            Letter::FactorAdded => "A second factor was added",
-            Letter::DestinationChanged => "Your one-time codes go elsewhere now",
-            Letter::PasswordChanged => "Your password was changed",
+            Letter::FactorsReset => words().factors_reset_subject(),
+            Letter::FactorReplaced => words().factor_replaced_subject(),
+            Letter::FactorRemoved => words().factor_removed_subject(),
+            Letter::FactorAdded => words().factor_added_subject(),
+            Letter::DestinationChanged => words().codes_moved_subject(),
+            Letter::PasswordChanged => words().password_changed_subject(),
         }
     }
 
     /// Without the manager's reason and without a link: a mail is read by whoever gets hold of it,
     /// and people should not learn to follow links in such mails.
-    pub const fn text(self) -> &'static str {
+    pub fn text(self) -> &'static str {
         match self {
-            Letter::FactorsReset => {
-                "A user manager of your company reset your multi-factor authentication. You are \
-                 signed out everywhere, and you will set it up anew when you log in next.\n\n\
-                 If you did not ask for this, tell your user manager now.\n"
-            }
-            Letter::FactorReplaced => {
-                "A new authenticator app now stands in the place of your old one.\n\n\
-                 If this was not you, tell your user manager now.\n"
-            }
-            Letter::FactorRemoved => {
-                "One of your second factors was removed in My Profile.\n\n\
-                 If this was not you, tell your user manager now.\n"
-            }
-            Letter::FactorAdded => {
-                "A second factor was added in My Profile: you can log in with it from now on.\n\n\
-                 If this was not you, tell your user manager now.\n"
-            }
-            Letter::DestinationChanged => {
-                "One-time codes for you go to another number or address from now on. It was changed \
-                 in My Profile.\n\nIf this was not you, tell your user manager now.\n"
-            }
-            Letter::PasswordChanged => {
-                "One of your passwords was changed. Whoever was signed in with the old one is signed \
-                 out.\n\nIf this was not you, tell your user manager now.\n"
-            }
+            Letter::FactorsReset => words().factors_reset_mail(),
+            Letter::FactorReplaced => words().factor_replaced_mail(),
+            Letter::FactorRemoved => words().factor_removed_mail(),
+            Letter::FactorAdded => words().factor_added_mail(),
+            Letter::DestinationChanged => words().codes_moved_mail(),
+            Letter::PasswordChanged => words().password_changed_mail(),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::attempt;
 use super::errand::{Errand, Landing};
 use super::factor;
 use super::fields::Fields;
+use super::language::words;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -154,9 +155,7 @@ async fn ask_factor(
     let enrolled = has_factor(state, &session.person.id).await?;
     let step = from_session(session.person.id.clone(), session.id, enrolled, now);
     if step == Step::Password {
-        let notice = Notice::news(
-            "A second proof is needed here, and you have none yet. Please enter your password again to set it up.",
-        );
+        let notice = Notice::news(words().factor_needed_here());
         return same_person(state, visit, errand, session, notice, now).await;
     }
     let login = primary_login(state, session)
@@ -245,29 +244,23 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
 
 /// Who was in the middle of a form is told at once that it is not lost.
 fn with_form(state: &State, errand: &Errand, notice: Option<Notice>) -> Option<Notice> {
-    const SAFE: &str = "Your form is safe: you can send it after you have logged in.";
+    let safe = words().form_is_safe_after_log_in();
     if !errand.has_form(state) {
         return notice;
     }
     Some(match notice {
         Some(notice) => Notice {
-            text: format!("{} {SAFE}", notice.text),
+            text: format!("{} {safe}", notice.text),
             ..notice
         },
-        None => Notice::news(SAFE),
+        None => Notice::news(safe),
     })
 }
 
 fn over_notice(over: Over) -> Notice {
     match over {
-        Over::Idle(idle) => Notice::news(format!(
-            "You were signed out after {} without activity.",
-            in_words(idle)
-        )),
-        Over::Maximum(maximum) => Notice::news(format!(
-            "A sign-in lasts {}. Please log in again.",
-            in_words(maximum)
-        )),
+        Over::Idle(idle) => Notice::news(words().signed_out_after(&in_words(idle))),
+        Over::Maximum(maximum) => Notice::news(words().sign_in_lasts(&in_words(maximum))),
     }
 }
 
@@ -275,28 +268,23 @@ fn again_notice(again: Again, landing: &Landing) -> Notice {
     let Again::ProductIdle(idle) = again;
     let name = match landing {
         Landing::Product { product, .. } => product.name.as_str(),
-        Landing::Portal { .. } => "This page",
+        Landing::Portal { .. } => words().this_page(),
     };
-    Notice::news(format!(
-        "{name} was closed after {} without activity. Please enter your password again.",
-        in_words(idle)
-    ))
+    Notice::news(words().closed_after(name, &in_words(idle)))
 }
 
 /// For the words that we put into addresses ourselves; any other says nothing.
 fn reason_notice(errand: &Errand) -> Option<Notice> {
     let text = match errand.reason.as_deref()? {
-        "ended" => "Your sign-in has ended. Please log in again.",
-        "idle" => "You were signed out after a time without activity.",
-        "maximum" => "Your sign-in has reached its longest time. Please log in again.",
+        "ended" => words().sign_in_ended(),
+        "idle" => words().signed_out_idle(),
+        "maximum" => words().sign_in_too_long(),
         "codes" => {
-            return Some(Notice::wrong(
-                "That code was wrong too often. Please start again with your password.",
-            ));
+            return Some(Notice::wrong(words().codes_wrong_too_often()));
         }
-        "changed" => "Your password is changed. Please log in with it.",
-        "late" => "The code was not entered in time. Please log in again.",
-        "enrolled" => "You have an authenticator already. Please log in with it.",
+        "changed" => words().password_is_changed(),
+        "late" => words().code_came_late(),
+        "enrolled" => words().enrolled_already(),
         _ => return None,
     };
     Some(Notice::news(text))

@@ -29,6 +29,7 @@ mod finish;
 mod forgot;
 mod kept;
 mod keys;
+mod language;
 mod letters;
 mod login;
 mod message_caps;

@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use super::fields::Fields;
+use super::language::words;
 use super::throttles::count_deed;
 use super::trouble::Trouble;
 use super::{State, accounts};
@@ -87,13 +88,13 @@ impl<'a> Wish<'a> {
         now: Moment,
     ) -> Result<Result<PasswordHash, String>, Trouble> {
         if self.new.is_empty() {
-            return Ok(Err(String::from("Type a new password, twice.")));
+            return Ok(Err(words().type_new_password_twice().to_owned()));
         }
         if self.new != self.confirm {
-            return Ok(Err(String::from("The two passwords are not the same.")));
+            return Ok(Err(words().passwords_differ().to_owned()));
         }
         if let Err(weakness) = self.weakness(state, account, owner).await? {
-            return Ok(Err(weakness.reason()));
+            return Ok(Err(reason(&weakness)));
         }
         // Each of the hashes below takes a slot of the pool for a while.
         count_deed(state, "new password", owner.id, now).await?;
@@ -102,7 +103,7 @@ impl<'a> Wish<'a> {
         }
         match state.hasher.hash(self.secret()).await {
             Ok(hash) => Ok(Ok(hash)),
-            Err(HashError::TooLong) => Ok(Err(Weakness::Long.reason())),
+            Err(HashError::TooLong) => Ok(Err(reason(&Weakness::Long))),
             Err(HashError::Busy) => Err(Trouble::unavailable("busy")),
             Err(HashError::Failed) => Err(Trouble::internal("hash")),
         }
@@ -144,9 +145,7 @@ impl<'a> Wish<'a> {
         owner: &Owner<'_>,
     ) -> Result<Option<String>, Trouble> {
         if self.opens(state, &account.password_hash).await? {
-            return Ok(Some(String::from(
-                "That is the password you have now. Choose another.",
-            )));
+            return Ok(Some(words().password_you_have().to_owned()));
         }
         let policies = state.policies.load_full();
         let company = accounts::tenancy(account, owner.company).current;
@@ -155,10 +154,9 @@ impl<'a> Wish<'a> {
         }
         for former in state.directory.former_passwords(account).await? {
             if self.opens(state, &former).await? {
-                return Ok(Some(format!(
-                    "That is one of your last {} passwords. Choose another.",
-                    password::REMEMBERED + 1
-                )));
+                return Ok(Some(
+                    words().one_of_your_last_passwords(password::REMEMBERED + 1),
+                ));
             }
         }
         Ok(None)
@@ -174,5 +172,15 @@ impl<'a> Wish<'a> {
 
     fn secret(&self) -> Zeroizing<String> {
         Zeroizing::new(self.new.to_owned())
+    }
+}
+
+fn reason(weakness: &Weakness) -> String {
+    match weakness {
+        Weakness::Short(shortest) => words().password_too_short(shortest),
+        Weakness::Long => words().password_too_long(password::LONGEST),
+        Weakness::Common => words().password_is_common().to_owned(),
+        Weakness::Context(word) => words().password_is_little_more_than(word),
+        Weakness::Control => words().password_cannot_be_typed().to_owned(),
     }
 }

@@ -13,6 +13,7 @@ use super::apps::{frame, signed_in};
 use super::errand::Errand;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::new_password::{Owner, Wish, age};
 use super::renewal::changed;
 use super::throttles::PasswordAttempt;
@@ -61,31 +62,31 @@ pub async fn section(
             about: match age(state, account, &session.company, now) {
                 _ if state.legacy.lives_elsewhere(product) => elsewhere(product),
                 Age::Good => String::new(),
-                Age::Ending(left) => format!("Expires in {}.", days(left)),
-                Age::Expired => String::from("Has expired."),
+                Age::Ending(left) => words().expires_in(&days(left)),
+                Age::Expired => words().has_expired().to_owned(),
             },
             href: (!state.legacy.lives_elsewhere(product))
                 .then(|| format!("{PATH}?product={}", product.id)),
         })
         .collect();
-    let notice = (said == Some("changed"))
-        .then(|| Notice::news("Your password is changed. You are signed out everywhere but here."));
-    Ok(pages::Passwords { notice, lines })
+    let notice = (said == Some("changed")).then(|| Notice::news(words().password_changed_here()));
+    Ok(pages::Passwords {
+        words: words(),
+        notice,
+        lines,
+    })
 }
 
 /// Where a password is changed that is not kept here.
 pub fn elsewhere(product: &Product) -> String {
-    format!(
-        "Its password is not kept here: it is changed where the {} passwords are.",
-        product.name
-    )
+    words().password_kept_elsewhere(&product.name)
 }
 
 /// Rounded up.
 pub fn days(left: Duration) -> String {
     match left.as_secs().div_ceil(24 * 60 * 60) {
-        0 | 1 => String::from("less than a day"),
-        days => format!("{days} days"),
+        0 | 1 => words().less_than_a_day().to_owned(),
+        days => words().days(days),
     }
 }
 
@@ -116,11 +117,11 @@ async fn desk<'a>(
     if state.legacy.lives_elsewhere(&product) {
         return Err(Trouble::new(404, "password_elsewhere")
             .saying(
-                &format!("The {} password can't be changed here", product.name),
+                &words().password_not_changed_here(&product.name),
                 elsewhere(&product),
                 "",
             )
-            .with_link("/account", "Back to My Profile"));
+            .with_link("/account", words().back_to_profile()));
     }
     Ok(Desk {
         state,
@@ -157,8 +158,7 @@ pub async fn submitted(
         .keys
         .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
     if token != FormToken::Bound {
-        let notice =
-            Notice::wrong("This page was open for a while. Nothing was changed: please try again.");
+        let notice = Notice::wrong(words().page_was_open_try());
         return desk.show(Some(notice), None);
     }
     desk.change(&visit, &fields).await
@@ -178,7 +178,7 @@ impl Desk<'_> {
         let verdict = self.state.hasher.verify(stored, current).await;
         let verdict = verdict.map_err(|_| Trouble::unavailable("busy"))?;
         if !verdict.correct {
-            return self.refused("The current password is not right.");
+            return self.refused(words().current_password_wrong());
         }
         attempt.succeed(self.state, self.now).await?;
         let owner = Owner::of_session(self.session);
@@ -193,7 +193,7 @@ impl Desk<'_> {
             .change_password(&self.account, &hash, self.now)
             .await?
         {
-            return self.refused("The password was changed elsewhere at the same moment.");
+            return self.refused(words().password_changed_elsewhere());
         }
         let person = directory.person(&self.session.person.id).await?;
         let person = person.ok_or_else(|| Trouble::internal("person"))?;

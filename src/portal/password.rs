@@ -15,6 +15,7 @@ use super::factor;
 use super::fields::{Fields, Form};
 use super::finish::finish;
 use super::keys::FormToken;
+use super::language::words;
 use super::login::{Shown, begin_step, form, has_factor};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
@@ -28,9 +29,6 @@ use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::product::Product;
 use crate::gate::time::Moment;
 use crate::pages::Notice;
-
-/// The same for an unknown name, a wrong password, a disabled person: it tells nothing else.
-const REFUSED: &str = "That username and password don't match.";
 
 pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
     let now = (state.clock)();
@@ -52,9 +50,7 @@ pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields
                 return Ok(on);
             }
             let shown = Shown {
-                notice: Some(Notice::news(
-                    "This page was open for a while. Please log in now.",
-                )),
+                notice: Some(Notice::news(words().page_was_open_log_in())),
                 username: fields
                     .text("username")
                     .chars()
@@ -104,21 +100,22 @@ async fn password(
         Ok((StatusCode::FORBIDDEN, response).into_response())
     };
     if username.trim().is_empty() || password.is_empty() || username.len() > Login::LONGEST {
-        return refuse("Type your username and your password.");
+        return refuse(words().type_username_and_password());
     }
     let login = Login::parse(username).ok();
     let counted = login.as_ref().map_or(username, Login::as_str);
     let attempt = PasswordAttempt::new(counted, &visit.network());
     if let Err(trouble) = attempt.count(state, now).await {
         heard(state, visit, "throttled", None, None);
-        return Err(trouble.with_link(errand.on("/login"), "Back to log in"));
+        return Err(trouble.with_link(errand.on("/login"), words().back_to_log_in()));
     }
     let asked = (username, login.as_ref());
     let (account, person) = match proved(state, visit, asked, password, &attempt, now).await? {
         Proved::Right(proved) => *proved,
         Proved::Wrong(tried) => {
             heard(state, visit, "refused", tried.as_ref(), None);
-            return refuse(REFUSED);
+            // The same for an unknown name, a wrong password, a disabled person: it tells nothing else.
+            return refuse(words().username_and_password_wrong());
         }
     };
     attempt.succeed(state, now).await?;
@@ -131,9 +128,7 @@ async fn password(
             Some(&person.company),
         );
         let shown = Shown {
-            notice: Some(Notice::news(format!(
-                "Your company signs in through {label}, not with a password."
-            ))),
+            notice: Some(Notice::news(words().company_signs_in_through(&label))),
             company: Some(person.company.clone()),
             ..Shown::default()
         };
@@ -247,12 +242,9 @@ async fn not_set_up(
     }
     heard(state, visit, "refused", None, None);
     Trouble::new(403, "not_set_up").saying(
-        "You are not set up here yet",
-        format!(
-            "Your {} username and password are right, but nobody has set you up for this sign-in.",
-            primary.name
-        ),
-        "Ask your user manager to add you.",
+        words().not_set_up(),
+        words().not_set_up_what(&primary.name),
+        words().not_set_up_remedy(),
     )
 }
 

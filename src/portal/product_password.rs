@@ -13,6 +13,7 @@ use super::credentials::{place, prove_for_sign_on, typed};
 use super::errand::{Errand, Landing};
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -114,9 +115,7 @@ impl Desk<'_> {
         let (username, password) = (fields.text("username"), fields.text("password"));
         // The link says whose account it is; the application may care for upper and lower case.
         if Login::parse(username).ok().as_ref() != Some(&self.login) || password.is_empty() {
-            return self
-                .refused("Type the password of the account that is linked.")
-                .await;
+            return self.refused(words().type_linked_password()).await;
         }
         let network = self.visit.network();
         let attempt = PasswordAttempt::at(&self.product.id, self.login.as_str(), &network);
@@ -134,10 +133,7 @@ impl Desk<'_> {
         if !proof.is_right() {
             self.heard("refused");
             return self
-                .refused(&format!(
-                    "{} does not take that password.",
-                    self.product.name
-                ))
+                .refused(&words().product_does_not_take(&self.product.name))
                 .await;
         }
         attempt.succeed(self.state, self.now).await?;
@@ -162,7 +158,7 @@ impl Desk<'_> {
         };
         counted.await.map_err(|trouble| {
             self.heard("throttled");
-            trouble.with_link(self.errand.on(&path(self.product)), "Back")
+            trouble.with_link(self.errand.on(&path(self.product)), words().back())
         })
     }
 

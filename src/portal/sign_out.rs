@@ -10,6 +10,7 @@ use super::answer::{page, see_other};
 use super::apps::frame;
 use super::fields::{Fields, Form};
 use super::keys::FormToken;
+use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, cookies, elsewhere};
@@ -33,21 +34,21 @@ pub async fn portal_page(
         if let Some(link) = elsewhere::sign_out_link(&state, fields.text("with"), now).await {
             return page(&Message {
                 frame: frame(&state, None, "/logout"),
-                title: String::from("You are signed out"),
+                title: words().you_are_signed_out().to_owned(),
                 paragraphs: vec![
-                    String::from("Your sign-in has ended in every application."),
-                    String::from("Your company's own sign-in may still be open in this browser."),
+                    words().ended_in_every_application().to_owned(),
+                    words().companys_own_may_be_open().to_owned(),
                 ],
                 link: Some(link),
             });
         }
         return page(&Message {
             frame: frame(&state, None, "/logout"),
-            title: String::from("You are signed out"),
-            paragraphs: vec![String::from("Your sign-in has ended in every application.")],
+            title: words().you_are_signed_out().to_owned(),
+            paragraphs: vec![words().ended_in_every_application().to_owned()],
             link: Some(Link {
                 href: String::from("/login"),
-                text: String::from("Log in again"),
+                text: words().log_in_again().to_owned(),
             }),
         });
     };

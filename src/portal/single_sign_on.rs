@@ -10,6 +10,7 @@ use super::answer::see_other;
 use super::apps::signed_in;
 use super::fields::Form;
 use super::keys::FormToken;
+use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
@@ -39,16 +40,13 @@ pub async fn section(
         .iter()
         .any(|product| !product.primary && product.accounts == Accounts::Own);
     let notice = match said {
-        Some("saved") => Some(Notice::news("Your default application is saved.")),
-        Some("reset") => Some(Notice::news(
-            "Single Sign-On is reset. Your accounts can be paired anew.",
-        )),
-        Some("late") => Some(Notice::wrong(
-            "This page was open for a while. Nothing was changed: please try again.",
-        )),
+        Some("saved") => Some(Notice::news(words().default_is_saved())),
+        Some("reset") => Some(Notice::news(words().sso_is_reset())),
+        Some("late") => Some(Notice::wrong(words().page_was_open_try())),
         _ => None,
     };
     Ok(pages::SingleSignOn {
+        words: words(),
         notice,
         choices: linked
             .iter()
@@ -131,9 +129,9 @@ pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields):
         .find(|product| product.id.as_str() == fields.text("default"));
     let Some(wanted) = wanted else {
         return Err(Trouble::new(403, "not_linked").saying(
-            "Not one of your applications",
-            "Only a linked application can be the default.",
-            "Choose another, or pair it first.",
+            words().not_linked(),
+            words().not_linked_what(),
+            words().not_linked_remedy(),
         ));
     };
     state

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::State;
+use super::language::words;
 use super::trouble::Trouble;
 use crate::gate::name::{PersonId, ProductId};
 use crate::gate::policy::FactorMethod;
@@ -295,27 +296,22 @@ pub fn too_many(wait: Duration) -> Trouble {
     let wait = wait.max(Duration::from_secs(1));
     Trouble::new(429, "throttled")
         .saying(
-            "Too many attempts",
-            "There were too many attempts to log in.",
-            format!("Wait {}, then try again.", in_words(wait)),
+            words().problem_429(),
+            words().too_many_log_ins(),
+            words().wait_then_try(&in_words(wait)),
         )
-        .with_link("/login", "Back to log in")
+        .with_link("/login", words().back_to_log_in())
         .retry_after(wait)
 }
 
 /// Rounded up.
 pub fn in_words(span: Duration) -> String {
     let secs = span.as_secs() + u64::from(span.subsec_nanos() > 0);
-    let (count, unit) = match secs {
-        0..120 => (secs, "second"),
-        120..7200 => (secs.div_ceil(60), "minute"),
-        7200..172_800 => (secs.div_ceil(3600), "hour"),
-        _ => (secs.div_ceil(86_400), "day"),
-    };
-    if count == 1 {
-        format!("1 {unit}")
-    } else {
-        format!("{count} {unit}s")
+    match secs {
+        0..120 => words().seconds(secs),
+        120..7200 => words().minutes(secs.div_ceil(60)),
+        7200..172_800 => words().hours(secs.div_ceil(3600)),
+        _ => words().days(secs.div_ceil(86_400)),
     }
 }
 

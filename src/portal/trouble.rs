@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::State;
+use super::language::words;
 use crate::directory::DirectoryError;
 use crate::pages::Problem;
 use crate::sessions::store::StoreError;
@@ -17,7 +18,7 @@ pub struct Trouble(Box<Problem>, Option<u64>);
 
 impl Trouble {
     pub fn new(status: u16, reason: &str) -> Trouble {
-        Trouble(Box::new(Problem::of(status, reason, "", "")), None)
+        Trouble(Box::new(Problem::of(words(), status, reason, "", "")), None)
     }
 
     pub fn saying(
@@ -41,7 +42,7 @@ impl Trouble {
     }
 
     pub fn signed_out(reason: &str, login_url: String) -> Trouble {
-        let mut trouble = Trouble::new(401, reason).with_link(login_url.clone(), "Log in");
+        let mut trouble = Trouble::new(401, reason).with_link(login_url.clone(), words().log_in());
         trouble.0.login_url = Some(login_url);
         trouble
     }

@@ -1,6 +1,8 @@
 //! What a browser calls itself, in a person's words. For lists in which people recognise their own
 //! devices: nothing is decided by it, and whoever wants to can call itself anything.
 
+use super::language;
+
 /// The first that fits: each browser names those before it too.
 const BROWSERS: [(&str, &str); 9] = [
     ("Edg", "Edge"),
@@ -31,9 +33,9 @@ pub fn words(user_agent: &str) -> String {
         found.map(|(_, name)| *name)
     };
     match (first(&BROWSERS), first(&SYSTEMS)) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(browser), Some(system)) => language::words().browser_on(browser, system),
         (Some(browser), None) => browser.to_owned(),
-        (None, Some(system)) => format!("A browser on {system}"),
+        (None, Some(system)) => language::words().a_browser_on(system),
         (None, None) => {
             let own: String = user_agent
                 .chars()
@@ -41,7 +43,7 @@ pub fn words(user_agent: &str) -> String {
                 .take(40)
                 .collect();
             if own.trim().is_empty() {
-                String::from("Unknown device")
+                language::words().unknown_device().to_owned()
             } else {
                 own
             }

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::{COOKIE, ORIGIN, USER_AGENT};
 use http::request::Parts;
 
+use super::language::words;
 use super::trouble::Trouble;
 use super::{Audit, State};
 use crate::directory::Person;
@@ -179,8 +180,8 @@ impl Visit {
 
 fn cross_site() -> Trouble {
     Trouble::new(403, "cross_site").saying(
-        "This form came from another site",
-        "For your safety it was not accepted.",
-        "Open the page again and send it from there.",
+        words().cross_site(),
+        words().cross_site_what(),
+        words().cross_site_remedy(),
     )
 }

@@ -1,22 +1,36 @@
 //! Moments as people read them, in their company's time zone.
 
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 
+use super::language;
 use crate::gate::time::Moment;
 use crate::pages::When;
 
 pub fn words(moment: Moment, timezone: &TimeZone) -> When {
     let text = match jiff::Timestamp::from_millisecond(moment.millis()) {
-        Ok(timestamp) => timestamp
-            .to_zoned(timezone.clone())
-            .strftime("%-d %b %Y, %H:%M %Z")
-            .to_string(),
-        Err(_) => String::from("unknown"),
+        Ok(timestamp) => {
+            let there = timestamp.to_zoned(timezone.clone());
+            format!("{}, {}", date(&there), there.strftime("%H:%M %Z"))
+        }
+        Err(_) => language::words().unknown_moment().to_owned(),
     };
     When {
         text,
         iso: moment.to_rfc3339(),
     }
+}
+
+/// The day alone.
+pub fn day(moment: Moment, timezone: &TimeZone) -> String {
+    match jiff::Timestamp::from_millisecond(moment.millis()) {
+        Ok(timestamp) => date(&timestamp.to_zoned(timezone.clone())),
+        Err(_) => language::words().unknown_moment().to_owned(),
+    }
+}
+
+fn date(there: &Zoned) -> String {
+    language::words().date(there.day(), there.month(), there.year())
 }
 
 /// The beginning of a day written as `2026-11-21`, there.

@@ -265,7 +265,8 @@ impl Gateway {
                 Ok(question) => self.judge(session, passage, question).await,
                 Err(why) => {
                     passage.record.refused(why, session.req_header());
-                    let problem = self.teller(passage).no_question(why);
+                    let teller = self.teller(session.req_header(), passage, Manner::Json);
+                    let problem = teller.no_question(why);
                     self.answer(session, passage, Answer::problem(&problem, Manner::Json))
                         .await
                 }
@@ -298,7 +299,8 @@ impl Gateway {
             Ok(facts) => Arc::new(facts),
             Err(why) => {
                 passage.record.refused(why, &original);
-                let problem = self.teller(passage).malformed(why);
+                let teller = self.teller(&original, passage, Manner::Json);
+                let problem = teller.malformed(why);
                 return self
                     .refuse_asker(session, passage, asker, problem, Manner::Json)
                     .await;
@@ -316,7 +318,7 @@ impl Gateway {
         passage
             .record
             .decided(Arc::clone(&facts), &decision, known, now);
-        let teller = self.teller(passage);
+
         let problem = match decision {
             Decision::Forward(permit) => {
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
@@ -336,10 +338,16 @@ impl Gateway {
                 };
                 return self.answer(session, passage, answer).await;
             }
-            Decision::Deny(denial) => teller.denied(&denial, name(&facts)),
-            Decision::Unavailable(absence) => teller.unavailable(absence),
+            Decision::Deny(denial) => self
+                .teller(&original, passage, manner)
+                .denied(&denial, name(&facts)),
+            Decision::Unavailable(absence) => {
+                self.teller(&original, passage, manner).unavailable(absence)
+            }
             // These pages are the gateway's own: whoever sends them elsewhere is set up wrongly.
-            Decision::Portal(_) | Decision::Own(_) => teller.not_guarded(),
+            Decision::Portal(_) | Decision::Own(_) => {
+                self.teller(&original, passage, manner).not_guarded()
+            }
         };
         self.refuse_asker(session, passage, asker, problem, manner)
             .await
@@ -362,8 +370,8 @@ impl Gateway {
     }
 }
 
-fn name(facts: &Facts) -> &str {
-    super::facts::product(&facts.site).map_or("this application", |product| &product.name)
+fn name(facts: &Facts) -> Option<&str> {
+    super::facts::product(&facts.site).map(|product| product.name.as_str())
 }
 
 /// Yes, and in whose name. Every header that the application believes is in the answer, empty where

@@ -172,7 +172,9 @@ impl ProxyHttp for Gateway {
         passage.manner = manner(&facts);
         passage.facts_address = facts.address;
         if authz::is_asked_by_stranger(&facts) {
-            let problem = self.teller(passage).not_an_asker();
+            let problem = self
+                .teller(session.req_header(), passage, Manner::Json)
+                .not_an_asker();
             return self
                 .answer(session, passage, Answer::problem(&problem, Manner::Json))
                 .await;
@@ -229,13 +231,15 @@ impl ProxyHttp for Gateway {
                     .await
             }
             Decision::Deny(denial) => {
-                let name = product(&facts.site).map_or("this application", |product| &product.name);
-                let problem = self.teller(passage).denied(&denial, name);
+                let name = product(&facts.site).map(|product| product.name.as_str());
+                let teller = self.teller(session.req_header(), passage, passage.manner);
+                let problem = teller.denied(&denial, name);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner))
                     .await
             }
             Decision::Unavailable(absence) => {
-                let problem = self.teller(passage).unavailable(absence);
+                let teller = self.teller(session.req_header(), passage, passage.manner);
+                let problem = teller.unavailable(absence);
                 self.answer(session, passage, Answer::problem(&problem, passage.manner))
                     .await
             }
@@ -446,8 +450,8 @@ impl ProxyHttp for Gateway {
             error = %error.etype().as_str(),
             "a request could not be passed on"
         );
-        let name = product.map_or("The application", |product| product.name.as_str());
-        let teller = self.teller(passage);
+        let name = product.map(|product| product.name.as_str());
+        let teller = self.teller(session.req_header(), passage, passage.manner);
         let problem = match status {
             400 => teller.malformed(Malformed::Framing),
             413 => teller.malformed(Malformed::BodyTooLarge),
@@ -492,8 +496,14 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    pub(super) fn teller<'a>(&self, passage: &'a Passage) -> Teller<'a> {
+    pub(super) fn teller<'a>(
+        &self,
+        asked: &RequestHeader,
+        passage: &'a Passage,
+        manner: Manner,
+    ) -> Teller<'a> {
         Teller {
+            words: manner.words(&asked.headers),
             site: &passage.scene.title,
             request_id: &passage.record.request_id,
         }
@@ -536,7 +546,6 @@ impl Gateway {
         why: Malformed,
     ) -> Result<bool> {
         passage.record.refused(why, session.req_header());
-        let problem = self.teller(passage).malformed(why);
         let reads_html = session
             .req_header()
             .headers
@@ -547,6 +556,9 @@ impl Gateway {
         } else {
             Manner::Json
         };
+        let problem = self
+            .teller(session.req_header(), passage, manner)
+            .malformed(why);
         // Whoever sent it may see the next request elsewhere than we do: nothing more is read.
         session.set_keepalive(None);
         self.answer(session, passage, Answer::problem(&problem, manner))

@@ -3,10 +3,11 @@
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
-    REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
+    VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -15,7 +16,8 @@ use super::forward::{HSTS, X_REQUEST_ID};
 use super::record::RequestId;
 use crate::gate::decide::{Absence, Denial, DenialReason, SignInReason};
 use crate::gate::facts::Malformed;
-use crate::pages::Problem;
+use crate::gate::language::preferred;
+use crate::pages::{Problem, Words};
 
 /// Seconds until coming again is worth it.
 const RETRY_SECS: u16 = 5;
@@ -28,6 +30,20 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 pub enum Manner {
     Page,
     Json,
+}
+
+impl Manner {
+    /// The words that the reader asks for; programs read English. Read off the headers only where
+    /// a page of our own is made: nothing that is forwarded is looked at for it.
+    pub fn words(self, headers: &HeaderMap) -> Words {
+        match self {
+            Manner::Page => {
+                let values = headers.get_all(ACCEPT_LANGUAGE).iter();
+                Words::of(preferred(values.map(HeaderValue::as_bytes)))
+            }
+            Manner::Json => Words::default(),
+        }
+    }
 }
 
 /// An answer of the gateway's own, whole.
@@ -53,6 +69,11 @@ impl Answer {
         };
         if manner == Manner::Page {
             answer.headers.extend(page_headers());
+            answer.set(
+                CONTENT_LANGUAGE,
+                HeaderValue::from_static(problem.words.tag()),
+            );
+            answer.set(VARY, HeaderValue::from_static("accept-language"));
         }
         match problem.status {
             429 | 503 => answer.set(RETRY_AFTER, HeaderValue::from(RETRY_SECS)),
@@ -183,95 +204,102 @@ pub fn password_wanted(page: &str) -> Answer {
 /// Makes the pages: the site's title and the request's id stand on each.
 #[derive(Clone, Copy)]
 pub struct Teller<'a> {
+    pub words: Words,
+
     pub site: &'a str,
     pub request_id: &'a RequestId,
 }
 
 impl Teller<'_> {
     fn problem(self, status: u16, reason: &str) -> Problem {
-        Problem::of(status, reason, self.site, self.request_id.as_str())
+        Problem::of(
+            self.words,
+            status,
+            reason,
+            self.site,
+            self.request_id.as_str(),
+        )
     }
 
-    pub fn denied(self, denial: &Denial, product: &str) -> Problem {
+    /// `product` is `None` where no product's name is known.
+    pub fn denied(self, denial: &Denial, product: Option<&str>) -> Problem {
+        let words = self.words;
+        let product = product.unwrap_or(words.this_application());
         let (what, remedy) = match (denial.reason, &denial.rule) {
             (DenialReason::Rule, Some(rule)) => (
-                format!("Your company's rule \"{rule}\" does not allow this in {product}."),
-                "If you need it for your work, ask your company's administrator.",
+                words.denied_by_rule(rule, product),
+                words.denied_by_rule_remedy(),
             ),
             (DenialReason::Rule, None) => (
-                format!("Your company's rules do not allow this in {product}."),
-                "If you need it for your work, ask your company's administrator.",
+                words.denied_by_rules(product),
+                words.denied_by_rule_remedy(),
             ),
-            (DenialReason::NotGranted, _) => (
-                format!("You do not have access to {product}."),
-                "A user manager of your company can grant it to you.",
-            ),
+            (DenialReason::NotGranted, _) => {
+                (words.no_access_to(product), words.user_manager_can_grant())
+            }
             (DenialReason::NotReleased, _) => (
-                format!("Single Sign-On for {product} is being released step by step."),
-                "It has not reached your company yet: until then, sign in to it as before.",
+                words.sso_being_released(product),
+                words.not_released_remedy(),
             ),
             (DenialReason::Upgrade, _) => (
-                format!("{product} does not accept live connections from here."),
-                "Open the page again from its own address.",
+                words.no_live_connections(product),
+                words.no_live_connections_remedy(),
             ),
         };
         self.problem(403, denial.reason.as_str())
-            .saying("Access denied", what, remedy)
+            .saying(words.problem_403(), what, remedy)
     }
 
     /// A proxy in front asked in a way that can't be answered.
     pub fn no_question(self, why: Malformed) -> Problem {
+        let words = self.words;
         self.problem(403, why.as_str()).saying(
-            "No question",
-            "What is asked about can't be told from this request's headers.",
-            "The samples in deploy/ show what each proxy has to send, each header once.",
+            words.no_question(),
+            words.no_question_what(),
+            words.no_question_remedy(),
         )
     }
 
     /// Somebody who is not on the list asked what only proxies may ask.
     pub fn not_an_asker(self) -> Problem {
-        self.problem(403, "authz_peer").saying(
-            "Access denied",
-            "This address answers the proxies that are listed in gateway.toml.",
-            "",
-        )
+        let words = self.words;
+        self.problem(403, "authz_peer")
+            .saying(words.problem_403(), words.not_an_asker(), "")
     }
 
     /// A proxy in front asked about a page that is the gateway's own.
     pub fn not_guarded(self) -> Problem {
-        self.problem(403, "own").saying(
-            "Access denied",
-            "The proxy in front has to send this page to the sign-in gateway, without asking first.",
-            "",
-        )
+        let words = self.words;
+        self.problem(403, "own")
+            .saying(words.problem_403(), words.not_guarded(), "")
     }
 
     /// A kept form that can't be sent any more.
     pub fn form_gone(self) -> Problem {
+        let words = self.words;
         self.problem(410, "form_gone").saying(
-            "This form is not kept any more",
-            "It was sent already, was thrown away, or waited for more than ten minutes.",
-            "Look in the application whether it arrived before you fill it in again.",
+            words.form_not_kept(),
+            words.form_not_kept_what(),
+            words.form_not_kept_remedy(),
         )
     }
 
     /// No backend could be reached, and the form is where it was.
     pub fn form_is_safe(self, mut problem: Problem) -> Problem {
-        problem.remedy = String::from(
-            "Your form is safe. Load this page again in a moment to send it; it is kept for ten minutes in all.",
-        );
+        problem.remedy = self.words.form_is_safe_load_again().to_owned();
         problem
     }
 
     pub fn unavailable(self, absence: Absence) -> Problem {
+        let words = self.words;
         let what = match absence {
-            Absence::Store => "Sign-ins can't be checked at the moment.",
-            Absence::GraceReadsOnly => "At the moment pages can be read, but nothing can be saved.",
+            Absence::Store => words.sign_ins_cannot_be_checked(),
+            Absence::GraceReadsOnly => words.pages_can_be_read(),
         };
         self.problem(503, absence.as_str()).saying(
-            "Not available right now",
+            words.problem_503(),
             what,
-            "Nothing was changed. Try again in a few seconds.",
+            words.nothing_changed_try(),
         )
     }
 
@@ -281,23 +309,27 @@ impl Teller<'_> {
 
     /// An application that the gateway could not sign in to: 503 when it is worth trying again.
     pub fn sign_on_failed(self, status: u16, product: &str) -> Problem {
+        let words = self.words;
         let problem = self.problem(status, "sign_on_failed");
         match status {
             503 => problem.saying(
-                &format!("{product} can't be opened right now"),
-                format!("You are signed in, but {product} did not take your sign-in in time."),
-                "Nothing is wrong with your password. Try again in a moment.",
+                &words.cannot_be_opened_now(product),
+                words.sign_on_late(product),
+                words.sign_on_late_remedy(),
             ),
             _ => problem.saying(
-                &format!("{product} can't be opened"),
-                format!("You are signed in, but signing in to {product} for you does not work."),
-                "Nothing is wrong with your password. Tell your administrator, with the number below.",
+                &words.cannot_be_opened(product),
+                words.sign_on_broken(product),
+                words.sign_on_broken_remedy(),
             ),
         }
     }
 
-    /// A backend that can't be reached (503), answers nonsense (502) or too late (504).
-    pub fn backend_failed(self, status: u16, product: &str) -> Problem {
+    /// A backend that can't be reached (503), answers nonsense (502) or too late (504). `product`
+    /// is `None` where no product's name is known.
+    pub fn backend_failed(self, status: u16, product: Option<&str>) -> Problem {
+        let words = self.words;
+        let product = product.unwrap_or(words.the_application());
         let reason = match status {
             408 => "request_timeout",
             503 => "backend_unreachable",
@@ -307,9 +339,9 @@ impl Teller<'_> {
         let problem = self.problem(status, reason);
         match status {
             503 => problem.saying(
-                &format!("{product} can't be reached"),
-                format!("{product} is not answering at the moment."),
-                "You are still signed in. Try again in a moment.",
+                &words.cannot_be_reached(product),
+                words.not_answering(product),
+                words.still_signed_in(),
             ),
             _ => problem,
         }

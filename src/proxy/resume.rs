@@ -29,8 +29,12 @@ impl Gateway {
                 passage.sending = Some(sending);
                 return Ok(Some(resumed));
             }
-            Button::Gone => self.teller(passage).form_gone(),
-            Button::Unavailable => self.teller(passage).unavailable(Absence::Store),
+            Button::Gone => self
+                .teller(session.req_header(), passage, passage.manner)
+                .form_gone(),
+            Button::Unavailable => self
+                .teller(session.req_header(), passage, passage.manner)
+                .unavailable(Absence::Store),
         };
         let answer = Answer::problem(&problem, passage.manner);
         self.answer(session, passage, answer).await?;
@@ -50,7 +54,7 @@ impl Gateway {
         };
         let claimed = self.keeper.claim(sending, permit, now).await;
         let page = sending.page(permit.product());
-        let teller = self.teller(passage);
+        let teller = self.teller(session.req_header(), passage, passage.manner);
         let answer = match claimed {
             Claimed::Sent => return Ok(true),
             Claimed::OtherCompany => Answer::redirect(&page, None),

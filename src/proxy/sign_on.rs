@@ -108,7 +108,7 @@ impl Gateway {
                     wanted = kept;
                 }
                 let lost = Lost::NotReady(not_ready);
-                let answer = self.lost(passage, product, &lost, &wanted);
+                let answer = self.lost(session, passage, product, (&lost, &wanted));
                 self.answer(session, passage, answer).await.map(|_| false)
             }
         }
@@ -254,7 +254,7 @@ impl Gateway {
             Some(Lost::NotReady(NotReady::Password)) if changes && passage.sending.is_none() => {
                 Answer::repeat(&wanted)
             }
-            Some(lost) => self.lost(passage, &product, &lost, &wanted),
+            Some(lost) => self.lost(session, passage, &product, (&lost, &wanted)),
             // Its body is too large to be sent twice from here.
             None => Answer::repeat(&wanted),
         };
@@ -271,8 +271,14 @@ impl Gateway {
         })
     }
 
-    fn lost(&self, passage: &Passage, product: &Product, lost: &Lost, wanted: &str) -> Answer {
-        let teller = self.teller(passage);
+    fn lost(
+        &self,
+        session: &Session,
+        passage: &Passage,
+        product: &Product,
+        (lost, wanted): (&Lost, &str),
+    ) -> Answer {
+        let teller = self.teller(session.req_header(), passage, passage.manner);
         let status = match lost {
             Lost::NotReady(NotReady::Password) => {
                 let page = password_page(&passage.scene.reader.portal_origin, product, wanted);

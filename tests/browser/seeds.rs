@@ -54,7 +54,7 @@ async fn messages(demo: &Demo) -> Vec<serde_json::Value> {
 }
 
 /// The newest message with these words, waited for: mails go out in the background.
-async fn message_with(demo: &Demo, words: &str) -> String {
+pub async fn message_with(demo: &Demo, words: &str) -> String {
     for _ in 0..600 {
         let all = messages(demo).await;
         let texts = all.iter().map(|message| {
@@ -79,7 +79,7 @@ async fn texted(demo: &Demo) -> String {
 }
 
 /// A picture, and that nothing of the page is beside the screen.
-async fn look(browser: &Browser, name: &str) {
+pub async fn look(browser: &Browser, name: &str) {
     browser.screenshot(name).await;
     let wide = "return document.documentElement.scrollWidth - window.innerWidth";
     let wide = browser.client.execute(wide, vec![]).await.unwrap();
@@ -212,7 +212,7 @@ async fn sam_forgot_the_password_and_sets_a_new_one_by_mail() {
 }
 
 /// Pages that need no particular state, with where they stand.
-const PAGES: [(&str, &str); 18] = [
+pub const PAGES: [(&str, &str); 18] = [
     ("apps", "/apps"),
     ("account", "/account"),
     ("authenticator", "/account/authenticator"),

@@ -60,6 +60,7 @@ mod beside;
 mod certificates;
 mod handover;
 mod identity;
+mod languages;
 mod live;
 mod proxying;
 mod reload;

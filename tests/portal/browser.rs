@@ -104,6 +104,8 @@ pub struct Browser<'a> {
     pub address: IpAddr,
     pub keeps_cookies: bool,
     pub store_is_away: bool,
+    /// `Accept-Language`.
+    pub language: Option<&'static str>,
 }
 
 pub struct Sent<'a> {
@@ -122,6 +124,7 @@ impl<'a> Browser<'a> {
             address,
             keeps_cookies: true,
             store_is_away: false,
+            language: None,
         }
     }
 
@@ -292,6 +295,9 @@ impl<'a> Browser<'a> {
             .header("cookie", cookies);
         for (name, value) in sent.headers {
             request = request.header(name, value);
+        }
+        if let Some(language) = self.language {
+            request = request.header("accept-language", language);
         }
         if sent.form.is_some() {
             request = request.header("content-type", "application/x-www-form-urlencoded");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vestibule::pages::{Problem, style};
+use vestibule::pages::{Problem, Words, style};
 
 use crate::clinic::*;
 
@@ -111,8 +111,14 @@ async fn pages_are_kept_where_asked() {
         &kim.open(&format!("{BILLING}/")).await,
     );
     for status in [403, 404, 429, 502, 503] {
-        let problem = Problem::of(status, "reason", "Clinic sign-in", "8f14e45fceea167a")
-            .with_link("/", "Try again");
+        let problem = Problem::of(
+            Words::default(),
+            status,
+            "reason",
+            "Clinic sign-in",
+            "8f14e45fceea167a",
+        )
+        .with_link("/", "Try again");
         std::fs::write(
             folder.join(format!("problem-{status}.html")),
             problem.html(),

@@ -20,6 +20,7 @@ mod forms;
 mod gallery;
 mod handover;
 mod keys;
+mod languages;
 mod new_password;
 mod own;
 mod own_codes;

@@ -68,7 +68,21 @@ impl Browser {
         Browser::start_as(width, height, true).await
     }
 
+    /// The same in the hands of somebody who reads these languages, as in `Accept-Language`.
+    pub async fn start_as_phone_of(width: u32, height: u32, languages: &str) -> Browser {
+        Browser::start_speaking(width, height, true, Some(languages)).await
+    }
+
     async fn start_as(width: u32, height: u32, phone: bool) -> Browser {
+        Browser::start_speaking(width, height, phone, None).await
+    }
+
+    async fn start_speaking(
+        width: u32,
+        height: u32,
+        phone: bool,
+        languages: Option<&str>,
+    ) -> Browser {
         let profile = tempfile::Builder::new()
             .prefix("vestibule-browser-")
             .tempdir()
@@ -81,6 +95,9 @@ impl Browser {
             options["mobileEmulation"] = json!({
                 "deviceMetrics": { "width": width, "height": height, "pixelRatio": 2.0, "touch": true },
             });
+        }
+        if let Some(languages) = languages {
+            options["prefs"] = json!({ "intl.accept_languages": languages });
         }
         let capabilities = json!({
             "acceptInsecureCerts": true,

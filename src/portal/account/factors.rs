@@ -23,6 +23,7 @@ use crate::portal::company::proved_lately;
 use crate::portal::factor::codes;
 use crate::portal::fields::{Fields, Form};
 use crate::portal::keys::FormToken;
+use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
@@ -35,11 +36,11 @@ const KEY_LIFE: Duration = Duration::from_secs(15 * 60);
 
 pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
     let kind = match factor.kind {
-        FactorMethod::Totp => "Authenticator app",
-        FactorMethod::Sms => "Text message (SMS)",
-        FactorMethod::Email => "E-mail",
-        FactorMethod::Passkey => "Passkey",
-        FactorMethod::Recovery => "Recovery codes",
+        FactorMethod::Totp => words().method_app(),
+        FactorMethod::Sms => words().kind_sms(),
+        FactorMethod::Email => words().kind_email(),
+        FactorMethod::Passkey => words().method_passkey(),
+        FactorMethod::Recovery => words().recovery_codes(),
     };
     FactorRow {
         id: factor.id.clone(),
@@ -186,13 +187,13 @@ pub async fn replace(
     }
     let typed = (old.is_some(), fields.of("key") == Some("typed"));
     let Some(code) = codes::read(fields.text("code")) else {
-        let error = Some("Type the 6 digits of the code.");
+        let error = Some(words().type_the_digits());
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     };
     let key = new_key(&state, session, now).await?;
     let Some(step) = codes::matched_step(&key, &code, now) else {
-        let error = Some("That code is not right. Wait for the next one and try again.");
+        let error = Some(words().app_code_wrong());
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::FORBIDDEN, response).into_response());
     };

@@ -20,6 +20,7 @@ use crate::gate::arrival::FRESH_FOR_ADMINISTRATION;
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::{Method, Session};
 use crate::pages::{self, Notice};
+use crate::portal::language::words;
 
 pub const PATH: &str = "/account";
 
@@ -74,22 +75,18 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
 /// For the words that we put into addresses ourselves.
 fn notice(done: &str) -> Option<Notice> {
     let text = match done {
-        "session" => "That device is signed out.",
-        "others" => "You are signed out everywhere but here.",
-        "replaced" => "Your new authenticator app is in use. The old one works no more.",
-        "added" => "It is set up: you can log in with these codes from now on.",
-        "moved" => "Codes go to the new place from now on.",
-        "removed" => "The second factor is removed.",
-        "again" => "Nothing was changed yet: please press the button once more.",
+        "session" => words().device_signed_out(),
+        "others" => words().others_signed_out(),
+        "replaced" => words().app_replaced(),
+        "added" => words().codes_set_up(),
+        "moved" => words().codes_moved(),
+        "removed" => words().factor_removed(),
+        "again" => words().press_once_more(),
         "gone" => {
-            return Some(Notice::wrong(
-                "That was changed meanwhile. Please look again.",
-            ));
+            return Some(Notice::wrong(words().changed_meanwhile()));
         }
         "last" => {
-            return Some(Notice::wrong(
-                "Your company asks for a second factor: the last one can only be replaced.",
-            ));
+            return Some(Notice::wrong(words().last_factor_stays()));
         }
         _ => return None,
     };
@@ -101,13 +98,13 @@ fn proofs(session: &Session) -> String {
         .methods
         .iter()
         .map(|method| match method {
-            Method::Pwd => "password",
-            Method::Otp => "one-time code",
-            Method::Sms => "text message",
-            Method::Hwk => "passkey",
-            Method::Device => "remembered device",
-            Method::Mfa => "second factor",
-            Method::Provider => "your company's sign-in",
+            Method::Pwd => words().proof_password(),
+            Method::Otp => words().proof_code(),
+            Method::Sms => words().proof_sms(),
+            Method::Hwk => words().proof_passkey(),
+            Method::Device => words().proof_device(),
+            Method::Mfa => words().proof_factor(),
+            Method::Provider => words().proof_provider(),
         })
         .collect();
     words.join(", ")

@@ -21,8 +21,9 @@ use crate::portal::apps::frame;
 use crate::portal::courier::{Courier, Target};
 use crate::portal::factor::codes;
 use crate::portal::factor::sent::unsent;
-use crate::portal::factor::sent_pages::typed_field;
+use crate::portal::factor::sent_pages::{another_in, goes_to, sent_to, typed_field};
 use crate::portal::fields::{Fields, Form};
+use crate::portal::language::words;
 use crate::portal::letters::Letter;
 use crate::portal::message_caps::wait_left;
 use crate::portal::throttles::in_words;
@@ -42,8 +43,8 @@ pub const fn path(method: FactorMethod) -> &'static str {
 /// somebody carries the messages.
 pub fn ways(state: &State, session: &Session, factors: &[Factor]) -> Vec<pages::Link> {
     let all = [
-        (FactorMethod::Sms, "Get codes by text message"),
-        (FactorMethod::Email, "Get codes by mail"),
+        (FactorMethod::Sms, words().get_codes_by_sms()),
+        (FactorMethod::Email, words().get_codes_by_mail()),
     ];
     all.into_iter()
         .filter(|(method, _)| {
@@ -204,10 +205,7 @@ impl<'a> Desk<'a> {
             return see_other(path(self.method));
         };
         let shown = Shown {
-            notice: Some(Notice::wrong(format!(
-                "Another code can be sent in {}.",
-                in_words(wait)
-            ))),
+            notice: Some(Notice::wrong(words().another_code_in(&in_words(wait)))),
             ..Shown::default()
         };
         let response = self.show(shown).await?;
@@ -217,11 +215,11 @@ impl<'a> Desk<'a> {
     async fn prove(&self, fields: &Fields) -> Answer {
         let Some(code) = codes::read(fields.text("code")) else {
             return self
-                .wrong(StatusCode::BAD_REQUEST, "Type the 6 digits of the code.")
+                .wrong(StatusCode::BAD_REQUEST, words().type_the_digits())
                 .await;
         };
         let Some(target) = self.courier().prove(&code, None).await? else {
-            let error = "That code is not right. Only the newest code works, and only once.";
+            let error = words().sent_code_wrong();
             return self.wrong(StatusCode::FORBIDDEN, error).await;
         };
         if !self.keep(&target.to).await? {
@@ -293,18 +291,14 @@ impl<'a> Desk<'a> {
     fn asked_for(&self, shown: Shown) -> Answer {
         let is_sms = self.method == FactorMethod::Sms;
         let title = match (self.old.is_some(), is_sms) {
-            (false, true) => "Get codes by text message",
-            (false, false) => "Get codes by mail",
-            (true, true) => "Another number for codes",
-            (true, false) => "Another address for codes",
+            (false, true) => words().get_codes_by_sms(),
+            (false, false) => words().get_codes_by_mail(),
+            (true, true) => words().another_number_for_codes(),
+            (true, false) => words().another_address_for_codes(),
         };
         let lead = match self.old {
-            None => {
-                "We send you a one-time code. Once it is typed, you can log in with such codes."
-            }
-            Some(_) => {
-                "We send a one-time code there. Once it is typed, codes go there only; until then all stays as it is."
-            }
+            None => words().we_send_code_once(),
+            Some(_) => words().we_send_code_there(),
         };
         let known = self.courier().on_file();
         page(&pages::SendCode {
@@ -314,9 +308,7 @@ impl<'a> Desk<'a> {
             title,
             lead,
             action: path(self.method),
-            known: known
-                .as_ref()
-                .map(|to| format!("The code goes to {}.", to.masked())),
+            known: known.as_ref().map(goes_to),
             typed: Some(typed_field(is_sms, known.is_some(), &shown.typed)),
             hidden: self.hidden(),
             other: None,
@@ -327,26 +319,17 @@ impl<'a> Desk<'a> {
     async fn typed_in(&self, shown: Shown, to: Option<&Destination>) -> Answer {
         let (state, method) = (self.state, self.method);
         let wait = wait_left(state, &self.person.id, method, self.now).await?;
-        let again = if wait.is_zero() {
-            String::from("Nothing there yet?")
-        } else {
-            format!(
-                "Nothing there yet? Another can be sent in {}.",
-                in_words(wait)
-            )
+        let elsewhere = match method {
+            FactorMethod::Sms => words().use_another_number(),
+            _ => words().use_another_address(),
         };
-        let (what, elsewhere) = match method {
-            FactorMethod::Sms => ("a text message", "Use another number"),
-            _ => ("a mail", "Use another address"),
-        };
-        let to = to.map_or_else(|| String::from("you"), Destination::masked);
         page(&pages::SentCode {
             frame: frame(state, Some(self.session), "/account"),
             notice: shown.notice,
             error: shown.error,
-            lead: format!("We sent {what} with a code to {to}."),
+            lead: sent_to(method, to),
             action: path(method),
-            again,
+            again: another_in(wait),
             remember: None,
             elsewhere: Some(pages::Link {
                 href: format!("{}?to=new", path(method)),

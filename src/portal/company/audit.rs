@@ -17,6 +17,7 @@ use crate::pages::{self, AuditRow};
 use crate::portal::answer::page as answered;
 use crate::portal::apps::{COMPANY_ADMIN, frame};
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
 use crate::portal::{Audit, State, when};
@@ -120,7 +121,7 @@ impl Filter {
             to,
             before: (!self.before.is_empty()).then_some(self.before.as_str()),
         };
-        (of, wrong.then_some("Write days as 2026-11-21."))
+        (of, wrong.then_some(words().write_days_as()))
     }
 }
 

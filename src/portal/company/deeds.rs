@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Official;
 use crate::directory::Person;
 use crate::gate::time::Moment;
+use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
@@ -141,10 +142,10 @@ pub async fn carry_out(
 /// The trail's word for how a sign-in went, in a person's.
 pub fn sign_in_words(result: &str) -> &'static str {
     match result {
-        "ok" => "Signed in",
-        "refused" => "Refused: wrong password, or not allowed",
-        "throttled" => "Refused: too many attempts",
-        "factor_wanted" => "Password right, second factor asked for",
-        _ => "Not finished",
+        "ok" => words().sign_in_ok(),
+        "refused" => words().sign_in_refused(),
+        "throttled" => words().sign_in_throttled(),
+        "factor_wanted" => words().sign_in_factor_wanted(),
+        _ => words().sign_in_not_finished(),
     }
 }

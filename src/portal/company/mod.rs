@@ -22,6 +22,7 @@ use crate::directory::{Company, Person};
 use crate::gate::arrival::{Arrival, FRESH_FOR_ADMINISTRATION, Place, arrive, inside};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::portal::language::words;
 
 /// Somebody who may do what the role allows, to their own company.
 pub struct Official {
@@ -104,14 +105,14 @@ pub fn proved_lately(
 fn not_yours(role: &str) -> Trouble {
     if role == super::apps::USER_MANAGER {
         return Trouble::new(403, "not_user_manager").saying(
-            "For user managers",
-            "Only the user managers of your company can look after its people.",
-            "Ask one of them, or an admin of your company.",
+            words().for_user_managers(),
+            words().for_user_managers_what(),
+            words().for_user_managers_remedy(),
         );
     }
     Trouble::new(403, "not_admin").saying(
-        "For company admins",
-        "Only the admins of your company can open this page.",
-        "Ask one of them, or your user manager.",
+        words().for_company_admins(),
+        words().for_company_admins_what(),
+        words().for_company_admins_remedy(),
     )
 }

@@ -16,6 +16,7 @@ use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, frame};
 use crate::portal::fields::{Fields, Form};
 use crate::portal::keys::FormToken;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
 use crate::portal::{Act, State, account};
@@ -47,11 +48,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
     };
     let ended = fields.of("ended").and_then(|count| count.parse().ok());
     let shown = Shown {
-        notice: ended.map(|count: usize| match count {
-            0 => Notice::news("They had ended already."),
-            1 => Notice::news("1 session is ended."),
-            count => Notice::news(format!("{count} sessions are ended.")),
-        }),
+        notice: ended.map(|count| Notice::news(words().sessions_ended(count))),
         ..Shown::default()
     };
     show(&state, &official, fields.text("person"), shown, now).await
@@ -80,8 +77,7 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
     };
     let person = fields.text("person");
     if token != FormToken::Bound {
-        let notice =
-            Notice::wrong("This page was open for a while. Nothing was ended: please try again.");
+        let notice = Notice::wrong(words().page_was_open_ended());
         let shown = Shown {
             notice: Some(notice),
             ..shown
@@ -89,12 +85,12 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
         return show(&state, &official, person, shown, now).await;
     }
     if !shown.all && shown.chosen.is_empty() {
-        let notice = Some(Notice::wrong("Choose the sessions to end."));
+        let notice = Some(Notice::wrong(words().choose_sessions()));
         let response = show(&state, &official, person, Shown { notice, ..shown }, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }
     if shown.reason.is_empty() || shown.reason.chars().any(char::is_control) {
-        let error = Some("Say why, in a few words. It is kept in the audit trail.");
+        let error = Some(words().reason_wanted());
         let response = show(&state, &official, person, Shown { error, ..shown }, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }

@@ -16,6 +16,7 @@ use crate::portal::answer::{page, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, company_name, frame};
 use crate::portal::fields::{Fields, Form};
 use crate::portal::keys::FormToken;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
 use crate::portal::{Audit, State};
@@ -42,7 +43,7 @@ pub async fn settings_page(
     if saved && let Some(answer) = saved_and_asked(&state, &visit, now).await? {
         return Ok(answer);
     }
-    let notice = saved.then(|| Notice::news("Your settings are saved."));
+    let notice = saved.then(|| Notice::news(words().settings_saved()));
     match official(&state, &visit, ROLE, now).await? {
         Ok(official) => show(&state, &official, notice, now).await,
         Err(elsewhere) => Ok(elsewhere),
@@ -67,14 +68,14 @@ async fn saved_and_asked(
     let company = company_name(state, session).await?;
     page(&Message {
         frame: frame(state, Some(session), PATH),
-        title: String::from("Your settings are saved"),
+        title: words().settings_saved_title().to_owned(),
         paragraphs: vec![
-            format!("Multi-factor Authentication is On for {company}."),
-            String::from("You are asked for your own second proof next: have your phone at hand."),
+            words().mfa_is_on_for(&company),
+            words().asked_next_yourself().to_owned(),
         ],
         link: Some(Link {
             href: String::from(PATH),
-            text: String::from("Go on"),
+            text: words().go_on().to_owned(),
         }),
     })
     .map(Some)
@@ -110,14 +111,8 @@ async fn show(
 async fn standing(state: &State, company: &CompanyId) -> Result<Standing, Trouble> {
     let policies = state.policies.load_full();
     Ok(match policies.of(company).mfa.mode {
-        MfaMode::Required => Standing::Decided(
-            "The operator of this service requires it for your company.",
-            true,
-        ),
-        MfaMode::Off => Standing::Decided(
-            "The operator of this service has switched it off for your company.",
-            false,
-        ),
+        MfaMode::Required => Standing::Decided(words().operator_requires(), true),
+        MfaMode::Off => Standing::Decided(words().operator_switched_off(), false),
         MfaMode::Company if !policies.rollout.mfa_reaches(company) => Standing::Hidden,
         MfaMode::Company => {
             let switched = state.directory.factor_switched_on().await?;
@@ -133,17 +128,9 @@ fn release(state: &State, company: &CompanyId) -> Option<&'static str> {
         return None;
     }
     Some(match policies.rollout.mfa.as_ref()?.reached(MFA, company) {
-        Reached::Listed | Reached::ByPercentage { .. } => {
-            "This is being released company by company. It has reached yours."
-        }
-        Reached::NotYet { .. } if policies.rollout.held().is_none() => {
-            "A second proof at sign-in is being released company by company. It has not reached \
-                 yours yet."
-        }
-        Reached::NotYet { .. } | Reached::Paused => {
-            "A second proof at sign-in is being released company by company. It has not reached \
-                 yours yet, and the release is paused at the moment."
-        }
+        Reached::Listed | Reached::ByPercentage { .. } => words().release_reached(),
+        Reached::NotYet { .. } if policies.rollout.held().is_none() => words().release_not_yet(),
+        Reached::NotYet { .. } | Reached::Paused => words().release_paused(),
     })
 }
 
@@ -163,13 +150,11 @@ pub async fn settings(
         .keys
         .judge_form_token(fields.text("csrf"), cookie, now);
     if token != FormToken::Bound {
-        let notice = Notice::wrong(
-            "This page was open for a while. Nothing was changed: please choose again.",
-        );
+        let notice = Notice::wrong(words().page_was_open_choose());
         return show(&state, &official, Some(notice), now).await;
     }
     let Some(chosen) = chosen(&fields, now) else {
-        let notice = Notice::wrong("Choose On or Off.");
+        let notice = Notice::wrong(words().choose_on_or_off());
         return show(&state, &official, Some(notice), now).await;
     };
     let Standing::Switched(before) = standing(&state, &official.company.id).await? else {

@@ -18,6 +18,7 @@ use crate::portal::answer::{nothing_here, page as answered, see_other};
 use crate::portal::apps::{USER_MANAGER, frame};
 use crate::portal::fields::{Fields, Form};
 use crate::portal::keys::FormToken;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
 use crate::portal::{State, account, when};
@@ -112,9 +113,7 @@ pub async fn save(
         ..Shown::default()
     };
     if token != FormToken::Bound {
-        let notice = Notice::wrong(
-            "This page was open for a while. Nothing was changed: please save again.",
-        );
+        let notice = Notice::wrong(words().page_was_open_save());
         let shown = Shown {
             notice: Some(notice),
             ..shown
@@ -125,12 +124,12 @@ pub async fn save(
         return Err(myself());
     }
     if changes.are_none() {
-        let notice = Some(Notice::news("Nothing was changed."));
+        let notice = Some(Notice::news(words().nothing_was_changed()));
         return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     }
     if reason.is_empty() || reason.chars().any(char::is_control) {
         let shown = Shown {
-            error: Some("Say why, in a few words. It is kept in the audit trail."),
+            error: Some(words().reason_wanted()),
             ..shown
         };
         let response = show(&state, &official, &person, shown, now).await?;
@@ -165,29 +164,25 @@ fn address(id: &str, resetting: bool) -> String {
 fn myself() -> Trouble {
     Trouble::new(403, "myself")
         .saying(
-            "This is you",
-            "Nobody can reset, disable or sign out themselves here, so that nobody locks themselves out.",
-            "Change your own sign-in in My Profile, or ask another user manager.",
+            words().this_is_you_title(),
+            words().nobody_resets_themselves_here(),
+            words().change_your_own(),
         )
-        .with_link("/account", "My Profile")
+        .with_link("/account", words().my_profile())
 }
 
 fn saved(what: &str, person: &Person) -> Option<Notice> {
     let name = &person.name;
     let text = match what {
-        "mfa" => format!(
-            "Saved. Multi-factor authentication is reset: {name} is signed out everywhere and sets it up anew at the next sign-in."
-        ),
-        "disabled" => format!("Saved. {name} is signed out everywhere and can't log in any more."),
-        "enabled" => format!("Saved. {name} can log in again."),
-        "unlinked" => format!("Saved. {name}'s accounts are paired no more: they can pair anew."),
-        "link" => format!("Saved. A link to set a new password was sent to {name}."),
+        "mfa" => words().saved_mfa(name),
+        "disabled" => words().saved_disabled(name),
+        "enabled" => words().saved_enabled(name),
+        "unlinked" => words().saved_unlinked(name),
+        "link" => words().saved_link(name),
         "no_link" => {
-            return Some(Notice::wrong(format!(
-                "{name} has no account to sign in with, or no address for mail: no link was sent. Everything else is saved."
-            )));
+            return Some(Notice::wrong(words().saved_no_link(name)));
         }
-        "sessions" => format!("Saved. {name} is signed out everywhere."),
+        "sessions" => words().saved_sessions(name),
         _ => return None,
     };
     Some(Notice::news(text))

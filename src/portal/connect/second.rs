@@ -1,6 +1,6 @@
 //! The second product's credentials: proved, renewed where they have expired, and the account paired.
 
-use super::{Begun, Desk, Expired, WRONG, refused};
+use super::{Begun, Desk, Expired, refused};
 use crate::directory::{Account, Pairing, TypedCredentials};
 use crate::gate::name::{Login, PersonId};
 use crate::gate::password::Age;
@@ -8,6 +8,7 @@ use crate::portal::accounts;
 use crate::portal::answer::see_other;
 use crate::portal::credentials::{self, Proof};
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::new_password::{Owner, Wish, age};
 use crate::portal::throttles::PasswordAttempt;
@@ -17,7 +18,7 @@ impl Desk<'_> {
     pub(super) async fn second_given(&self, fields: &Fields) -> Answer {
         let (typed, password) = (fields.text("username"), fields.text("password"));
         if typed.trim().is_empty() || password.is_empty() || typed.len() > Login::LONGEST {
-            return refused(self.second(typed, Some("Type your username and your password.")));
+            return refused(self.second(typed, Some(words().type_username_and_password())));
         }
         let login = Login::parse(typed).ok();
         let counted = login.as_ref().map_or(typed, Login::as_str);
@@ -41,7 +42,7 @@ impl Desk<'_> {
                 _ => "second password refused",
             };
             self.heard(self.person(), "pairing", told);
-            return refused(self.second(typed, Some(WRONG)));
+            return refused(self.second(typed, Some(words().username_and_password_wrong())));
         }
         let account = match (account, &login, proof) {
             (Some(account), ..) => account,
@@ -52,7 +53,9 @@ impl Desk<'_> {
                     .adopt_account(&self.product.id, login, self.now)
                     .await?
             }
-            (None, ..) => return refused(self.second(typed, Some(WRONG))),
+            (None, ..) => {
+                return refused(self.second(typed, Some(words().username_and_password_wrong())));
+            }
         };
         attempt.succeed(self.state, self.now).await?;
         // Before the age: who can't have it is not asked to change its password.
@@ -132,7 +135,10 @@ impl Desk<'_> {
             // Another tab was faster: what is paired is shown.
             Pairing::Another => return self.begin_again().await,
             Pairing::Changed => {
-                return refused(self.second(account.login.as_str(), Some(WRONG)));
+                return refused(self.second(
+                    account.login.as_str(),
+                    Some(words().username_and_password_wrong()),
+                ));
             }
         }
         let store = self.state.sessions.store();
@@ -154,22 +160,16 @@ impl Desk<'_> {
         );
         let managers = accounts::user_managers(self.state, &self.session.company).await;
         let ask = match managers.as_slice() {
-            [] => String::from("Ask your user manager to set it right."),
-            named => format!(
-                "Ask your user manager to set it right: {}.",
-                named.join(", ")
-            ),
+            [] => words().account_taken_remedy().to_owned(),
+            named => words().account_taken_remedy_named(&named.join(", ")),
         };
         Err(Trouble::new(409, "account_taken")
             .saying(
-                "This account is paired already",
-                format!(
-                    "That {} account is paired with another person's sign-in.",
-                    self.product.name
-                ),
+                words().account_taken(),
+                words().account_taken_what(&self.product.name),
                 ask,
             )
-            .with_link(self.address(), "Use another account"))
+            .with_link(self.address(), words().use_another_account()))
     }
 
     /// For products that are signed in to with it, and for no other.

@@ -7,6 +7,7 @@ use crate::pages::{self, Notice};
 use crate::portal::answer::page;
 use crate::portal::apps::frame;
 use crate::portal::errand::Landing;
+use crate::portal::language::words;
 use crate::portal::new_password::Owner;
 use crate::portal::trouble::Answer;
 
@@ -68,20 +69,14 @@ impl Desk<'_> {
         let first = &self.state.products.primary().name;
         let second = &self.product.name;
         let shared = self.product.primary || self.product.accounts == Accounts::Primary;
-        let notice = just_now.then(|| {
-            Notice::news(format!(
-                "Success! Your {first} and {second} accounts are paired."
-            ))
-        });
+        let notice = just_now.then(|| Notice::news(words().accounts_are_paired(first, second)));
         let mut paragraphs = vec![if shared {
-            format!("{second} needs no pairing: you are {login} there.")
+            words().needs_no_pairing(second, login.as_str())
         } else {
-            format!("Your {second} account is linked: you are {login} there.")
+            words().account_is_linked(second, login.as_str())
         }];
         if just_now {
-            paragraphs.push(String::from(
-                "It holds at once: there is no need to sign out. In My Profile you can choose which application opens when you sign in.",
-            ));
+            paragraphs.push(words().pairing_holds_at_once().to_owned());
         }
         let href = match self.errand.landing(self.state, Some(&self.product.id)) {
             Landing::Product { product, url, .. } if product.id == self.product.id => url,

@@ -18,6 +18,7 @@ use crate::portal::answer::see_other;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
 use crate::portal::finish::finish;
+use crate::portal::language::words;
 use crate::portal::login::{begin_step, has_factor};
 use crate::portal::password::{heard, wants_factor};
 use crate::portal::trouble::{Answer, Trouble};
@@ -33,7 +34,7 @@ pub async fn back(
 ) -> Answer {
     let now = (state.clock)();
     let Some(provider) = state.providers.named(&name) else {
-        return Err(Trouble::new(404, "not_found").with_link("/login", "Log in"));
+        return Err(Trouble::new(404, "not_found").with_link("/login", words().log_in()));
     };
     let provider = Arc::clone(provider);
     let flow = match taken(&state, &visit, &fields, now).await? {
@@ -211,9 +212,9 @@ fn begin_again(state: &State, visit: &Visit, provider: &Provider) -> Trouble {
     let again = link(provider, &Errand::default());
     Trouble::new(403, "begun_elsewhere")
         .saying(
-            "Please start again",
-            "This sign-in was not begun in this browser, or too long ago, or it was used already.",
-            "Start again from here.",
+            words().please_start_again(),
+            words().begun_elsewhere(),
+            words().start_from_here(),
         )
         .with_link(again.href, &again.text)
 }
@@ -228,14 +229,14 @@ fn turned_away(
     let (settings, label) = (&provider.settings, &provider.settings.label);
     heard(state, visit, "refused", None, Some(&settings.company));
     let what = match reason {
-        "provider_denied" => format!("{label} did not let you in, or you went back."),
-        "provider_mixed_up" => format!("The answer did not come from {label}."),
-        _ => format!("What {label} answered can't be accepted."),
+        "provider_denied" => words().provider_denied(label),
+        "provider_mixed_up" => words().provider_mixed_up(label),
+        _ => words().provider_answer(label),
     };
-    let remedy = "Try again. If it happens again, tell your administrator the request id below.";
+    let remedy = words().provider_remedy();
     Err(Trouble::new(403, reason)
-        .saying("You are not signed in", what, remedy)
-        .with_link(errand.on("/login"), "Back to log in"))
+        .saying(words().you_are_not_signed_in(), what, remedy)
+        .with_link(errand.on("/login"), words().back_to_log_in()))
 }
 
 fn unknown(
@@ -261,12 +262,9 @@ fn unknown(
     );
     Trouble::new(403, stranger.reason)
         .saying(
-            "There is no place for you here yet",
-            format!(
-                "{} knows you, but no account here belongs to you.",
-                settings.label
-            ),
-            "A user manager of your company can set one up.",
+            words().no_place_for_you(),
+            words().no_place_for_you_what(&settings.label),
+            words().no_place_for_you_remedy(),
         )
-        .with_link(errand.on("/login"), "Back to log in")
+        .with_link(errand.on("/login"), words().back_to_log_in())
 }

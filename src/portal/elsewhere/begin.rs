@@ -15,6 +15,7 @@ use crate::pages::Link;
 use crate::portal::answer::see_other;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::throttles::{self, Limit};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
@@ -51,7 +52,7 @@ pub async fn begin(
     let provider = state
         .providers
         .named(&name)
-        .ok_or_else(|| Trouble::new(404, "not_found").with_link("/login", "Log in"))?;
+        .ok_or_else(|| Trouble::new(404, "not_found").with_link("/login", words().log_in()))?;
     count(&state, &visit, now).await?;
     let metadata = provider
         .metadata(now)
@@ -166,22 +167,19 @@ pub fn away(
     });
     let back = Link {
         href: errand.on("/login"),
-        text: String::from("Back to log in"),
+        text: words().back_to_log_in().to_owned(),
     };
     let trouble = if error.reason() == "provider_unavailable" {
         Trouble::new(502, error.reason()).saying(
-            &format!("{} does not answer", settings.label),
-            format!(
-                "You sign in through {}, which can't be reached right now.",
-                settings.label
-            ),
-            "Try again in a moment.",
+            &words().provider_silent(&settings.label),
+            words().provider_silent_what(&settings.label),
+            words().try_in_a_moment(),
         )
     } else {
         Trouble::new(403, error.reason()).saying(
-            "You are not signed in",
-            format!("What {} answered can't be accepted.", settings.label),
-            "Try again. If it happens again, tell your administrator the request id below.",
+            words().you_are_not_signed_in(),
+            words().provider_answer(&settings.label),
+            words().provider_remedy(),
         )
     };
     trouble.with_link(back.href, &back.text)

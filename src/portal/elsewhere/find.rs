@@ -12,6 +12,7 @@ use crate::portal::answer::page;
 use crate::portal::apps::frame;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::trouble::Answer;
 
 /// The longest address that is looked at (RFC 5321).
@@ -22,8 +23,8 @@ pub async fn find(Shared(state): Shared<Arc<State>>, fields: Fields) -> Answer {
     let typed = fields.text("username");
     let address: String = typed.chars().take(LONGEST).collect();
     let found = state.providers.of_address(&address);
-    let error = (!address.trim().is_empty() && found.is_none())
-        .then_some("No company signs in here with such an address.");
+    let error =
+        (!address.trim().is_empty() && found.is_none()).then_some(words().no_company_of_address());
     page(&FindCompany {
         frame: frame(&state, None, "/login"),
         found: found.map(|provider| link(provider, &errand)),

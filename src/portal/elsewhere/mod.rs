@@ -13,6 +13,7 @@ use crate::gate::name::CompanyId;
 use crate::gate::session::{Method, Session};
 use crate::gate::time::Moment;
 use crate::pages::Link;
+use crate::portal::language::words;
 use crate::providers::Provider;
 
 pub use back::back;
@@ -33,7 +34,7 @@ pub fn links(state: &State, errand: &Errand, company: Option<&CompanyId>) -> Vec
 fn link(provider: &Provider, errand: &Errand) -> Link {
     Link {
         href: errand.on(&format!("/login/with/{}", provider.settings.name)),
-        text: format!("Continue with {}", provider.settings.label),
+        text: words().continue_with(&provider.settings.label),
     }
 }
 
@@ -45,7 +46,7 @@ pub fn finder(state: &State, errand: &Errand) -> Option<Link> {
         .any(|one| !one.settings.domains.is_empty());
     any.then(|| Link {
         href: errand.on("/login/with"),
-        text: String::from("Sign in through your company"),
+        text: words().sign_in_through_company().to_owned(),
     })
 }
 
@@ -80,7 +81,7 @@ pub async fn sign_out_link(state: &State, name: &str, now: Moment) -> Option<Lin
         );
     Some(Link {
         href: url.to_string(),
-        text: format!("Sign out of {} too", provider.settings.label),
+        text: words().sign_out_of_too(&provider.settings.label),
     })
 }
 

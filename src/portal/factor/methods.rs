@@ -9,6 +9,7 @@ use crate::gate::policy::FactorMethod;
 use crate::pages::{MethodLink, Methods};
 use crate::portal::answer::page;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 
 /// What was typed or signed, as its method reads it; nobody has judged it yet.
@@ -76,36 +77,28 @@ pub async fn prove(scene: &Scene<'_>, typed: &str, fields: &Fields) -> Result<Pr
 /// What to say at the field when the proof was wrong.
 pub fn wrong(method: FactorMethod) -> &'static str {
     match method {
-        FactorMethod::Totp => "That code is not right. Wait for the next one and try again.",
-        FactorMethod::Sms | FactorMethod::Email => {
-            "That code is not right. Only the newest code works, and only once."
-        }
-        FactorMethod::Passkey => "That passkey was not accepted.",
-        FactorMethod::Recovery => "That recovery code is not right, or was used before.",
+        FactorMethod::Totp => words().app_code_wrong(),
+        FactorMethod::Sms | FactorMethod::Email => words().sent_code_wrong(),
+        FactorMethod::Passkey => words().passkey_not_accepted(),
+        FactorMethod::Recovery => words().recovery_code_wrong(),
     }
 }
 
 /// Its name on pages, and a line about it.
-pub fn words(method: FactorMethod) -> (&'static str, &'static str) {
+pub fn name(method: FactorMethod) -> (&'static str, &'static str) {
     match method {
-        FactorMethod::Totp => (
-            "Authenticator app",
-            "A one-time code from an app on your phone",
-        ),
-        FactorMethod::Sms => ("SMS", "A one-time code in a text message"),
-        FactorMethod::Email => ("Email", "A one-time code in a mail"),
-        FactorMethod::Passkey => (
-            "Passkey",
-            "Your fingerprint, face or screen lock, or a security key",
-        ),
-        FactorMethod::Recovery => ("Recovery code", "One of the codes that you kept"),
+        FactorMethod::Totp => (words().method_app(), words().method_app_about()),
+        FactorMethod::Sms => (words().method_sms(), words().method_sms_about()),
+        FactorMethod::Email => (words().email(), words().method_email_about()),
+        FactorMethod::Passkey => (words().method_passkey(), words().method_passkey_about()),
+        FactorMethod::Recovery => (words().method_recovery(), words().method_recovery_about()),
     }
 }
 
 /// "Try another method".
 pub fn list(scene: &Scene<'_>) -> Answer {
     let methods = scene.choices.iter().map(|method| {
-        let (text, about) = words(*method);
+        let (text, about) = name(*method);
         MethodLink {
             href: scene.href(*method),
             text,

@@ -38,6 +38,7 @@ use crate::gate::session::SecretHash;
 use crate::gate::throttle::FACTOR_CODES;
 use crate::gate::time::Moment;
 use crate::messages::Channel;
+use crate::portal::language::words;
 use crate::sessions::EndCause;
 
 pub use self::codes::KEY_LENGTH;
@@ -149,7 +150,7 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
         Counted::Wait(wait) => {
             heard(scene, "throttled");
             let link = scene.href(method);
-            return Err(throttles::too_many(wait).with_link(link, "Back to the code"));
+            return Err(throttles::too_many(wait).with_link(link, words().back_to_the_code()));
         }
         Counted::Stopped => {
             heard(scene, "throttled");
@@ -269,11 +270,11 @@ async fn without(
         Missing::Ended => ended(state, current, errand, "ended", now).await,
         Missing::Unusable => Err(Trouble::new(503, "factor_unusable")
             .saying(
-                "Your second factor can't be used right now",
-                "What you set up for multi-factor authentication is not available at the moment.",
-                "Try again later, or ask your user manager to reset your multi-factor authentication.",
+                words().factor_unusable(),
+                words().factor_unusable_what(),
+                words().factor_unusable_remedy(),
             )
-            .with_link("/login", "Back to log in")),
+            .with_link("/login", words().back_to_log_in())),
     }
 }
 
@@ -290,22 +291,22 @@ async fn ended(
 
 /// After too many wrong codes in a row. Other methods have counts of their own.
 fn stopped(scene: &Scene<'_>) -> Trouble {
-    let remedy = "Ask your user manager to reset your multi-factor authentication.";
+    let remedy = words().ask_to_reset();
     let trouble = Trouble::new(429, "factor_stopped").retry_after(FACTOR_CODES.longest_wait);
     if scene.choices.len() < 2 {
         return trouble.saying(
-            "Too many wrong codes",
-            "No more codes are accepted for this account.",
+            words().too_many_wrong_codes(),
+            words().no_more_codes(),
             remedy,
         );
     }
     trouble
         .saying(
-            "Too many wrong codes",
-            "No more codes of this method are accepted for this account.",
-            format!("Try another method. {remedy}"),
+            words().too_many_wrong_codes(),
+            words().no_more_codes_of_method(),
+            words().other_method_or_ask_to_reset(),
         )
-        .with_link(scene.other(), "Try another method")
+        .with_link(scene.other(), words().try_another_method())
 }
 
 /// Tells the owner that a factor was locked: it takes the password to do that.

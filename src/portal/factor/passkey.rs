@@ -9,6 +9,7 @@ use crate::pages;
 use crate::pages::Notice;
 use crate::portal::answer::{page_with_script, passkey_script};
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::passkeys::{self, Answered};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::user_agent;
@@ -31,15 +32,15 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     let options = asked.ok_or_else(|| Trouble::internal("passkey"))?;
     let (title, lead, button) = if adds {
         (
-            "Set up a passkey",
-            "Your company asks for a second proof besides the password: your fingerprint, your face, your screen lock, or a security key.",
-            "Set up passkey",
+            words().set_up_a_passkey(),
+            words().set_up_passkey_lead(),
+            words().set_up_passkey(),
         )
     } else {
         (
-            "Use your passkey",
-            "Confirm with your fingerprint, your face, your screen lock, or your security key.",
-            "Use passkey",
+            words().use_your_passkey(),
+            words().use_passkey_lead(),
+            words().use_passkey(),
         )
     };
     let page = pages::Passkey {
@@ -68,7 +69,7 @@ pub async fn act(scene: &Scene<'_>) -> Result<Option<Answer>, Trouble> {
         return Ok(None);
     }
     let shown = Shown {
-        notice: Some(Notice::wrong("That took too long. Please try again.")),
+        notice: Some(Notice::wrong(words().passkey_too_late())),
         ..Shown::default()
     };
     Ok(Some(show(scene, shown).await))
@@ -76,7 +77,7 @@ pub async fn act(scene: &Scene<'_>) -> Result<Option<Answer>, Trouble> {
 
 pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
     match fields.text("answer") {
-        "" => Err("The passkey was not confirmed."),
+        "" => Err(words().passkey_not_confirmed()),
         answer => Ok(Zeroizing::new(answer.to_owned())),
     }
 }

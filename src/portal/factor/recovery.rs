@@ -12,6 +12,7 @@ use crate::pages;
 use crate::pages::Link;
 use crate::portal::answer::page;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::recovery;
 use crate::portal::trouble::{Answer, Trouble};
 
@@ -27,7 +28,7 @@ pub fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
 }
 
 pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
-    recovery::read(fields.text("code")).ok_or("Type the 10 letters and digits of a recovery code.")
+    recovery::read(fields.text("code")).ok_or(words().type_recovery_code())
 }
 
 pub async fn prove(scene: &Scene<'_>, code: &str) -> Result<Proved, Trouble> {
@@ -78,7 +79,7 @@ pub async fn shown_first(scene: &Scene<'_>, response: Response) -> Answer {
         codes: shown,
         next: Link {
             href: next.to_owned(),
-            text: String::from("I have kept them, go on"),
+            text: words().kept_them_go_on().to_owned(),
         },
     })?
     .into_response();

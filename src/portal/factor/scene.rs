@@ -14,6 +14,7 @@ use crate::portal::apps::frame;
 use crate::portal::attempt::Current;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::passkeys;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
@@ -150,11 +151,11 @@ impl<'a> Scene<'a> {
             // A session waits behind this step: whoever can't take it can leave.
             Some(Ground::Session(_)) => Link {
                 href: String::from("/logout"),
-                text: String::from("Sign out"),
+                text: words().sign_out().to_owned(),
             },
             Some(Ground::Password | Ground::Provider) | None => Link {
                 href: self.errand.on("/login"),
-                text: String::from("Start again"),
+                text: words().start_again().to_owned(),
             },
         }
     }

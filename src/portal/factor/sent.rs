@@ -16,6 +16,7 @@ use crate::pages::Notice;
 use crate::portal::answer::see_other;
 use crate::portal::courier::{Courier, Target, parse};
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::throttles::in_words;
 use crate::portal::trouble::{Answer, Trouble};
 
@@ -53,7 +54,7 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
 
 /// No provider took the message.
 pub fn unsent() -> Notice {
-    Notice::wrong("The message could not be sent just now. Try again, or try another method.")
+    Notice::wrong(words().message_not_sent())
 }
 
 async fn ask(scene: &Scene<'_>, shown: Shown, typed: &str) -> Answer {
@@ -102,10 +103,9 @@ async fn refuse(scene: &Scene<'_>, error: String, typed: &str) -> Answer {
 
 async fn later(scene: &Scene<'_>, wait: Duration) -> Answer {
     let shown = Shown {
-        notice: Some(Notice::wrong(format!(
-            "Another code can be sent in {}. Until then, try another method.",
-            in_words(wait)
-        ))),
+        notice: Some(Notice::wrong(
+            words().another_code_or_method_in(&in_words(wait)),
+        )),
         ..Shown::default()
     };
     let response = show(scene, shown).await?;
@@ -151,7 +151,7 @@ pub async fn greet(scene: &Scene<'_>) -> Result<(), Trouble> {
 pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
     codes::read(fields.text("code"))
         .map(Zeroizing::new)
-        .ok_or("Type the 6 digits of the code.")
+        .ok_or(words().type_the_digits())
 }
 
 pub async fn prove(scene: &Scene<'_>, typed: &str) -> Result<Proved, Trouble> {

@@ -1,11 +1,14 @@
 //! What people read of codes that are sent at a sign-in.
 
-use super::methods::words;
+use std::time::Duration;
+
+use super::methods::name;
 use super::scene::{Scene, Shown};
 use crate::gate::contact::Destination;
 use crate::gate::policy::FactorMethod;
 use crate::pages::{Link, SendCode, SentCode, TypedDestination};
 use crate::portal::answer::page;
+use crate::portal::language::words;
 use crate::portal::message_caps::wait_left;
 use crate::portal::throttles::in_words;
 use crate::portal::trouble::Answer;
@@ -19,20 +22,16 @@ pub fn asked_for(
 ) -> Answer {
     let is_sms = scene.method == FactorMethod::Sms;
     let title = match (scene.enrols(), is_sms) {
-        (true, true) => "Get codes by text message",
-        (true, false) => "Get codes by mail",
-        (false, true) => "Get a code by text message",
-        (false, false) => "Get a code by mail",
+        (true, true) => words().get_codes_by_sms(),
+        (true, false) => words().get_codes_by_mail(),
+        (false, true) => words().get_code_by_sms(),
+        (false, false) => words().get_code_by_mail(),
     };
     let lead = match (scene.enrols(), is_sms) {
-        (true, true) => {
-            "At each sign-in you get a text message with a one-time code. First we check that it reaches you."
-        }
-        (true, false) => {
-            "At each sign-in you get a mail with a one-time code. First we check that it reaches you."
-        }
-        (false, true) => "We send you a text message with a one-time code.",
-        (false, false) => "We send you a mail with a one-time code.",
+        (true, true) => words().sms_at_each_sign_in(),
+        (true, false) => words().mail_at_each_sign_in(),
+        (false, true) => words().we_send_sms(),
+        (false, false) => words().we_send_mail(),
     };
     page(&SendCode {
         frame: scene.frame(),
@@ -41,7 +40,7 @@ pub fn asked_for(
         title,
         lead,
         action: scene.path(),
-        known: known.map(|to| format!("The code goes to {}.", to.masked())),
+        known: known.map(goes_to),
         typed: scene
             .enrols()
             .then(|| typed_field(is_sms, known.is_some(), typed)),
@@ -54,15 +53,15 @@ pub fn asked_for(
 /// The field for a number or an address, besides one that is `known` or alone.
 pub fn typed_field(is_sms: bool, known: bool, typed: &str) -> TypedDestination {
     let label = match (is_sms, known) {
-        (true, true) => "Another mobile number",
-        (true, false) => "Mobile number",
-        (false, true) => "Another mail address",
-        (false, false) => "Mail address",
+        (true, true) => words().another_mobile_number(),
+        (true, false) => words().mobile_number(),
+        (false, true) => words().another_mail_address(),
+        (false, false) => words().mail_address(),
     };
     let (hint, mode) = if is_sms {
-        ("With its area code, such as 555 010 0001.", "tel")
+        (words().mobile_number_hint(), "tel")
     } else {
-        ("One that you can read now.", "email")
+        (words().mail_address_hint(), "email")
     };
     TypedDestination {
         label,
@@ -72,43 +71,55 @@ pub fn typed_field(is_sms: bool, known: bool, typed: &str) -> TypedDestination {
     }
 }
 
+/// Where the code goes: enough to know it by, and no more.
+pub fn goes_to(to: &Destination) -> String {
+    match to {
+        Destination::Sms(number) => words().code_goes_to_number(number.ending()),
+        Destination::Email(address) => words().code_goes_to_address(&address.masked()),
+    }
+}
+
+/// Where it went.
+pub fn sent_to(method: FactorMethod, to: Option<&Destination>) -> String {
+    match (to, method) {
+        (Some(Destination::Sms(number)), _) => words().sms_sent_to_number(number.ending()),
+        (Some(Destination::Email(address)), _) => words().mail_sent_to(&address.masked()),
+        (None, FactorMethod::Sms) => words().sms_sent_to_you().to_owned(),
+        (None, _) => words().mail_sent_to_you().to_owned(),
+    }
+}
+
+/// When another can be sent.
+pub fn another_in(wait: Duration) -> String {
+    if wait.is_zero() {
+        words().nothing_there_yet().to_owned()
+    } else {
+        words().another_can_be_sent_in(&in_words(wait))
+    }
+}
+
 /// Where the code is typed.
 pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Destination>) -> Answer {
     let wait = wait_left(scene.state, &scene.person.id, scene.method, scene.now).await?;
-    let again = if wait.is_zero() {
-        String::from("Nothing there yet?")
-    } else {
-        format!(
-            "Nothing there yet? Another can be sent in {}.",
-            in_words(wait)
-        )
-    };
-    let what = match scene.method {
-        FactorMethod::Sms => "a text message",
-        _ => "a mail",
-    };
-    let lead = match target {
-        Some(target) => format!("We sent {what} with a code to {}.", target.masked()),
-        None => format!("We sent you {what} with a code."),
-    };
+
     let elsewhere = scene.enrols().then(|| Link {
         href: scene.errand.on_with_all(
             scene.path(),
             &[("method", scene.method.as_str()), ("to", "new")],
         ),
         text: match scene.method {
-            FactorMethod::Sms => String::from("Use another number"),
-            _ => String::from("Use another address"),
+            FactorMethod::Sms => words().use_another_number().to_owned(),
+            _ => words().use_another_address().to_owned(),
         },
     });
     page(&SentCode {
         frame: scene.frame(),
         notice: shown.notice,
         error: shown.error,
-        lead,
+        lead: sent_to(scene.method, target),
         action: scene.path(),
         remember: scene.remember(),
-        again,
+        again: another_in(wait),
         elsewhere,
         hidden: scene.hidden(),
         other: Some(scene.other()),
@@ -119,15 +130,9 @@ pub async fn typed_in(scene: &Scene<'_>, shown: Shown, target: Option<&Destinati
 /// To the owner, when a factor was locked.
 pub fn locked_message(scene: &Scene<'_>) -> (String, String) {
     let title = &scene.state.title;
-    let (method, _) = words(scene.method);
-    let subject = format!("{title}: one of your sign-in methods was locked");
-    let text = format!(
-        "Hello {},\n\nsomebody who knows your password typed {} wrong codes in a row. Codes for your \
-         method \"{method}\" are not accepted any more; other methods that you set up still work.\n\n\
-         If it was not you, change your password. Your user manager can reset your multi-factor \
-         authentication.\n",
-        scene.person.name,
-        crate::gate::throttle::FACTOR_CODES.hard_stop.unwrap_or(100),
-    );
+    let (method, _) = name(scene.method);
+    let subject = words().locked_subject(title);
+    let count = crate::gate::throttle::FACTOR_CODES.hard_stop.unwrap_or(100);
+    let text = words().locked_mail(&scene.person.name, count, method);
     (subject, text)
 }

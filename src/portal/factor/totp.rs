@@ -9,6 +9,7 @@ use crate::gate::policy::FactorMethod;
 use crate::pages;
 use crate::portal::answer::page;
 use crate::portal::fields::Fields;
+use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 
 pub fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
@@ -56,7 +57,7 @@ fn enrol(scene: &Scene<'_>, shown: Shown) -> Answer {
 pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
     codes::read(fields.text("code"))
         .map(Zeroizing::new)
-        .ok_or("Type the 6 digits of the code.")
+        .ok_or(words().type_the_digits())
 }
 
 pub async fn prove(scene: &Scene<'_>, code: &str) -> Result<Proved, Trouble> {
