@@ -710,8 +710,9 @@ fn an_authority_is_named_and_its_terms_are_agreed_to() {
     assert!(acme.contact.is_empty() && acme.external_account.is_none());
     assert_complains(
         "[tls.acme]\nchallenge = \"tls-alpn-01\"\n",
-        "gateway.toml:11:6: tls.acme.directory: missing\n\
-         gateway.toml:11:6: tls.acme.terms_agreed: missing",
+        "gateway.toml:11:6: tls.acme.directory: missing, as in: directory = \
+         \"https://acme-v02.api.letsencrypt.org/directory\"\n\
+         gateway.toml:11:6: tls.acme.terms_agreed: missing, as in: terms_agreed = true",
     );
     assert_complains(
         &WITH_ACME.replace("true", "false"),

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::State;
+use super::language::words;
 use super::trouble::Trouble;
 
 /// Where people's access, factors and links are changed.
@@ -31,9 +32,9 @@ pub async fn demand(Shared(state): Shared<Arc<State>>, request: Request, next: N
     if bound && !state.observer.can_record() {
         return Trouble::unavailable("audit")
             .saying(
-                "Nothing can be changed right now",
-                "What is changed here has to be written down, and that is not possible at the moment.",
-                "Nothing was changed. Please try again in a few minutes.",
+                words().not_on_record(),
+                words().not_on_record_what(),
+                words().not_on_record_remedy(),
             )
             .into_response();
     }

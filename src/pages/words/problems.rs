@@ -302,6 +302,15 @@ words! {
     sso_not_here_yet(product: &str)
         en "Single Sign-On for {product} is not here yet"
         es "El inicio de sesión único para {product} todavía no está aquí"
+    not_on_record
+        en "Nothing can be changed right now"
+        es "Ahora mismo no se puede cambiar nada"
+    not_on_record_what
+        en "What is changed here has to be written down, and that is not possible at the moment."
+        es "Lo que se cambia aquí tiene que quedar registrado, y en este momento no es posible."
+    not_on_record_remedy
+        en "Nothing was changed. Please try again in a few minutes."
+        es "No se ha cambiado nada. Vuelva a intentarlo dentro de unos minutos."
     account_taken
         en "This account is paired already"
         es "Esta cuenta ya está vinculada"

@@ -34,7 +34,7 @@ const LONGEST_FILE: usize = 20_000;
 const LOOK_BACK: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What can be asked for by name.
-const EVENTS: [&str; 26] = [
+const EVENTS: [&str; 30] = [
     "sign_in",
     "sign_out",
     "factor",
@@ -55,6 +55,10 @@ const EVENTS: [&str; 26] = [
     "pairing",
     "pairing_contested",
     "default_application",
+    "identity_linked",
+    "identity_unlinked",
+    "scim_token_made",
+    "scim_token_revoked",
     "single_sign_on_reset",
     "sessions_ended",
     "session_ended",
