@@ -5,14 +5,21 @@ use std::time::Duration;
 use crate::redis::Redis;
 use crate::store::Clinic;
 
-async fn until_written(clinic: &mut Clinic) {
+/// `opinion` is what Redis thinks of itself, should it come to nothing.
+async fn until_written(clinic: &mut Clinic, opinion: impl Fn() -> String) {
+    let mut last = 0;
     let patient = async {
-        while !clinic.writes().await {
+        while last != 200 {
+            last = clinic.write().await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     let waited = tokio::time::timeout(Duration::from_secs(120), patient).await;
-    assert!(waited.is_ok(), "nobody is served any more");
+    assert!(
+        waited.is_ok(),
+        "nobody is served any more, but answered {last}; {}",
+        opinion()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -35,7 +42,7 @@ async fn a_fail_over_under_sentinel_loses_nobody() {
     clinic.until_ready(false).await;
     load.goes_on(5).await;
     // Nobody starts the first one again: the replica has to take its place.
-    until_written(&mut clinic).await;
+    until_written(&mut clinic, || sentinel.ask("SENTINEL MASTER main")).await;
     clinic.until_ready(true).await;
     load.goes_on(10).await;
     let tally = load.end().await;
@@ -64,7 +71,7 @@ async fn a_shard_that_is_lost_and_found_costs_nobody_the_session() {
         };
         let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
         assert!(waited.is_ok(), "the cluster is never whole again");
-        until_written(&mut clinic).await;
+        until_written(&mut clinic, || shards[1].ask("CLUSTER INFO")).await;
         clinic.until_ready(true).await;
         load.goes_on(10).await;
     }

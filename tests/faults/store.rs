@@ -52,8 +52,13 @@ impl Clinic {
 
     /// What is never answered from memory alone: whether the store is there.
     pub async fn writes(&mut self) -> bool {
+        self.write().await == 200
+    }
+
+    /// What a POST is answered.
+    pub async fn write(&mut self) -> u16 {
         let url = self.kim.url("emr", "/notes");
-        self.kim.fetch(Method::POST, url).await.status == 200
+        self.kim.fetch(Method::POST, url).await.status.as_u16()
     }
 
     pub async fn is_ready(&self) -> bool {

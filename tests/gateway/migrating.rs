@@ -43,7 +43,9 @@ fn site(neighbour: &str) -> Arc<TempDir> {
     for name in ["tls", "secrets"] {
         std::fs::create_dir(folder.path().join(name)).unwrap();
     }
-    let made = rcgen::generate_simple_self_signed(vec![String::from("*.example.org")]).unwrap();
+    let made =
+        rcgen::generate_simple_self_signed(["*.example.org", "*.test"].map(String::from).to_vec())
+            .unwrap();
     for (name, text) in [
         ("tls/site.pem", made.cert.pem()),
         ("tls/site.key", made.signing_key.serialize_pem()),

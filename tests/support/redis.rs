@@ -195,7 +195,7 @@ impl Redis {
         assert!(reply.starts_with(expected), "{command}: {reply}");
     }
 
-    fn ask(&self, command: &str) -> String {
+    pub fn ask(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream

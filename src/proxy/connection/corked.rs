@@ -251,9 +251,11 @@ mod tests {
         wire.read_u8().await.unwrap();
         wire.write_all(b"head ").await.unwrap();
         wire.write_all(b"body").await.unwrap();
-        wire.write_vectored(&[IoSlice::new(b""), IoSlice::new(b"end")])
+        let taken = wire
+            .write_vectored(&[IoSlice::new(b""), IoSlice::new(b"end")])
             .await
             .unwrap();
+        assert_eq!(taken, 3);
         assert_eq!(said(&calls).concat(), "head bodyend");
     }
 
