@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use vestibule::directory::passwords::Hasher;
 use vestibule::gate::name::{CompanyId, PersonId};
 use vestibule::gate::policy::{CompanyPolicy, FactorMethod};
-use vestibule::gate::throttle::{Attempts, factor_key};
+use vestibule::gate::throttle::{Attempts, MESSAGES_FROM_ADDRESS, factor_key};
 use vestibule::gate::time::Moment;
 use vestibule::messages::{EmailProvider, Hushed, Kept, Route, Settings, SmsProvider};
 
@@ -482,6 +485,50 @@ async fn one_number_one_person_and_one_company_get_so_many_a_day() {
         assert_eq!(answer.status, status, "{number}: {}", answer.body);
         clinic.wait(40 * SECOND);
     }
+}
+
+#[tokio::test]
+async fn one_address_gets_so_many_an_hour() {
+    const CROWDED: [u8; 4] = [198, 51, 100, 77];
+    let clinic = Clinic::open().await;
+    enrolled(&clinic).await;
+    let hash = digest(&SHA256, b"198.51.100.77");
+    let name = format!("throttle:messages-address:{}", URL_SAFE_NO_PAD.encode(hash));
+    let before = sent(&clinic);
+    let log_in = async |address| {
+        let browser = clinic.browser_at(address);
+        browser.log_in(&format!("{EMR}/"), "pat").await;
+        clinic.wait(HOUR / 6);
+    };
+    log_in(CROWDED).await;
+    assert_eq!(sent(&clinic), before + 1);
+
+    // Its neighbours in the clinic asked for all the others.
+    let store = clinic.sessions.store();
+    let counted = store.state(&name, clinic.now()).await.unwrap().unwrap();
+    let one = Attempts::from_json(&counted).unwrap();
+    assert_eq!(one.failures, 1);
+    let all = Attempts {
+        failures: MESSAGES_FROM_ADDRESS.most,
+        ..one
+    };
+    let swapped = store
+        .swap_state(
+            &name,
+            Some(&counted),
+            Some(&all.to_json()),
+            HOUR,
+            clinic.now(),
+        )
+        .await;
+    assert!(swapped.unwrap());
+    log_in(CROWDED).await;
+    assert_eq!(sent(&clinic), before + 1, "no further one from here");
+    log_in([198, 51, 100, 78]).await;
+    assert_eq!(sent(&clinic), before + 2, "but from elsewhere");
+    clinic.wait(HOUR);
+    log_in(CROWDED).await;
+    assert_eq!(sent(&clinic), before + 3, "and an hour later");
 }
 
 #[tokio::test]
