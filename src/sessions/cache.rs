@@ -190,8 +190,14 @@ pub struct Cached {
 impl Cached {
     fn unfold(fold: Fold) -> Cached {
         let last_seen = fold.last_seen();
+        let record = Record::read(fold.session, &last_seen, None);
+        for product in &fold.told_idle {
+            if let Some(entry) = record.entry(product) {
+                entry.place.tell_idle();
+            }
+        }
         Cached {
-            record: Record::read(fold.session, &last_seen, None),
+            record,
             checked_at: fold.checked_at,
             epoch: fold.epoch,
             changed: AtomicBool::new(false),
@@ -201,7 +207,11 @@ impl Cached {
     fn fold(&self) -> Fold {
         let session = Session::clone(&self.record.session);
         let last_seen = self.record.activity.last_seen();
-        Fold::new(self.checked_at, self.epoch, session, last_seen)
+        let entries = self.record.entries.iter();
+        let told = entries.filter(|entry| entry.place.told_idle.load(Ordering::Acquire));
+        let mut fold = Fold::new(self.checked_at, self.epoch, session, last_seen);
+        fold.told_idle = told.map(|entry| entry.product.clone()).collect();
+        fold
     }
 
     pub fn is_changed(&self) -> bool {
@@ -662,6 +672,7 @@ mod tests {
     fn what_is_folded_comes_back_as_it_was() {
         let cache = Cache::new();
         let before = used(&cache);
+        assert!(place(&before, "emr").tell_idle());
         cache.fold(ID, &before);
         assert_eq!((cache.all().len(), cache.len()), (0, 1));
         let emr = ProductId::parse("emr").unwrap();
@@ -680,6 +691,7 @@ mod tests {
         assert!(cache.fresh(ID, Moment::from_secs(31), BOUND).is_none());
         let here = back.record.seen(back.record.entry(&emr)).here;
         assert_eq!(here, Moment::from_secs(5));
+        assert!(!place(&back, "emr").tell_idle(), "it was said before");
         assert!(Arc::ptr_eq(&back, &cache.known(ID).unwrap()));
         assert_eq!((cache.all().len(), cache.len()), (1, 1));
     }

@@ -24,6 +24,8 @@ pub struct Fold {
     pub session: Session,
     anywhere: Option<Moment>,
     products: Vec<(ProductId, Moment)>,
+    /// Products of which it was said that they fell idle: it is said once.
+    pub told_idle: Vec<ProductId>,
 }
 
 impl Fold {
@@ -34,6 +36,7 @@ impl Fold {
             session,
             anywhere: seen.anywhere,
             products: seen.products.into_iter().collect(),
+            told_idle: Vec::new(),
         }
     }
 
