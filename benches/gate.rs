@@ -114,7 +114,7 @@ fn policies(rules: usize) -> Policies {
             idle: Duration::from_secs(8 * 3_600),
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashMap::new(),
+        factor_switched_on: Default::default(),
         emergencies: Vec::new(),
     }
 }

@@ -13,7 +13,8 @@ cargo bench --bench proxy [-- OPTIONS]
   --requests N        requests of a round (20000)
   --warm-up N         requests before each round (2000)
   --connections N     keep-alive TLS connections (32)
-  --busy N            people whose sessions the rounds use (200)
+  --busy N            people whose sessions the rounds use (32: each has a connection, as
+                      browsers have; more take turns on each, as behind another proxy)
   --only A,B          of stock, bare, cached, asking
   --sessions N        live sessions when memory is read (10000)
   --under COMMAND     run the candidates under another program, a profiler:
@@ -114,7 +115,7 @@ impl Options {
             requests: 20_000,
             warm_up: 2_000,
             connections: 32,
-            busy: 200,
+            busy: 32,
             sessions: 10_000,
             only: Vec::new(),
             under: Vec::new(),

@@ -1,16 +1,14 @@
 //! What a company's admin decides in Company Settings.
 
-use std::collections::HashMap;
-
 use super::pool::Value;
 use super::{Directory, DirectoryError, sql};
 use crate::gate::name::{CompanyId, PersonId};
-use crate::gate::policy::Switched;
+use crate::gate::policy::{ByCompany, Switched};
 use crate::gate::time::Moment;
 
 impl Directory {
     /// Companies whose admin switched multi-factor authentication on.
-    pub async fn factor_switched_on(&self) -> Result<HashMap<CompanyId, Switched>, DirectoryError> {
+    pub async fn factor_switched_on(&self) -> Result<ByCompany<Switched>, DirectoryError> {
         let rows = self.pool().rows(sql::FACTOR_SWITCHED_ON, &[]).await?;
         let switched = rows.iter().map(|row| {
             let at: Option<i64> = row.value("factor_switched_at")?;

@@ -152,7 +152,7 @@ fn factor_suffices(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, HashMap};
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use crate::gate::name::{PersonId, SessionId};
@@ -183,14 +183,14 @@ mod tests {
             timezone: jiff::tz::TimeZone::UTC,
         };
         Policies {
-            companies: HashMap::new(),
+            companies: Default::default(),
             default: Arc::new(default),
             session: SessionLimits {
                 maximum: 12 * HOUR,
                 idle: 8 * HOUR,
             },
             rollout: Rollout::default(),
-            factor_switched_on: HashMap::new(),
+            factor_switched_on: Default::default(),
             emergencies: Vec::new(),
         }
     }

@@ -6,12 +6,16 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+use http::HeaderValue;
+
 use super::facts::Presented;
 use super::session::{Secret, Token};
 
 pub const SESSION_COOKIE: &str = "__Host-vestibule";
 pub const LOGIN_COOKIE: &str = "__Host-vestibule-login";
 pub const DEVICE_COOKIE: &str = "__Host-vestibule-device";
+const OURS: [&str; 3] = [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE];
 
 /// What stands under our name: sent twice is malformed, since one of the two may be planted.
 pub fn presented<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Presented {
@@ -40,7 +44,7 @@ pub enum Rewritten {
     /// Only ours: no Cookie header at all.
     Nothing,
     /// One line instead of all of them.
-    Line(Vec<u8>),
+    Line(HeaderValue),
 }
 
 /// Takes our cookies out, in any spelling, and joins what is left into one line (RFC 9113, 8.2.3).
@@ -67,7 +71,9 @@ pub fn without_ours<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Rewritten {
     match kept {
         _ if !changed => Rewritten::Unchanged,
         None => Rewritten::Nothing,
-        Some(line) => Rewritten::Line(line.into_owned()),
+        // Parts of header values, and blanks between them: always a header value.
+        Some(line) => HeaderValue::from_maybe_shared(Bytes::from(line.into_owned()))
+            .map_or(Rewritten::Nothing, Rewritten::Line),
     }
 }
 
@@ -139,9 +145,15 @@ fn is_ours(pair: &[u8]) -> bool {
                 '"' | '\'' | '=' | '\u{200B}'..='\u{200F}' | '\u{2060}' | '\u{FEFF}' | '\u{FFFD}'
             )
     };
+    let plain = trim_blanks(pair);
     // The beginning decides in all but a few cases: no need to decode a value of 4 KiB.
-    if pair.first().is_some_and(|b| b.is_ascii_alphanumeric()) {
+    if plain.first().is_some_and(|b| b.is_ascii_alphanumeric()) {
         return false;
+    }
+    // As we set them, which is how nearly all come.
+    let name = plain.split(|b| *b == b'=').next();
+    if name.is_some_and(|name| OURS.iter().any(|ours| ours.as_bytes() == name)) {
+        return true;
     }
     let text = String::from_utf8_lossy(pair);
     let text = text.trim_start_matches(is_border);
@@ -150,9 +162,7 @@ fn is_ours(pair: &[u8]) -> bool {
         .next()
         .unwrap_or(text)
         .trim_matches(is_border);
-    [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE]
-        .iter()
-        .any(|ours| name.eq_ignore_ascii_case(ours))
+    OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 #[cfg(test)]
@@ -184,7 +194,7 @@ mod tests {
                 texts.first().map(|line| (*line).to_owned())
             }
             Rewritten::Nothing => None,
-            Rewritten::Line(line) => Some(String::from_utf8(line).unwrap()),
+            Rewritten::Line(line) => Some(String::from_utf8(line.as_bytes().to_vec()).unwrap()),
         }
     }
 

@@ -75,9 +75,9 @@ enum Kind {
 pub struct Managed {
     // The keys are the operator's, not a client's: no random state needed against collisions.
     names: HashMap<Box<[u8]>, Kind, FixedState>,
-    /// By first byte, the lengths that such a name can have, each a bit: nearly every header of a
-    /// request is told apart by this.
-    shapes: Box<[u64; 128]>,
+    /// Of all names; and without those that pass in their own spelling.
+    shapes: Shapes,
+    managed: Shapes,
 }
 
 /// Names up to this many bytes are put into normal form without an allocation.
@@ -93,13 +93,21 @@ impl Managed {
         for name in ALWAYS_MANAGED.into_iter().chain(custom) {
             names.insert(key(name), Kind::Managed);
         }
-        let mut shapes = Box::new([0; 128]);
-        for name in names.keys() {
-            mark(&mut shapes, name, bit(name.len()));
+        let (mut shapes, mut managed) = (Shapes::new(), Shapes::new());
+        for (name, kind) in &names {
+            shapes.mark(name, bit(name.len()));
+            if *kind == Kind::Managed {
+                managed.mark(name, bit(name.len()));
+            }
         }
         // Whatever comes after the prefix.
-        mark(&mut shapes, OWN_PREFIX, u64::MAX);
-        Managed { names, shapes }
+        shapes.mark(OWN_PREFIX, u64::MAX);
+        managed.mark(OWN_PREFIX, u64::MAX);
+        Managed {
+            names,
+            shapes,
+            managed,
+        }
     }
 
     /// Every product's names: what one product's backend is told, no other may be lied to about.
@@ -116,7 +124,8 @@ impl Managed {
     /// Whether a header of this name is dropped from what a client sent.
     pub fn is_managed(&self, name: &str) -> bool {
         let bytes = trimmed(name.as_bytes());
-        if !self.has_shape(bytes) {
+        let is_normal = || name.bytes().eq(bytes.iter().map(|byte| normal(*byte)));
+        if !self.shapes.have(bytes) || (!self.managed.have(bytes) && is_normal()) {
             return false;
         }
         let mut short = [0; SHORT];
@@ -133,14 +142,6 @@ impl Managed {
                 name,
             ),
         }
-    }
-
-    /// Whether any managed name begins like this one and is as long.
-    fn has_shape(&self, name: &[u8]) -> bool {
-        let lengths = name
-            .first()
-            .and_then(|first| self.shapes.get(usize::from(normal(*first))));
-        lengths.is_some_and(|lengths| lengths & bit(name.len()) != 0)
     }
 
     fn knows(&self, normal: &[u8], name: &str) -> bool {
@@ -160,10 +161,29 @@ fn bit(length: usize) -> u64 {
     1 << length.min(63)
 }
 
-fn mark(shapes: &mut [u64; 128], name: &[u8], lengths: u64) {
-    let first = name.first().map(|first| usize::from(normal(*first)));
-    if let Some(known) = first.and_then(|first| shapes.get_mut(first)) {
-        *known |= lengths;
+/// By first byte, the lengths that names have, each a bit: nearly every header of a request is told
+/// apart by this.
+#[derive(Debug, Clone)]
+struct Shapes(Box<[u64; 128]>);
+
+impl Shapes {
+    fn new() -> Shapes {
+        Shapes(Box::new([0; 128]))
+    }
+
+    fn mark(&mut self, name: &[u8], lengths: u64) {
+        let first = name.first().map(|first| usize::from(normal(*first)));
+        if let Some(known) = first.and_then(|first| self.0.get_mut(first)) {
+            *known |= lengths;
+        }
+    }
+
+    /// Whether any of the names begins like this one and is as long.
+    fn have(&self, name: &[u8]) -> bool {
+        let lengths = name
+            .first()
+            .and_then(|first| self.0.get(usize::from(normal(*first))));
+        lengths.is_some_and(|lengths| lengths & bit(name.len()) != 0)
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use foldhash::fast::FixedState;
+
 use super::facts::Malformed;
 
 /// A host name or address, canonical: lower case, no trailing dot, no port.
@@ -107,7 +109,8 @@ fn is_number(label: &str) -> bool {
 /// What belongs to each host. There is no default: an unknown host is nobody's.
 #[derive(Debug, Clone)]
 pub struct HostTable<T> {
-    entries: HashMap<Host, T>,
+    // The keys are the operator's, not a client's.
+    entries: HashMap<Host, T, FixedState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +120,7 @@ pub struct DuplicateHost(pub Host);
 impl<T> HostTable<T> {
     pub fn new() -> HostTable<T> {
         HostTable {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -190,10 +190,10 @@ pub fn header_names(product: &Product) -> impl Iterator<Item = &HeaderName> {
     preset.iter().chain(custom).chain(&ALWAYS)
 }
 
-/// The values of all identity headers of one session in one product, in one piece of memory: there
-/// are as many of these as people signed in.
+/// The values of all identity headers of one session in one product, ready to be sent. What they say
+/// is in one piece of memory: there are as many of these as people signed in.
 #[derive(Clone, Default)]
-pub struct Values(Bytes);
+pub struct Values(Box<[HeaderValue]>);
 
 /// They hold a signed assertion.
 impl fmt::Debug for Values {
@@ -202,34 +202,24 @@ impl fmt::Debug for Values {
     }
 }
 
-impl Values {
-    /// What stands between two values, and in none: they are printing ASCII.
-    const END: u8 = b'\n';
-
-    fn iter(&self) -> impl Iterator<Item = HeaderValue> {
-        let mut rest = Some(self.0.clone());
-        std::iter::from_fn(move || {
-            let mut value = rest.take()?;
-            if let Some(end) = memchr::memchr(Values::END, &value) {
-                let mut tail = value.split_off(end);
-                tail.advance(1);
-                rest = Some(tail);
-            }
-            Some(HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static("")))
-        })
-    }
-}
-
 impl<T: AsRef<str>> FromIterator<T> for Values {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Values {
         let mut bytes = Vec::new();
+        let mut ends = Vec::new();
         for value in values {
             bytes.extend_from_slice(encoded(value.as_ref()).as_bytes());
-            bytes.push(Values::END);
+            ends.push(bytes.len());
         }
-        bytes.pop();
         bytes.shrink_to_fit();
-        Values(Bytes::from(bytes))
+        let mut rest = Bytes::from(bytes);
+        let mut begin = 0;
+        let values = ends.into_iter().map(|end| {
+            let value = rest.split_to(end - begin);
+            begin = end;
+            // Printing ASCII: always a header value.
+            HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""))
+        });
+        Values(values.collect())
     }
 }
 
@@ -250,10 +240,10 @@ impl<'a> HeaderPlan<'a> {
         HeaderPlan { told: None }
     }
 
-    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
+    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         self.told
             .into_iter()
-            .flat_map(|(product, values)| header_names(product).zip(values.iter()))
+            .flat_map(|(product, values)| header_names(product).zip(&values.0))
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use http::Method;
 use ipnet::IpNet;
 use jiff::civil::Weekday;
@@ -23,17 +24,20 @@ use super::time::Moment;
 
 pub use super::rollout::{Reach, Rollout};
 
+/// Companies are the operator's, not a client's: no random state is needed against collisions.
+pub type ByCompany<T> = HashMap<CompanyId, T, FixedState>;
+
 /// Every company's policy, swapped as one.
 #[derive(Debug, Clone)]
 pub struct Policies {
-    pub companies: HashMap<CompanyId, Arc<CompanyPolicy>>,
+    pub companies: ByCompany<Arc<CompanyPolicy>>,
     /// For a company without a file.
     pub default: Arc<CompanyPolicy>,
     /// gateway.toml's `[session]`; companies may only tighten it.
     pub session: SessionLimits,
     pub rollout: Rollout,
     /// Companies whose admin switched multi-factor authentication on, in Company Settings.
-    pub factor_switched_on: HashMap<CompanyId, Switched>,
+    pub factor_switched_on: ByCompany<Switched>,
     /// Those that are going on.
     pub emergencies: Vec<Emergency>,
 }

@@ -1,7 +1,7 @@
 //! Values that the tests of this room share: the products of the sample configuration, people of
 //! one company, and a clock that starts on a Monday.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,14 +100,14 @@ pub fn policy() -> CompanyPolicy {
 /// Acme Rehab's policy; every other company has the plain one.
 pub fn policies(acme: CompanyPolicy) -> Policies {
     Policies {
-        companies: HashMap::from([(company("acme"), Arc::new(acme))]),
+        companies: [(company("acme"), Arc::new(acme))].into_iter().collect(),
         default: Arc::new(policy()),
         session: SessionLimits {
             maximum: 12 * HOUR,
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashMap::new(),
+        factor_switched_on: Default::default(),
         emergencies: Vec::new(),
     }
 }

@@ -16,36 +16,45 @@ use super::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use super::policy::Limits;
 use super::time::Moment;
 
-/// 256 random bits that a browser holds. Stores hold only the [`SecretHash`].
+/// 256 random bits that a browser holds. Stores hold only the [`SecretHash`], which is made once:
+/// nearly every secret is read to be compared.
 #[derive(Clone)]
-pub struct Secret([u8; 32]);
+pub struct Secret {
+    bytes: [u8; 32],
+    hash: SecretHash,
+}
 
 impl Secret {
     /// The length of the written form.
     pub const WRITTEN: usize = 43;
 
-    pub const fn from_bytes(bytes: [u8; 32]) -> Secret {
-        Secret(bytes)
+    pub fn from_bytes(bytes: [u8; 32]) -> Secret {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+        Secret {
+            bytes,
+            hash: SecretHash(hash),
+        }
     }
 
     pub fn parse(text: &[u8]) -> Option<Secret> {
-        let mut bytes = [0; 32];
-        match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-            Ok(32) => Some(Secret(bytes)),
-            _ => None,
-        }
+        decode(text).map(Secret::from_bytes)
     }
 
     /// The written form, for a cookie or a link: the one place where the secret leaves the type.
     pub fn expose(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0)
+        URL_SAFE_NO_PAD.encode(self.bytes)
     }
 
     pub fn hash(&self) -> SecretHash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, &self.0).as_ref());
-        SecretHash(hash)
+        self.hash
     }
+}
+
+fn decode(text: &[u8]) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let written = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    (written == bytes.len()).then_some(bytes)
 }
 
 impl fmt::Debug for Secret {
@@ -64,9 +73,8 @@ impl SecretHash {
         &self.0
     }
 
-    /// Compares in constant time.
     pub fn matches(&self, secret: &Secret) -> bool {
-        verify_slices_are_equal(&self.0, &secret.hash().0).is_ok()
+        *self == secret.hash
     }
 
     pub fn to_text(&self) -> String {
@@ -74,10 +82,11 @@ impl SecretHash {
     }
 
     pub fn parse(text: &str) -> Option<SecretHash> {
-        Secret::parse(text.as_bytes()).map(|bytes| SecretHash(bytes.0))
+        decode(text.as_bytes()).map(SecretHash)
     }
 }
 
+/// In constant time.
 impl PartialEq for SecretHash {
     fn eq(&self, other: &SecretHash) -> bool {
         verify_slices_are_equal(&self.0, &other.0).is_ok()

@@ -12,7 +12,7 @@ use super::watched::{Rejected, Watched};
 use crate::config::ProductIds;
 use crate::config::problem::Problems;
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{Emergency, Policies, Rollout, SessionLimits, Switched};
+use crate::gate::policy::{ByCompany, Emergency, Policies, Rollout, SessionLimits, Switched};
 
 const DEFAULT_FILE: &str = "default.toml";
 
@@ -71,11 +71,11 @@ impl PolicyFolder {
         let policy = Arc::new(default.good.clone().unwrap_or_default().complete());
         default.policy = Some(Arc::clone(&policy));
         let policies = Policies {
-            companies: HashMap::new(),
+            companies: ByCompany::default(),
             default: policy,
             session: base.session,
             rollout: base.rollout.clone(),
-            factor_switched_on: HashMap::new(),
+            factor_switched_on: ByCompany::default(),
             emergencies: Vec::new(),
         };
         let files = Files {
@@ -163,7 +163,7 @@ impl PolicyFolder {
     }
 
     /// Companies whose admin switched multi-factor authentication on. Waits for no file.
-    pub fn set_switched_on(&self, companies: HashMap<CompanyId, Switched>) {
+    pub fn set_switched_on(&self, companies: ByCompany<Switched>) {
         if self.shared.published.load().factor_switched_on != companies {
             self.publish(|policies| policies.factor_switched_on = companies);
         }

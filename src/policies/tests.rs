@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -367,10 +366,8 @@ fn a_folder_that_goes_away_takes_nothing_from_anybody() {
 fn switches_are_one_swap_and_survive_reloads() {
     let site = Site::new(&[("acme.toml", "name = \"Acme 1\"\n")]);
     let folder = site.open();
-    folder.set_switched_on(HashMap::from([(
-        company("acme"),
-        crate::gate::policy::Switched::default(),
-    )]));
+    let switched = (company("acme"), crate::gate::policy::Switched::default());
+    folder.set_switched_on([switched].into_iter().collect());
     let person = crate::gate::name::PersonId::parse("kim").unwrap();
     assert!(now(&folder).wants_factor(&company("acme"), &person));
     site.write("acme.toml", "name = \"Acme 2\"\n");

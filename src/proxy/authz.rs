@@ -19,6 +19,7 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::connection::memo::Memo;
 use super::connection::{ConnectionFacts, RequestScope};
 use super::gateway::{Gateway, Passage, manner};
 use super::refuse::{self, Answer, Manner};
@@ -290,6 +291,7 @@ impl Gateway {
             peer: SocketAddr::new(address, 0),
             server_name: None,
             http2: false,
+            memo: Memo::default(),
         };
         let facts = match passage
             .scene
@@ -381,13 +383,13 @@ fn leave(permit: &Permit, original: &RequestHeader) -> Answer {
     let mut answer = Answer::bare(200);
     let mut told = permit.headers().iter();
     for name in identity::header_names(permit.product()) {
-        let value = told.next().map_or(EMPTY, |(_, value)| value);
+        let value = told.next().map_or(EMPTY, |(_, value)| value.clone());
         answer = answer.with_value(name.clone(), value);
     }
     let lines = original.headers.get_all(COOKIE);
     let cookie = match cookies::without_ours(lines.iter().map(HeaderValue::as_bytes)) {
         Rewritten::Nothing => EMPTY,
-        Rewritten::Line(line) => HeaderValue::from_bytes(&line).unwrap_or(EMPTY),
+        Rewritten::Line(line) => line,
         Rewritten::Unchanged => lines.iter().next().cloned().unwrap_or(EMPTY),
     };
     answer.with_value(COOKIE, cookie)

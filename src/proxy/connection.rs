@@ -35,20 +35,23 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use self::corked::Corked;
+use self::memo::Memo;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
 
 mod corked;
+pub mod memo;
 
 /// What is true of every request on a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// The name of the TLS handshake; `None` when the client sent none.
     pub server_name: Option<Host>,
     pub http2: bool,
+    pub memo: Memo,
 }
 
 /// What one request on a connection is known by while pingora works on it.

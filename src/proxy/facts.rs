@@ -5,21 +5,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, ORIGIN,
-    SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, ORIGIN, SEC_WEBSOCKET_KEY,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Version};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
 
+use super::connection::memo::Named;
 use super::connection::{ConnectionFacts, RequestScope};
 use super::forward;
 use crate::config::settings::Limits;
-use crate::gate::cookies;
 use crate::gate::decide::plain_address;
 use crate::gate::facts::{Asks, Facts, Malformed, Site};
 use crate::gate::headers::{self, Managed};
-use crate::gate::host::{Host, HostTable};
+use crate::gate::host::HostTable;
 use crate::gate::target::Target;
 
 const BACKGROUND: HeaderName = HeaderName::from_static(headers::BACKGROUND);
@@ -82,26 +82,21 @@ impl Reader {
         let background = request.headers.contains_key(BACKGROUND);
         self.check_headers(request, connection.http2)?;
         check_framing(&request.headers, connection.http2)?;
-        let (host, target) = self.host_and_target(request, connection)?;
-        let site = self.sites.get(&host).ok_or(Malformed::Misdirected)?.clone();
+        let (named, target) = self.host_and_target(request, connection)?;
+        let (_, host) = &*named;
+        let site = self.sites.get(host).ok_or(Malformed::Misdirected)?.clone();
         // A connection for one name must not carry another's requests: certificates, and later
         // client certificates, were judged by the name of the handshake.
         if connection
             .server_name
             .as_ref()
-            .is_some_and(|name| *name != host)
+            .is_some_and(|name| name != host)
         {
             return Err(Malformed::Misdirected);
         }
         let asks = asks(request, connection.http2)?;
         let foreign_origin = self.is_foreign(&site, &request.headers);
-        let cookie = cookies::presented(
-            request
-                .headers
-                .get_all(COOKIE)
-                .iter()
-                .map(http::HeaderValue::as_bytes),
-        );
+        let cookie = connection.memo.cookies(&request.headers).presented.clone();
         Ok(Facts {
             site,
             method: request.method.clone(),
@@ -173,7 +168,7 @@ impl Reader {
         &self,
         request: &RequestHeader,
         connection: &ConnectionFacts,
-    ) -> Result<(Host, Target), Malformed> {
+    ) -> Result<(Arc<Named>, Target), Malformed> {
         let raw = if connection.http2 {
             if request.uri.scheme_str() != Some("https") {
                 return Err(Malformed::Target);
@@ -190,7 +185,7 @@ impl Reader {
         }
         let mut named = request.headers.get_all(HOST).iter();
         let header = match (named.next(), named.next()) {
-            (Some(host), None) => Some(Host::parse_authority(host.as_bytes())?),
+            (Some(host), None) => Some(connection.memo.host(host.as_bytes())?),
             (None, _) => None,
             (Some(_), Some(_)) => return Err(Malformed::Host),
         };
@@ -198,9 +193,9 @@ impl Reader {
             let authority = request
                 .uri
                 .authority()
-                .map(|name| Host::parse_authority(name.as_str().as_bytes()));
+                .map(|name| connection.memo.host(name.as_str().as_bytes()));
             let host = match (authority.transpose()?, header) {
-                (Some(authority), Some(header)) if authority != header => {
+                (Some(authority), Some(header)) if authority.1 != header.1 => {
                     return Err(Malformed::Host);
                 }
                 (Some(host), _) | (None, Some(host)) => host,
@@ -215,10 +210,10 @@ impl Reader {
         // Absolute-form (RFC 9112, 3.2.2): its authority must be the Host's, and it goes on in
         // origin-form.
         let (host, target) = Target::parse_absolute(raw)?;
-        if host != header {
+        if host != header.1 {
             Err(Malformed::Host)
         } else {
-            Ok((host, target))
+            Ok((header, target))
         }
     }
 

@@ -9,12 +9,14 @@ use http::header::{
     TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use super::connection::ConnectionFacts;
+use super::connection::memo::Told;
 use super::record::RequestId;
-use crate::gate::cookies;
+use crate::gate::cookies::{self, Rewritten};
 use crate::gate::decide::Permit;
 use crate::gate::product::Product;
 use crate::observe::spans::Trace;
@@ -71,13 +73,20 @@ impl Front {
         }
     }
 
-    fn forwarded(&self, address: IpAddr, plain: &str) -> String {
+    fn told(&self, address: IpAddr) -> Told {
         // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
         let (before, after) = match address {
             IpAddr::V4(_) => ("for=", ""),
             IpAddr::V6(_) => ("for=\"[", "]\""),
         };
-        [before, plain, after, &self.forwarded].concat()
+        let plain = address.to_string();
+        let forwarded = [before, &plain, after, &self.forwarded].concat();
+        Told {
+            address,
+            authority: self.authority.clone(),
+            plain: value(plain),
+            forwarded: value(forwarded),
+        }
     }
 }
 
@@ -95,34 +104,62 @@ pub fn prepare(
     front: &Front,
     address: IpAddr,
     request_id: &RequestId,
-    http2: bool,
+    connection: &ConnectionFacts,
 ) -> Result<()> {
     let mut parts = take(upstream);
     let lines = &mut parts.headers;
     lines.reserve(LINES);
     lines.insert(HOST, front.authority.clone());
-    rewrite_cookies(lines);
+    match &connection.memo.cookies(lines).onward {
+        Rewritten::Unchanged => {}
+        Rewritten::Nothing => {
+            lines.remove(COOKIE);
+        }
+        // Also drops the other lines: a backend that speaks HTTP/1.1 may read only the first of
+        // several (RFC 9113, 8.2.3).
+        Rewritten::Line(line) => {
+            lines.insert(COOKIE, line.clone());
+        }
+    }
 
-    let plain = address.to_string();
-    lines.insert(FORWARDED, value(front.forwarded(address, &plain)));
-    lines.insert(X_FORWARDED_FOR, value(plain));
+    let told = (connection.memo).told(address, &front.authority, || front.told(address));
+    lines.insert(FORWARDED, told.forwarded.clone());
+    lines.insert(X_FORWARDED_FOR, told.plain.clone());
     lines.insert(X_FORWARDED_PROTO, HTTPS);
     lines.insert(X_FORWARDED_HOST, front.authority.clone());
     lines.insert(X_REQUEST_ID, request_id.header_value());
-    lines.append(VIA, if http2 { VIA_HTTP2 } else { VIA_HTTP1 });
+    let via = if connection.http2 {
+        VIA_HTTP2
+    } else {
+        VIA_HTTP1
+    };
+    lines.append(VIA, via);
     for (name, value) in permit.headers().iter() {
-        lines.insert(name, value);
+        lines.insert(name, value.clone());
     }
     *upstream = RequestHeader::from(parts);
-    upstream.set_raw_path(permit.target().forwarded().as_bytes())
+    let path = permit.target().forwarded().as_bytes();
+    if upstream.uri.authority().is_some() || upstream.raw_path() != path {
+        upstream.set_raw_path(path)?;
+    }
+    Ok(())
 }
 
-/// The parts of a request, to be changed in place: pingora's own setters parse each name anew and
-/// enter it in a second map, of the names as the client spelt them. That cost a third of all that
-/// the gateway does. Without that map names go on in lower case, as those from HTTP/2 always do.
-fn take(upstream: &mut RequestHeader) -> Parts {
+/// Forgets how the client spelt the names of a request that goes on. Pingora keeps that in a second
+/// map beside the first, copies both for each try, and its setters parse each name anew to enter it in
+/// both: it cost a third of all that the gateway does. Names go on as HTTP/2 has them, in lower
+/// case, and the usual ones of HTTP/1.1 as usual.
+pub fn forget_spelling(request: &mut RequestHeader) {
+    if request.has_case() {
+        let parts = take(request);
+        *request = RequestHeader::from(parts);
+    }
+}
+
+/// The parts of a request, to be changed in place.
+fn take(request: &mut RequestHeader) -> Parts {
     let (empty, ()) = http::Request::new(()).into_parts();
-    Parts::from(std::mem::replace(upstream, RequestHeader::from(empty)))
+    Parts::from(std::mem::replace(request, RequestHeader::from(empty)))
 }
 
 /// An address in words: always a header value.
@@ -140,67 +177,58 @@ pub fn pass_on(upstream: &mut RequestHeader, trace: &Trace) -> Result<()> {
     Ok(())
 }
 
-/// One Cookie line without ours: our secrets are nobody's else, and a backend that speaks
-/// HTTP/1.1 may read only the first of several lines (RFC 9113, 8.2.3).
-fn rewrite_cookies(headers: &mut HeaderMap) {
-    let lines = headers.get_all(COOKIE);
-    match cookies::without_ours(lines.iter().map(HeaderValue::as_bytes)) {
-        cookies::Rewritten::Unchanged => {}
-        cookies::Rewritten::Nothing => {
-            headers.remove(COOKIE);
-        }
-        cookies::Rewritten::Line(line) => {
-            headers.remove(COOKIE);
-            if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
-                headers.insert(COOKIE, value);
-            }
-        }
-    }
-}
-
-/// Cleans a backend's answer: nothing of its connection, none of our cookies, our name on it.
-pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) -> Result<()> {
+/// Cleans a backend's answer: nothing of its connection, none of our cookies, our name on it. What
+/// [`forget_spelling`] says of requests holds for it as well.
+pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) {
+    let reason = own_reason(answer);
+    let (empty, ()) = http::Response::new(()).into_parts();
+    let mut parts = response::Parts::from(std::mem::replace(answer, ResponseHeader::from(empty)));
+    let lines = &mut parts.headers;
     // A socket needs its `Connection: upgrade`; every other answer gets our own.
-    if answer.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        for name in of_the_connection(answer) {
-            answer.remove_header(&name);
+    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+        for name in of_the_connection(lines) {
+            lines.remove(name);
         }
     }
     let ours = |value: &HeaderValue| cookies::sets_our_cookie(value.as_bytes());
-    if answer.headers.get_all(SET_COOKIE).iter().any(ours) {
-        let kept: Vec<HeaderValue> = answer
-            .headers
-            .get_all(SET_COOKIE)
-            .iter()
-            .filter(|value| !ours(value))
-            .cloned()
-            .collect();
-        answer.remove_header(&SET_COOKIE);
+    if lines.get_all(SET_COOKIE).iter().any(ours) {
+        let all = lines.get_all(SET_COOKIE).iter();
+        let kept: Vec<HeaderValue> = all.filter(|value| !ours(value)).cloned().collect();
+        lines.remove(SET_COOKIE);
         for value in kept {
-            answer.append_header(SET_COOKIE, value)?;
+            lines.append(SET_COOKIE, value);
         }
     }
-    if answer.status.is_informational() {
-        return Ok(());
+    if !parts.status.is_informational() {
+        let via = match parts.version {
+            Version::HTTP_2 => VIA_HTTP2,
+            _ => VIA_HTTP1,
+        };
+        lines.append(VIA, via);
+        lines.insert(X_REQUEST_ID, request_id.header_value());
+        if !is_as_strict(lines) {
+            lines.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+        }
     }
-    let via = match answer.version {
-        Version::HTTP_2 => VIA_HTTP2,
-        _ => VIA_HTTP1,
-    };
-    // Written out: a name in this form is not copied.
-    answer.append_header("Via", via)?;
-    answer.insert_header("X-Request-Id", request_id.header_value())?;
-    if !is_as_strict(answer) {
-        answer.insert_header("Strict-Transport-Security", HSTS)?;
+    *answer = ResponseHeader::from(parts);
+    if reason.is_some() {
+        // It came as one, so it can go as one.
+        let _ = answer.set_reason_phrase(reason.as_deref());
     }
-    Ok(())
+}
+
+/// What a backend says of a status in words of its own.
+fn own_reason(answer: &ResponseHeader) -> Option<String> {
+    let usual = answer.status.canonical_reason();
+    let told = answer.get_reason_phrase();
+    told.filter(|_| told != usual).map(str::to_owned)
 }
 
 /// Whether the backend itself keeps browsers to TLS for as long as we do. It may be stricter, but a
 /// `max-age=0` would undo what every other answer says.
-fn is_as_strict(answer: &ResponseHeader) -> bool {
+fn is_as_strict(lines: &HeaderMap) -> bool {
     const YEAR_SECS: u64 = 31_536_000;
-    let mut values = answer.headers.get_all(STRICT_TRANSPORT_SECURITY).iter();
+    let mut values = lines.get_all(STRICT_TRANSPORT_SECURITY).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
@@ -212,17 +240,13 @@ fn is_as_strict(answer: &ResponseHeader) -> bool {
 }
 
 /// What concerns the backend's connection alone: always, or because its `Connection` says so.
-fn of_the_connection(answer: &ResponseHeader) -> Vec<HeaderName> {
-    let named = answer
-        .headers
+fn of_the_connection(lines: &HeaderMap) -> Vec<HeaderName> {
+    let named = lines
         .get_all(CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .filter_map(|token| HeaderName::from_bytes(token.trim_ascii()).ok())
         .filter(|name| !FRAMING.contains(name));
-    let always = answer
-        .headers
-        .keys()
-        .filter(|name| is_hop_by_hop(name.as_str()));
+    let always = lines.keys().filter(|name| is_hop_by_hop(name.as_str()));
     named.chain(always.cloned()).collect()
 }

@@ -1,7 +1,7 @@
 //! The five steps of a request, in pingora's hooks: read, look up, decide, record, act.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH};
+use memchr::memmem::Finder;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -135,7 +136,7 @@ impl ProxyHttp for Gateway {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
             scope.head_is_read();
-            if session.is_body_empty() {
+            if scope.connection.http2 && session.is_body_empty() {
                 scope.body_is_read();
             }
         }
@@ -336,7 +337,7 @@ impl ProxyHttp for Gateway {
             .permit
             .as_ref()
             .and_then(|permit| Some((permit, passage.scene.ways.get(permit.product().index)?)));
-        let Some((permit, way)) = permitted else {
+        let (Some((permit, way)), Some(scope)) = (permitted, &passage.scope) else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
         forward::prepare(
@@ -345,7 +346,7 @@ impl ProxyHttp for Gateway {
             &way.front,
             passage.facts_address,
             &passage.record.request_id,
-            http2(passage),
+            &scope.connection,
         )?;
         if let Some(signed) = &passage.signed {
             signed.put_on(upstream)?;
@@ -400,7 +401,7 @@ impl ProxyHttp for Gateway {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
         }
-        forward::clean(answer, &passage.record.request_id)?;
+        forward::clean(answer, &passage.record.request_id);
         if let Some(permit) = &passage.permit {
             let client = session.req_header().version;
             passage
@@ -593,6 +594,7 @@ impl Gateway {
         if bar {
             passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
+        forward::forget_spelling(session.req_header_mut());
         passage.body_limit = limit;
         passage.permit = Some(permit);
         Ok(false)
@@ -702,6 +704,9 @@ pub(super) fn manner(facts: &Facts) -> Manner {
     }
 }
 
+/// Made once: to prepare a search takes longer than to search so little.
+static EVENT_STREAM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("text/event-stream"));
+
 fn waits_for_events(session: &Session) -> bool {
     session.is_upgrade_req()
         || session
@@ -709,7 +714,7 @@ fn waits_for_events(session: &Session) -> bool {
             .headers
             .get_all(ACCEPT)
             .iter()
-            .any(|accept| memchr::memmem::find(accept.as_bytes(), b"text/event-stream").is_some())
+            .any(|accept| EVENT_STREAM.find(accept.as_bytes()).is_some())
 }
 
 /// The status that tells best whose fault it was; 0 when nobody is there to be told.

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::challenge::{self, Witness};
+use super::connection::memo::Memo;
 use super::connection::{CLIENT_PATIENCE, Connection, ConnectionFacts, Deadlines};
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
@@ -258,6 +259,7 @@ async fn converse<A>(
         peer,
         server_name,
         http2,
+        memo: Memo::default(),
     };
     let deadlines = Deadlines {
         first_head: door.limits.head,

@@ -250,17 +250,19 @@ fn policies() -> Policies {
     let mut texts = CompanyPolicy::clone(&policy("Texting", MfaMode::Required));
     texts.mfa.methods = vec![FactorMethod::Totp, FactorMethod::Sms, FactorMethod::Email];
     Policies {
-        companies: HashMap::from([
+        companies: [
             (strict, policy("Strict", MfaMode::Required)),
             (texting, Arc::new(texts)),
-        ]),
+        ]
+        .into_iter()
+        .collect(),
         default: policy("Default", MfaMode::Company),
         session: SessionLimits {
             maximum: 12 * HOUR,
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashMap::new(),
+        factor_switched_on: Default::default(),
         emergencies: Vec::new(),
     }
 }

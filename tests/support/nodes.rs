@@ -319,7 +319,7 @@ pub fn policies() -> Policies {
         messages: MessagePolicy::sound(),
     };
     Policies {
-        companies: HashMap::new(),
+        companies: Default::default(),
         default: Arc::new(CompanyPolicy {
             name: String::from("everybody"),
             mfa,
@@ -335,7 +335,7 @@ pub fn policies() -> Policies {
             idle: 8 * HOUR,
         },
         rollout: Rollout::default(),
-        factor_switched_on: HashMap::new(),
+        factor_switched_on: Default::default(),
         emergencies: Vec::new(),
     }
 }

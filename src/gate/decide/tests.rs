@@ -1,7 +1,5 @@
 //! What becomes of a request: one line for each case, in the words of the metrics.
 
-use std::collections::HashMap;
-
 use super::*;
 use crate::gate::name::ProductId;
 use crate::gate::pattern::Pattern;
@@ -176,7 +174,9 @@ impl Case {
         let mut policies = policies(self.policy);
         if self.switched_on {
             policies.factor_switched_on =
-                HashMap::from([(company("acme"), crate::gate::policy::Switched::default())]);
+                [(company("acme"), crate::gate::policy::Switched::default())]
+                    .into_iter()
+                    .collect();
         }
         decide_witnessed(
             &facts,

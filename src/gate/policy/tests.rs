@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use http::Method;
 use proptest::prelude::*;
 
@@ -313,9 +311,11 @@ fn a_factor_is_wanted_by_the_operator_or_the_companys_admin() {
             ..policy()
         });
         all.factor_switched_on = if switched {
-            HashMap::from([(company("acme"), Switched::default())])
+            [(company("acme"), Switched::default())]
+                .into_iter()
+                .collect()
         } else {
-            HashMap::new()
+            Default::default()
         };
         all.rollout.mfa = mfa;
         all.wants_factor(&company("acme"), &kim)

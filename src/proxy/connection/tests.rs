@@ -8,6 +8,7 @@ fn scope() -> RequestScope {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         server_name: None,
         http2: true,
+        memo: Memo::default(),
     })
 }
 

@@ -6,6 +6,8 @@ use crate::gate::samples;
 use crate::gate::session::Token;
 
 use super::*;
+use crate::gate::host::Host;
+use crate::proxy::connection::memo::Memo;
 
 fn reader() -> Reader {
     let products = samples::products();
@@ -32,6 +34,7 @@ fn connection(peer: &str, http2: bool) -> RequestScope {
         peer: SocketAddr::new(peer.parse().unwrap(), 4711),
         server_name: None,
         http2,
+        memo: Memo::default(),
     })
 }
 

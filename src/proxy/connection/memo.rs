@@ -1,0 +1,181 @@
+//! What a connection's requests have in common. A browser says the same host and sends the same
+//! cookies with each of them: what these bytes come to is read once, and known again by comparing
+//! them. Nothing here depends on anything but the bytes, so that nothing can be out of date.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+use crate::gate::cookies::{self, Rewritten};
+use crate::gate::facts::{Malformed, Presented};
+use crate::gate::host::Host;
+
+/// Longer Cookie lines are read anew each time: they would stay for as long as the connection.
+const LONGEST: usize = 4 * 1024;
+
+/// An authority as it was written, and the host that it names.
+pub type Named = (Box<[u8]>, Host);
+
+#[derive(Debug, Default)]
+pub struct Memo {
+    host: Last<Named>,
+    cookies: Last<Cookies>,
+    told: Last<Told>,
+}
+
+/// The Cookie lines of a request, read.
+#[derive(Debug)]
+pub struct Cookies {
+    lines: Box<[HeaderValue]>,
+    pub presented: Presented,
+    /// What the backend gets of them.
+    pub onward: Rewritten,
+}
+
+/// What a backend is told of where a request came from, and to which authority.
+#[derive(Debug)]
+pub struct Told {
+    pub address: IpAddr,
+    pub authority: HeaderValue,
+    pub plain: HeaderValue,
+    pub forwarded: HeaderValue,
+}
+
+impl Memo {
+    /// # Errors
+    /// What [`Host::parse_authority`] says of it.
+    pub fn host(&self, raw: &[u8]) -> Result<Arc<Named>, Malformed> {
+        match self.host.get(|(known, _)| **known == *raw) {
+            Some(known) => Ok(known),
+            None => Ok(self.host.put((raw.into(), Host::parse_authority(raw)?))),
+        }
+    }
+
+    pub fn cookies(&self, headers: &HeaderMap) -> Arc<Cookies> {
+        let lines = || headers.get_all(COOKIE).iter();
+        if let Some(known) = self.cookies.get(|known| lines().eq(&known.lines)) {
+            return known;
+        }
+        let bytes = || lines().map(HeaderValue::as_bytes);
+        let read = |lines| Cookies {
+            lines,
+            presented: cookies::presented(bytes()),
+            onward: cookies::without_ours(bytes()),
+        };
+        if bytes().map(<[u8]>::len).sum::<usize>() > LONGEST {
+            return Arc::new(read(Box::default()));
+        }
+        // Copies: the values of a request are parts of all that was read with it.
+        let copies = bytes().filter_map(|line| HeaderValue::from_bytes(line).ok());
+        self.cookies.put(read(copies.collect()))
+    }
+
+    /// `say`: makes it, where it is not what was told before.
+    pub fn told(
+        &self,
+        address: IpAddr,
+        authority: &HeaderValue,
+        say: impl FnOnce() -> Told,
+    ) -> Arc<Told> {
+        let same = |told: &Told| told.address == address && told.authority == authority;
+        self.told.get(same).unwrap_or_else(|| self.told.put(say()))
+    }
+}
+
+/// The last answer to a question that is asked again and again.
+#[derive(Debug)]
+struct Last<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Last<T> {
+    fn default() -> Last<T> {
+        Last(Mutex::new(None))
+    }
+}
+
+impl<T> Last<T> {
+    fn get(&self, fits: impl FnOnce(&T) -> bool) -> Option<Arc<T>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|last| fits(last)).map(Arc::clone)
+    }
+
+    fn put(&self, answer: T) -> Arc<T> {
+        let answer = Arc::new(answer);
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Arc::clone(&answer));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::session::{Secret, Token};
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        let line = |line: &&str| (COOKIE, HeaderValue::from_str(line).unwrap());
+        lines.iter().map(line).collect()
+    }
+
+    fn visitor(byte: u8) -> String {
+        let token = Token::Visitor(Secret::from_bytes([byte; 32]));
+        format!("__Host-vestibule={}", token.expose())
+    }
+
+    fn whose(cookies: &Cookies) -> Option<String> {
+        match &cookies.presented {
+            Presented::Token(token) => Some(token.expose()),
+            Presented::Nothing | Presented::Malformed => None,
+        }
+    }
+
+    #[test]
+    fn each_request_is_read_by_its_own_cookies() {
+        let memo = Memo::default();
+        let (one, other) = (&*visitor(1), &*visitor(2));
+        let long = format!("{one}; a={}", "b".repeat(LONGEST));
+        for lines in [
+            &[][..],
+            &[one],
+            &[one],
+            &[other],
+            &[one, other],
+            &[one],
+            &[],
+            &[&long],
+            &[],
+            &[&long],
+            &["a=b"],
+            &[other, "a=b"],
+        ] {
+            let headers = headers(lines);
+            let fresh = Memo::default().cookies(&headers);
+            let read = memo.cookies(&headers);
+            assert_eq!(whose(&read), whose(&fresh), "{lines:?}");
+            assert_eq!(read.onward, fresh.onward, "{lines:?}");
+            assert_eq!(whose(&memo.cookies(&headers)), whose(&fresh), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_lines_are_read_once_unless_they_are_long() {
+        let memo = Memo::default();
+        let same = |lines: &[&str]| {
+            let headers = headers(lines);
+            Arc::ptr_eq(&memo.cookies(&headers), &memo.cookies(&headers))
+        };
+        assert!(same(&["a=b", &visitor(1)]));
+        assert!(!same(&[&"a".repeat(LONGEST + 1)]));
+    }
+
+    #[test]
+    fn each_request_is_for_the_host_that_it_names() {
+        let memo = Memo::default();
+        for raw in ["a.test", "a.test", "A.test:443", "b.test", "a.test"] {
+            let expected = Host::parse_authority(raw.as_bytes()).unwrap();
+            assert_eq!(memo.host(raw.as_bytes()).unwrap().1, expected, "{raw}");
+        }
+        assert_eq!(memo.host(b"a b").unwrap_err(), Malformed::Host);
+        assert_eq!(memo.host(b"a.test").unwrap().1.as_str(), "a.test");
+    }
+}
