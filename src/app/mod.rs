@@ -2,6 +2,7 @@
 //! knows everybody.
 
 mod certificates;
+mod engine;
 pub mod handover;
 mod house;
 mod keys;
@@ -12,6 +13,7 @@ mod messages;
 mod observers;
 mod orders;
 mod rollout;
+mod sockets;
 mod upkeep;
 
 use std::io;
@@ -22,18 +24,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
-use pingora::apps::{HttpServerApp as _, HttpServerOptions};
-use pingora::protocols::http::v2::server::default_h2_options;
-use pingora::proxy::{HttpProxy, http_proxy};
-use pingora::server::configuration::ServerConf;
-use tokio::net::TcpListener;
+use pingora::apps::HttpServerApp as _;
+use pingora::proxy::HttpProxy;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::acme::Proofs;
 use crate::config::Problems;
-use crate::config::settings::{Limits, Listen, SessionStore, Settings, Telemetry, WhenUnavailable};
+use crate::config::settings::{SessionStore, Settings, Telemetry, WhenUnavailable};
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::{MasterKey, MasterKeyError};
 use crate::directory::{Directory, DirectoryError, Purpose};
@@ -53,10 +52,9 @@ use crate::providers::ProviderError;
 use crate::proxy::certificates::CertificateError;
 use crate::proxy::challenge::Witness;
 use crate::proxy::gateway::{Gateway, Random};
-use crate::proxy::keep::Keeper;
 use crate::proxy::listen::{self, Crowd, Door};
 use crate::proxy::redirect;
-use crate::proxy::upstream::{MOST_TRIES, UpstreamError};
+use crate::proxy::upstream::UpstreamError;
 pub use crate::proxy::upstream::{Names, system_names};
 use crate::sessions::assertions::{AssertionError, Assertions};
 use crate::sessions::embedded::EmbeddedStore;
@@ -67,15 +65,12 @@ use crate::sessions::tokens::TokenKey;
 use crate::sessions::{self, Clock, Sessions};
 
 pub use messages::tell;
+pub use sockets::Sockets;
 
 use certificates::Testimony;
-use handover::{Handed, Hands, Role};
-use house::{Ground, House, base, trusts_system};
+use house::{Ground, House, base};
 use observers::{Ends, Trail};
 use orders::Orders;
-
-/// Idle connections to backends that are kept, in all.
-const POOLED_CONNECTIONS: usize = 1024;
 
 /// How long whoever was let in last has for the handshake and the head of a request, once the doors
 /// are shut. At most half of `limits.drain`.
@@ -131,61 +126,6 @@ pub struct World {
     pub random: Random,
     /// Where names of backends lead.
     pub names: Names,
-}
-
-/// The sockets, bound. Tests bind port 0 first and configure what they got.
-#[derive(Default)]
-pub struct Sockets {
-    pub https: Vec<TcpListener>,
-    pub http: Vec<TcpListener>,
-    pub admin: Option<TcpListener>,
-}
-
-impl Sockets {
-    pub async fn bind(listen: &Listen) -> Result<Sockets, StartError> {
-        Sockets::gather(listen, Vec::new()).await
-    }
-
-    /// Takes what others have bound already and binds the rest. What the configuration does not want
-    /// any more is closed.
-    pub async fn gather(listen: &Listen, handed: Vec<Handed>) -> Result<Sockets, StartError> {
-        let mut hands = Hands::new(handed);
-        let mut sockets = Sockets::default();
-        for address in &listen.https {
-            let socket = take_or_bind(&mut hands, Role::Https, *address).await?;
-            sockets.https.push(socket);
-        }
-        for address in &listen.http {
-            let socket = take_or_bind(&mut hands, Role::Http, *address).await?;
-            sockets.http.push(socket);
-        }
-        if let Some(address) = listen.admin {
-            sockets.admin = Some(take_or_bind(&mut hands, Role::Admin, address).await?);
-        }
-        Ok(sockets)
-    }
-}
-
-async fn take_or_bind(
-    hands: &mut Hands,
-    role: Role,
-    address: SocketAddr,
-) -> Result<TcpListener, StartError> {
-    match hands.take(role, address) {
-        Some(taken) => taken.map_err(|source| StartError::Listen { address, source }),
-        None => bind(address).await,
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = match TcpListener::bind(address).await {
-        // A machine without IPv6: every address is every IPv4 address.
-        Err(error) if address.ip().is_unspecified() && error.raw_os_error() == Some(97) => {
-            TcpListener::bind(("0.0.0.0", address.port())).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|source| StartError::Listen { address, source })
 }
 
 /// A gateway at work.
@@ -324,7 +264,7 @@ pub async fn start(
     let crowd = Crowd::trusting(&settings.limits, &house::proxies(&settings));
     let limits = settings.limits.clone();
     let minimum = settings.tls.minimum;
-    let conf = proxy_conf(&settings)?;
+    let conf = engine::proxy_conf(&settings)?;
     check_address(&settings)?;
     let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
     let witness: Arc<dyn Witness> = Arc::new(Testimony {
@@ -332,8 +272,8 @@ pub async fn start(
         proofs: Proofs::new(Arc::clone(sessions.store())),
     });
     let tls = house.certificates.server_config(minimum)?;
-    let gateway = gateway(&house, &limits, kept);
-    let proxy = Arc::new(proxy(conf, &limits, gateway));
+    let gateway = engine::gateway(&house, &limits, kept);
+    let proxy = Arc::new(engine::proxy(conf, &limits, gateway));
 
     let (doors_shut, doors_watch) = watch::channel(false);
     let mut doors = JoinSet::new();
@@ -521,59 +461,6 @@ fn spans_settings(telemetry: &Telemetry, world: &World) -> spans::Settings {
         sample: telemetry.sample,
         instance: to_hex(&instance),
     }
-}
-
-fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
-    let world = &house.ground.world;
-    let mut process = [0; 8];
-    (world.random)(&mut process);
-    let sessions = &house.ground.sessions;
-    Gateway {
-        scene: Arc::clone(&house.scene),
-        sessions: Arc::clone(sessions),
-        policies: house.ground.policies.published(),
-        keeper: Keeper::new(kept, Arc::clone(sessions), limits.kept_forms),
-        clock: Arc::clone(&world.clock),
-        random: Arc::clone(&world.random),
-        process: u64::from_be_bytes(process),
-        client_patience: crate::proxy::connection::CLIENT_PATIENCE,
-    }
-}
-
-fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
-        max_retries: MOST_TRIES,
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS,
-        ..ServerConf::default()
-    };
-    if !trusts_system(settings) {
-        // Pingora reads the system's authorities unless told of a file, and panics when the
-        // environment names one that is not there. Nobody needs them here.
-        let empty = settings.store.data_dir.join("no-authorities.pem");
-        std::fs::write(&empty, b"").map_err(|source| StartError::File {
-            what: format!("{} can't be written", empty.display()),
-            source,
-        })?;
-        conf.ca_file = Some(empty.to_string_lossy().into_owned());
-    }
-    Ok(conf)
-}
-
-fn proxy(conf: ServerConf, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {
-    // Tokio's timers: pingora's own keep an entry for every 10 ms of the time that they wait, and
-    // search them all for every request.
-    pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(
-        std::time::Duration::ZERO,
-    ));
-    let mut proxy = http_proxy(&Arc::new(conf), gateway);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(limits.idle);
-    proxy.server_options = Some(options);
-    let mut h2 = default_h2_options();
-    h2.max_concurrent_streams(u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX));
-    h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
-    proxy.h2_options = Some(h2);
-    proxy
 }
 
 fn admin(upkeep: upkeep::Upkeep, doors: watch::Receiver<bool>) -> Admin {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::one_line;
 use crate::directory::{Directory, DirectoryError, Line, StoredEmergency};
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::policy::Emergency;
@@ -14,6 +15,9 @@ use crate::observe::audit::AuditEvent;
 
 /// Who needs longer opens another, and says why again.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// In characters.
+const LONGEST_REASON: usize = 200;
 
 #[derive(Debug, Args)]
 pub struct BreakGlassArgs {
@@ -32,7 +36,7 @@ pub enum Verb {
         #[arg(long, value_parser = person)]
         person: Option<PersonId>,
         /// Why; it stands in the audit trail
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
         /// How long, at most 24h
         #[arg(long = "for", value_parser = span, default_value = "1h")]
@@ -57,6 +61,10 @@ fn company(text: &str) -> Result<CompanyId, String> {
 
 fn person(text: &str) -> Result<PersonId, String> {
     PersonId::parse(text).map_err(|error| error.to_string())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    one_line(text, LONGEST_REASON)
 }
 
 fn span(text: &str) -> Result<Duration, &'static str> {

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Failure;
-use super::on_record::{Deed, on_record};
+use super::on_record::{Deed, Record};
 use super::world::{now, open_directory, print, real};
+use super::{Failure, one_line};
 use crate::config::Settings;
 use crate::directory::Directory;
 use crate::directory::scim::TOKEN_PREFIX;
@@ -58,13 +58,7 @@ pub enum Identities {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let length = text.trim().chars().count();
-    match (1..=LONGEST_NAME).contains(&length) && !text.chars().any(char::is_control) {
-        true => Ok(text.trim().to_owned()),
-        false => Err(format!(
-            "1 to {LONGEST_NAME} characters of one line are wanted"
-        )),
-    }
+    one_line(text, LONGEST_NAME)
 }
 
 fn subject(text: &str) -> Result<String, String> {
@@ -100,6 +94,7 @@ async fn make(
 ) -> Result<String, Failure> {
     let known = directory.company(company).await.map_err(Failure::not_so)?;
     known.ok_or_else(|| Failure::not_so(format!("there is no company \"{company}\"")))?;
+    let record = Record::open(settings)?;
     let mut bytes = [0; 32];
     (real().random)(&mut bytes);
     let secret = Secret::from_bytes(bytes);
@@ -113,7 +108,7 @@ async fn make(
         detail: format!("token {id}"),
         ..Deed::default()
     };
-    on_record(settings, directory, vec![deed]).await?;
+    record.write(directory, vec![deed]).await?;
     let token = format!("{TOKEN_PREFIX}{}", secret.expose());
     let url = format!("{}/scim/v2", settings.portal.origin);
     Ok(if json {
@@ -154,6 +149,7 @@ async fn tokens(directory: &Directory, json: bool) -> Result<String, Failure> {
 async fn revoke(settings: &Settings, directory: &Directory, id: &str) -> Result<String, Failure> {
     let known = directory.scim_tokens().await.map_err(Failure::not_so)?;
     let token = known.into_iter().find(|token| token.id == id);
+    let record = Record::open(settings)?;
     let gone = directory
         .revoke_scim_token(id)
         .await
@@ -167,7 +163,7 @@ async fn revoke(settings: &Settings, directory: &Directory, id: &str) -> Result<
         detail: format!("token {id}"),
         ..Deed::default()
     };
-    on_record(settings, directory, vec![deed]).await?;
+    record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: revoked\n"))
 }
 
@@ -200,6 +196,7 @@ async fn link(
         let text = format!("{id} is not of {company}, whose provider {name:?} is");
         return Err(Failure::not_so(text));
     }
+    let record = Record::open(settings)?;
     let linked = directory
         .link_identity(&provider.issuer, subject, id, now())
         .await
@@ -222,7 +219,7 @@ async fn link(
         detail: name.to_owned(),
         ..Deed::default()
     };
-    on_record(settings, directory, vec![deed]).await?;
+    record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: linked\n"))
 }
 
@@ -233,6 +230,7 @@ async fn unlink(
 ) -> Result<String, Failure> {
     let person = directory.person(id).await.map_err(Failure::not_so)?;
     let person = person.ok_or_else(|| Failure::not_so(format!("there is no person \"{id}\"")))?;
+    let record = Record::open(settings)?;
     let gone = directory
         .unlink_identities(id)
         .await
@@ -248,6 +246,6 @@ async fn unlink(
         detail: format!("{gone} identities"),
         ..Deed::default()
     };
-    on_record(settings, directory, vec![deed]).await?;
+    record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: {gone} identities forgotten\n"))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use super::on_record::{Deed, on_record};
+use super::on_record::{Deed, Record};
 use super::world::{now, open_directory, print, real};
 use crate::app::master_key::{SIGN_ONS_LIVE, seen_since};
 use crate::config::Settings;
@@ -73,6 +73,7 @@ pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> 
         keeps_sign_ons: settings.backends.iter().any(|one| by_form(&one.sign_on)),
         now: now(),
     };
+    let record = Record::open(settings)?;
     let done = run(verb, &means).await;
     let recorded = match &done {
         Err(_) => Ok(()),
@@ -82,7 +83,7 @@ pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> 
                 detail: done.detail.clone(),
                 ..Deed::default()
             };
-            on_record(settings, &directory, vec![deed]).await
+            record.write(&directory, vec![deed]).await
         }
     };
     directory.close().await;

@@ -130,6 +130,15 @@ pub struct Failure {
     message: String,
 }
 
+/// An argument that is one line of text, so many characters at most.
+fn one_line(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    match (1..=longest).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("1 to {longest} characters of one line are wanted")),
+    }
+}
+
 impl Failure {
     fn not_so(message: impl ToString) -> Failure {
         Failure {

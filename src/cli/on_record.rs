@@ -6,6 +6,7 @@ use super::world::now;
 use crate::config::Settings;
 use crate::directory::{Directory, Line};
 use crate::gate::name::{CompanyId, PersonId, SessionId};
+use crate::gate::time::Moment;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 
@@ -23,23 +24,64 @@ pub struct Deed {
     pub detail: String,
 }
 
-/// # Errors
-/// When it is done and can't be written down.
-pub async fn on_record(
-    settings: &Settings,
-    directory: &Directory,
-    deeds: Vec<Deed>,
-) -> Result<(), Failure> {
-    if deeds.is_empty() {
-        return Ok(());
+/// The audit trail, opened before anything is done: what can't be written down is not done.
+pub struct Record {
+    trail: Audit,
+}
+
+impl Record {
+    /// # Errors
+    /// When the trail can't be written.
+    pub fn open(settings: &Settings) -> Result<Record, Failure> {
+        let metrics = Metrics::new(&settings.products);
+        let trail = Audit::open(settings.audit_trail(), &metrics);
+        trail.map(|trail| Record { trail }).map_err(|error| {
+            Failure::not_so(format!(
+                "nothing was done, for it can't be recorded: {error}"
+            ))
+        })
     }
-    let (now, mut lines) = (now(), Vec::with_capacity(deeds.len()));
-    let metrics = Metrics::new(&settings.products);
-    let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
-    for (number, deed) in (0_u64..).zip(deeds) {
+
+    /// # Errors
+    /// When it is done and can't be written down.
+    pub async fn write(self, directory: &Directory, deeds: Vec<Deed>) -> Result<(), Failure> {
+        let (now, mut events, mut lines) = (now(), Vec::new(), Vec::new());
+        for (number, deed) in (0_u64..).zip(deeds) {
+            let (event, line) = deed.written(directory, now, number).await;
+            events.push(event);
+            lines.push(line);
+        }
+        self.write_lines(directory, events, &lines).await
+    }
+
+    /// The same, of lines that are made already.
+    pub async fn write_lines(
+        self,
+        directory: &Directory,
+        events: Vec<AuditEvent>,
+        lines: &[Line],
+    ) -> Result<(), Failure> {
+        for event in events {
+            self.trail.record(event);
+        }
+        let written = self.trail.flush();
+        // The second copy, whatever became of the first.
+        let copied = directory.record(lines).await.map_err(Failure::not_so);
+        if !written {
+            return Err(Failure::not_so(
+                "it is done, but the audit trail can't be written",
+            ));
+        }
+        copied
+    }
+}
+
+impl Deed {
+    async fn written(self, directory: &Directory, now: Moment, number: u64) -> (AuditEvent, Line) {
+        let deed = self;
         let company = match (deed.company, &deed.whom) {
             (Some(company), _) => Some(company),
-            (None, Some(whom)) => company_of(directory, whom).await?,
+            (None, Some(whom)) => company_of(directory, whom).await,
             (None, None) => None,
         };
         let mut event = AuditEvent::new(deed.event, now).who(OPERATOR);
@@ -55,9 +97,8 @@ pub async fn on_record(
         if !deed.detail.is_empty() {
             event = event.detail(deed.detail.as_str());
         }
-        trail.record(event);
         let apart = u64::from(std::process::id()) << 32 | number;
-        lines.push(Line {
+        let line = Line {
             id: Line::id_at(now, apart),
             at: now.millis(),
             company,
@@ -68,20 +109,13 @@ pub async fn on_record(
             address: String::from("the command line"),
             detail: Some(deed.detail).filter(|detail| !detail.is_empty()),
             ..Line::default()
-        });
+        };
+        (event, line)
     }
-    if !trail.flush() {
-        return Err(Failure::not_so(
-            "it is done, but the audit trail can't be written",
-        ));
-    }
-    directory.record(&lines).await.map_err(Failure::not_so)
 }
 
-async fn company_of(
-    directory: &Directory,
-    person: &PersonId,
-) -> Result<Option<CompanyId>, Failure> {
-    let person = directory.person(person).await.map_err(Failure::not_so)?;
-    Ok(person.map(|person| person.company))
+/// The line is written without it when the directory can't say.
+async fn company_of(directory: &Directory, person: &PersonId) -> Option<CompanyId> {
+    let person = directory.person(person).await.ok().flatten();
+    person.map(|person| person.company)
 }

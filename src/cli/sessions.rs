@@ -1,8 +1,6 @@
 //! `vestibule sessions list|revoke`: works on the store, so that it needs no running gateway and
 //! every running one hears of it.
 
-use std::io::{self, Write};
-
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -50,14 +48,6 @@ pub struct Which {
     pub session: Option<SessionId>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SessionsError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the answer can't be written: {0}")]
-    Output(#[from] io::Error),
-}
-
 /// One line of the list.
 #[derive(Debug, Serialize)]
 struct Listed<'a> {
@@ -73,13 +63,22 @@ struct Listed<'a> {
     user_agent: &'a str,
 }
 
-/// What came of a verb.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Done {
+/// What is printed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Told {
+    pub text: String,
     /// False (exit 1): the one session that was named is not there.
     pub found: bool,
+}
+
+/// What was ended, also when not all could be.
+#[derive(Debug, Default)]
+pub struct Revoked {
+    sessions: Vec<SessionId>,
     /// For the audit trail.
     pub ended: Vec<Ended>,
+    one_was_named: bool,
+    failure: Option<StoreError>,
 }
 
 /// One session that was ended.
@@ -90,25 +89,11 @@ pub struct Ended {
     pub company: CompanyId,
 }
 
-/// Runs the verb; data go to `out`.
-pub async fn run(
-    args: &SessionsArgs,
-    store: &dyn Store,
-    now: Moment,
-    out: &mut (dyn Write + Send),
-) -> Result<Done, SessionsError> {
-    match &args.verb {
-        Verb::List(selection) => list(selection, store, now, out).await,
-        Verb::Revoke(selection) => revoke(selection, store, now, out).await,
-    }
-}
-
-async fn list(
+pub async fn list(
     selection: &Selection,
     store: &dyn Store,
     now: Moment,
-    out: &mut (dyn Write + Send),
-) -> Result<Done, SessionsError> {
+) -> Result<Told, StoreError> {
     let mut sessions = Vec::new();
     for id in ids(&selection.which, store, now).await? {
         sessions.extend(store.load(id, now).await?);
@@ -118,50 +103,59 @@ async fn list(
         .iter()
         .map(|(session, seen)| Listed::of(session, seen))
         .collect();
-    if selection.json {
-        write_json(out, &listed)?;
-    } else {
-        for one in &listed {
-            writeln!(out, "{}", one.line())?;
-        }
-    }
-    Ok(Done {
+    let text = match selection.json {
+        true => as_json(&listed),
+        false => listed.iter().map(|one| one.line() + "\n").collect(),
+    };
+    Ok(Told {
+        text,
         found: selection.which.session.is_none() || !listed.is_empty(),
-        ended: Vec::new(),
     })
 }
 
-async fn revoke(
-    selection: &Selection,
-    store: &dyn Store,
-    now: Moment,
-    out: &mut (dyn Write + Send),
-) -> Result<Done, SessionsError> {
-    let (mut revoked, mut ended) = (Vec::new(), Vec::new());
-    for id in ids(&selection.which, store, now).await? {
-        let known = store.load(id, now).await?;
-        if ending::end(store, id, now).await? {
-            revoked.push(id);
-            ended.extend(known.map(|(session, _)| Ended {
-                session: id,
-                person: session.person.id,
-                company: session.company,
-            }));
+/// Ends them, one after another; what fails ends it.
+pub async fn revoke(selection: &Selection, store: &dyn Store, now: Moment) -> Revoked {
+    let mut revoked = Revoked {
+        one_was_named: selection.which.session.is_some(),
+        ..Revoked::default()
+    };
+    let all = async {
+        for id in ids(&selection.which, store, now).await? {
+            let known = store.load(id, now).await?;
+            if ending::end(store, id, now).await? {
+                revoked.sessions.push(id);
+                revoked.ended.extend(known.map(|(session, _)| Ended {
+                    session: id,
+                    person: session.person.id,
+                    company: session.company,
+                }));
+            }
         }
+        Ok::<(), StoreError>(())
+    };
+    revoked.failure = all.await.err();
+    revoked
+}
+
+impl Revoked {
+    /// # Errors
+    /// When the store failed before all were ended.
+    pub fn told(self, json: bool) -> Result<Told, StoreError> {
+        let count = self.sessions.len();
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let s = if count == 1 { "" } else { "s" };
+        Ok(Told {
+            text: match json {
+                true => {
+                    as_json(&serde_json::json!({ "revoked": count, "sessions": self.sessions }))
+                }
+                false => format!("{count} session{s} ended\n"),
+            },
+            found: !self.one_was_named || count > 0,
+        })
     }
-    if selection.json {
-        write_json(
-            out,
-            &serde_json::json!({ "revoked": revoked.len(), "sessions": revoked }),
-        )?;
-    } else {
-        let s = if revoked.len() == 1 { "" } else { "s" };
-        writeln!(out, "{} session{s} ended", revoked.len())?;
-    }
-    Ok(Done {
-        found: selection.which.session.is_none() || !revoked.is_empty(),
-        ended,
-    })
 }
 
 async fn ids(which: &Which, store: &dyn Store, now: Moment) -> Result<Vec<SessionId>, StoreError> {
@@ -213,9 +207,9 @@ impl<'a> Listed<'a> {
     }
 }
 
-fn write_json(out: &mut (dyn Write + Send), value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, value)?;
-    writeln!(out)
+fn as_json(value: &impl Serialize) -> String {
+    // Names and numbers: nothing in it that JSON could not say.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]

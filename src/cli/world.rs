@@ -14,12 +14,12 @@ use tokio::io::BufReader;
 use super::Failure;
 use super::break_glass::{self, BreakGlassArgs};
 use super::explain::{ExplainArgs, explain as explain_question};
-use super::on_record::{Deed, on_record};
+use super::on_record::{Deed, Record};
 use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
 use super::policy_test;
 use super::rollout::{self, RolloutArgs, RolloutVerb};
-use super::sessions::{SessionsArgs, run as run_sessions};
+use super::sessions::{self, SessionsArgs, Told, Verb};
 use super::traffic::{Sides, replay};
 use crate::app::{self, Letter, World};
 use crate::config::Settings;
@@ -32,8 +32,7 @@ use crate::gate::rollout::MFA;
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::gate::traceparent::to_hex;
-use crate::observe::audit::{Anchor, Audit, trail_name};
-use crate::observe::metrics::Metrics;
+use crate::observe::audit::{Anchor, trail_name};
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::{EndCause, ending};
@@ -118,9 +117,16 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
     let input = tokio::fs::File::open("/dev/stdin")
         .await
         .map_err(Failure::not_so)?;
+    let record = match people.command.act() {
+        Some(_) => Some(Record::open(settings)?),
+        None => None,
+    };
     let done = people.command.run(means, BufReader::new(input)).await;
     let deed = match (&done, people.command.act()) {
-        (Ok(_) | Err(PeopleError::Sessions { .. }), Some((event, person))) => Some(Deed {
+        (
+            Ok(_) | Err(PeopleError::Sessions { .. } | PeopleError::Late { .. }),
+            Some((event, person)),
+        ) => Some(Deed {
             event,
             whom: person.cloned(),
             detail: match (&done, person) {
@@ -137,8 +143,11 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         (Some(_), Some((letter, person))) => tell(settings, &directory, person, letter).await,
         _ => None,
     };
-    let deeds = deed.into_iter().chain(told).collect();
-    let recorded = on_record(settings, &directory, deeds).await;
+    let deeds: Vec<Deed> = deed.into_iter().chain(told).collect();
+    let recorded = match record {
+        Some(record) if !deeds.is_empty() => record.write(&directory, deeds).await,
+        _ => Ok(()),
+    };
     directory.close().await;
     let code = print(&done.map_err(Failure::not_so)?)?;
     recorded.map(|()| code)
@@ -214,43 +223,60 @@ pub async fn break_glass(settings: &Settings, arguments: &BreakGlassArgs) -> Res
     let directory = open_directory(settings).await?;
     let mut name = [0; 6];
     (real().random)(&mut name);
+    let record = match &arguments.verb {
+        break_glass::Verb::List { .. } => None,
+        break_glass::Verb::Open { .. } | break_glass::Verb::Close { .. } => {
+            Some(Record::open(settings)?)
+        }
+    };
     let done = break_glass::run(&arguments.verb, &directory, &to_hex(&name), now()).await;
     let done = done.map_err(Failure::not_so)?;
-    if let Some((event, line)) = done.record {
-        let metrics = Metrics::new(&settings.products);
-        let trail = Audit::open(settings.audit_trail(), &metrics).map_err(Failure::not_so)?;
-        trail.record(event);
-        let written = trail.flush();
-        directory.record(&[line]).await.map_err(Failure::not_so)?;
-        if !written {
-            return Err(Failure::not_so(
-                "it is done, but the audit trail can't be written",
-            ));
-        }
+    if let (Some((event, line)), Some(record)) = (done.record, record) {
+        record.write_lines(&directory, vec![event], &[line]).await?;
     }
     directory.close().await;
     print(&done.text)?;
     Ok(if done.found { 0 } else { super::NOT_SO })
 }
 
-pub async fn sessions(settings: &Settings, sessions: &SessionsArgs) -> Result<u8, Failure> {
+pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u8, Failure> {
     let store = app::open_store(settings).await.map_err(Failure::not_so)?;
-    let done = run_sessions(sessions, store.as_ref(), now(), &mut std::io::stdout()).await;
-    let done = done.map_err(Failure::not_so)?;
-    if !done.ended.is_empty() {
-        let directory = open_directory(settings).await?;
-        let deeds = done.ended.into_iter().map(|ended| Deed {
-            event: "session_ended",
-            whom: Some(ended.person),
-            company: Some(ended.company),
-            session: Some(ended.session),
-            detail: String::from("on the command line"),
-        });
-        let recorded = on_record(settings, &directory, deeds.collect()).await;
-        directory.close().await;
-        recorded?;
+    let selection = match &arguments.verb {
+        Verb::List(selection) => {
+            let listed = sessions::list(selection, store.as_ref(), now()).await;
+            return told(listed.map_err(Failure::not_so)?);
+        }
+        Verb::Revoke(selection) => selection,
+    };
+    let directory = open_directory(settings).await?;
+    let record = Record::open(settings)?;
+    // Also what is not a session yet: a sign-in that waits for its code.
+    if let Some(person) = &selection.which.person {
+        let voided = directory.void_beginnings(person).await;
+        voided.map_err(Failure::not_so)?;
     }
-    Ok(if done.found { 0 } else { super::NOT_SO })
+    let revoked = sessions::revoke(selection, store.as_ref(), now()).await;
+    let deeds = revoked.ended.iter().map(|ended| Deed {
+        event: "session_ended",
+        whom: Some(ended.person.clone()),
+        company: Some(ended.company.clone()),
+        session: Some(ended.session),
+        detail: String::from("on the command line"),
+    });
+    let deeds: Vec<Deed> = deeds.collect();
+    let recorded = match deeds.is_empty() {
+        true => Ok(()),
+        false => record.write(&directory, deeds).await,
+    };
+    directory.close().await;
+    recorded?;
+    told(revoked.told(selection.json).map_err(Failure::not_so)?)
+}
+
+/// Prints it; exit 1 when the one thing that was named is not there.
+fn told(told: Told) -> Result<u8, Failure> {
+    print(&told.text)?;
+    Ok(if told.found { 0 } else { super::NOT_SO })
 }
 
 fn open_policies(settings: &Settings, dir: &Path) -> Result<PolicyFolder, Failure> {
@@ -418,6 +444,7 @@ async fn resume_rollout(
     directory: &Directory,
     feature: &str,
 ) -> Result<u8, Failure> {
+    let record = Record::open(settings)?;
     let resumed = directory.resume_rollout(feature).await;
     if !resumed.map_err(Failure::not_so)? {
         return Err(Failure::not_so(format!(
@@ -429,7 +456,7 @@ async fn resume_rollout(
         detail: feature.to_owned(),
         ..Deed::default()
     };
-    on_record(settings, directory, vec![deed]).await?;
+    record.write(directory, vec![deed]).await?;
     print(&format!("the release of {feature} goes on\n"))
 }
 

@@ -23,7 +23,8 @@ impl Directory {
     }
 
     /// Replaces the password that `account` was read with; false when it is another one by now (of
-    /// two changes at once one wins). The caller ends the person's sessions.
+    /// two changes at once one wins). What was begun with the old one is void
+    /// ([`epoch`](Directory::epoch) rises by one). The caller ends the person's sessions.
     pub async fn change_password(
         &self,
         account: &Account,
@@ -36,7 +37,7 @@ impl Directory {
     }
 
     /// A new password, set at `now`, whatever it was before; false when there is no such account.
-    /// The caller ends the person's sessions.
+    /// What was begun with the old one is void. The caller ends the person's sessions.
     pub async fn set_password(
         &self,
         product: &ProductId,
@@ -64,6 +65,12 @@ impl Directory {
         let old: String = row.value("password_hash")?;
         if expected.is_some_and(|expected| expected.0 != old) {
             return Ok(false);
+        }
+        // Whoever proved the old password and was asked for a factor next has proved nothing any
+        // more. People before accounts, as everywhere: two transactions can't wait for each other.
+        if let Some(person) = row.value::<Option<String>>("person_id")? {
+            let person = [Value::Text(&person)];
+            transaction.write(sql::PERSON_EPOCH_RAISE, &person).await?;
         }
         // Names the hash it replaces: two transactions that read the same one don't both write.
         let values = [

@@ -25,8 +25,6 @@ pub struct PolicyFolder {
 struct Shared {
     dir: PathBuf,
     files: Mutex<Files>,
-    /// Held while a new set is put together from the last one, so that none is lost.
-    publishing: Mutex<()>,
     published: Arc<ArcSwap<Policies>>,
 }
 
@@ -90,7 +88,6 @@ impl PolicyFolder {
             shared: Arc::new(Shared {
                 dir: dir.to_owned(),
                 files: Mutex::new(files),
-                publishing: Mutex::new(()),
                 published: Arc::new(ArcSwap::from_pointee(policies)),
             }),
         };
@@ -165,14 +162,14 @@ impl PolicyFolder {
     /// Companies whose admin switched multi-factor authentication on. Waits for no file.
     pub fn set_switched_on(&self, companies: ByCompany<Switched>) {
         if self.shared.published.load().factor_switched_on != companies {
-            self.publish(|policies| policies.factor_switched_on = companies);
+            self.publish(|policies| policies.factor_switched_on.clone_from(&companies));
         }
     }
 
     /// The emergencies that are going on. Waits for no file.
     pub fn set_emergencies(&self, emergencies: Vec<Emergency>) {
         if self.shared.published.load().emergencies != emergencies {
-            self.publish(|policies| policies.emergencies = emergencies);
+            self.publish(|policies| policies.emergencies.clone_from(&emergencies));
         }
     }
 
@@ -180,7 +177,7 @@ impl PolicyFolder {
     /// for no file.
     pub fn set_held(&self, held: Option<Arc<BTreeSet<CompanyId>>>) {
         if self.shared.published.load().rollout.held() != held.as_ref() {
-            self.publish(|policies| policies.rollout.hold(held));
+            self.publish(|policies| policies.rollout.hold(held.clone()));
         }
     }
 
@@ -207,11 +204,14 @@ impl PolicyFolder {
         })
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Policies)) {
-        let _publishing = locked(&self.shared.publishing);
-        let mut policies = Policies::clone(&self.shared.published.load());
-        change(&mut policies);
-        self.shared.published.store(Arc::new(policies));
+    /// Puts a new set together from the last one, again if somebody published another meanwhile: what
+    /// an admin switches in Company Settings is published by the portal itself.
+    fn publish(&self, change: impl Fn(&mut Policies)) {
+        self.shared.published.rcu(|last| {
+            let mut policies = Policies::clone(last);
+            change(&mut policies);
+            policies
+        });
     }
 }
 

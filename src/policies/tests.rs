@@ -9,7 +9,10 @@ use jiff::tz::TimeZone;
 use super::{Base, PolicyFolder, read_policy};
 use crate::config;
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{Action, CompanyPolicy, FactorMethod, MfaMode, Policies};
+use crate::gate::policy::{
+    Action, CompanyPolicy, Emergency, FactorMethod, MfaMode, Policies, Switched,
+};
+use crate::gate::time::Moment;
 
 const DEFAULT: &str = "[mfa]\nmode = \"company\"\nmethods = [\"totp\"]\n";
 
@@ -470,4 +473,35 @@ async fn a_watched_folder_tells_of_changes() {
     assert_eq!(changed, Some(1));
     assert_eq!(policy(&folder, "acme").name, "Acme 2");
     task.abort();
+}
+
+#[test]
+fn what_an_admin_switches_is_not_lost_to_what_is_read_at_the_same_moment() {
+    const EACH: usize = 300;
+    let site = Site::new(&[]);
+    let folder = site.open();
+    let published = folder.published();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..EACH {
+                let emergency = Emergency {
+                    company: company("acme"),
+                    person: None,
+                    until: Moment::from_secs(i64::try_from(number).unwrap() + 1),
+                };
+                folder.set_emergencies(vec![emergency]);
+            }
+        });
+        for number in 0..EACH {
+            let id = company(&format!("company-{number}"));
+            published.rcu(|policies| {
+                let mut policies = Policies::clone(policies);
+                policies
+                    .factor_switched_on
+                    .insert(id.clone(), Switched::default());
+                policies
+            });
+        }
+    });
+    assert_eq!(published.load().factor_switched_on.len(), EACH);
 }

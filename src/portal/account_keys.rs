@@ -2,24 +2,22 @@
 //! or a browser that was left open would let anybody add a key of theirs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State as Shared;
 use axum::response::Response;
 
-use super::account::factors::tell;
+use super::account::factors::{tell, told};
+use super::account::unreset::Unreset;
 use super::answer::{page, page_with_script, passkey_script, see_other};
 use super::apps::{frame, signed_in};
-use super::errand::Errand;
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::company::proved_lately;
+use super::form::Form;
 use super::language::words;
 use super::letters::Letter;
 use super::passkeys::{self, Answered};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts, courier, recovery, user_agent};
-use crate::gate::arrival::{Arrival, Place, arrive};
+use super::{State, accounts, courier, recovery, user_agent};
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
@@ -27,9 +25,6 @@ use crate::pages::{self, Link, Notice};
 
 const PASSKEY: &str = "/account/passkey";
 const RECOVERY: &str = "/account/recovery";
-
-/// No older may the factor be with which somebody changes their factors.
-const FRESH: Duration = Duration::from_secs(15 * 60);
 
 pub async fn passkey_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
     let now = (state.clock)();
@@ -76,34 +71,35 @@ async fn show_passkey(
     page_with_script(state, &page)
 }
 
-pub async fn passkey(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn passkey(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match owner(&state, &visit, FactorMethod::Passkey, PASSKEY, now).await? {
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if !is_bound(&state, session, &fields, now) {
+    let Some(sent) = form.of_session(&state, session, now) else {
         return show_passkey(&state, &visit, session, Some(stale()), now).await;
-    }
+    };
+    let Some(unreset) = Unreset::of(&state, session).await? else {
+        return see_other("/account?done=gone");
+    };
     let (cookie, person) = (&session.portal, &session.person.id);
-    let answer = fields.text("answer");
+    let answer = sent.text("answer");
     let added = passkeys::add(&state, cookie, person, answer, false, now).await?;
     let wrong = match added {
         Answered::Right(factor) => {
-            passkeys::called(&state, person, &factor.id, &fields).await?;
-            heard(&state, &visit, session, "factor_added", "passkey");
+            if !unreset.still().await? {
+                return see_other("/account?done=gone");
+            }
+            told(&state, &visit, session, "factor_added", "passkey");
+            passkeys::called(&state, person, &factor.id, &sent).await;
             tell(&state, &visit, session, Letter::FactorAdded).await?;
             return with_codes(&state, &visit, session, now).await;
         }
         Answered::Late => words().passkey_too_late(),
         Answered::Wrong("taken") => words().passkey_taken(),
         Answered::Wrong(why) => {
-            heard(&state, &visit, session, "passkey_refused", why);
+            told(&state, &visit, session, "passkey_refused", why);
             words().passkey_not_accepted_try()
         }
     };
@@ -157,26 +153,31 @@ async fn show_left(
     })
 }
 
-pub async fn renew(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn renew(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match owner(&state, &visit, FactorMethod::Recovery, RECOVERY, now).await? {
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if !is_bound(&state, session, &fields, now) {
+    if form.of_session(&state, session, now).is_none() {
         return show_left(&state, session, Some(stale()), now).await;
     }
     show_codes(&state, &visit, session, now).await
 }
 
 async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: Moment) -> Answer {
+    let Some(unreset) = Unreset::of(state, session).await? else {
+        return see_other("/account?done=gone");
+    };
     let codes = recovery::make(&state.random);
     state
         .directory
         .replace_recovery_codes(&session.person.id, &codes, now)
         .await?;
-    heard(state, visit, session, "recovery_codes_made", "");
+    if !unreset.still().await? {
+        return see_other("/account?done=gone");
+    }
+    told(state, visit, session, "recovery_codes_made", "");
     let login = accounts::login_in(state, &session.person.id, state.products.primary()).await?;
     page(&pages::RecoveryCodes {
         frame: frame(state, Some(session), "/account"),
@@ -213,16 +214,9 @@ pub async fn owner<'a>(
     if !possible || !offers(state, &found.session, method) {
         return Err(not_offered());
     }
-    let policies = state.policies.load();
-    match arrive(&visit.known, &policies, Place::Portal, Some(FRESH), now) {
-        Arrival::Enter(_) => Ok(Ok(&found.session)),
-        Arrival::Unavailable
-        | Arrival::SignIn(_)
-        | Arrival::PasswordAgain(..)
-        | Arrival::Factor(_) => {
-            let errand = Errand::to_portal(state, path).needing(FRESH);
-            see_other(&errand.on("/login")).map(Err)
-        }
+    match proved_lately(state, visit, path, now)? {
+        None => Ok(Ok(&found.session)),
+        Some(elsewhere) => Ok(Err(elsewhere)),
     }
 }
 
@@ -237,14 +231,6 @@ pub fn offers(state: &State, session: &Session, method: FactorMethod) -> bool {
     policies.of(&session.company).mfa.methods.contains(&method)
 }
 
-pub fn is_bound(state: &State, session: &Session, fields: &Fields, now: Moment) -> bool {
-    let token = fields.text("csrf");
-    state
-        .keys
-        .judge_form_token(token, Some(&session.portal), now)
-        == FormToken::Bound
-}
-
 pub fn stale() -> Notice {
     Notice::wrong(words().page_was_open_try())
 }
@@ -254,10 +240,4 @@ pub fn to_profile() -> Link {
         href: String::from("/account"),
         text: words().my_profile().to_owned(),
     }
-}
-
-fn heard(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
-    state
-        .observer
-        .audit(Audit::of(session, visit, event, detail));
 }

@@ -99,11 +99,12 @@ pub async fn has_passed(state: &State, person: &PersonId, epoch: i64) -> Result<
 }
 
 /// Keeps a new attempt and returns its cookie; what the browser's old cookie led to is forgotten.
+/// `epoch` is the person's number from before anything was proved in it.
 pub async fn begin(
     state: &Arc<State>,
     visit: &Visit,
     step: Step,
-    login: Login,
+    (login, epoch): (Login, i64),
     now: Moment,
 ) -> Result<Secret, Trouble> {
     let secret = fresh_secret(state);
@@ -117,15 +118,11 @@ pub async fn begin(
         }
         Step::Password | Step::Challenge(_) => None,
     };
-    let epoch = match step.pending() {
-        Some(pending) => state.directory.epoch(pending.person()).await?,
-        None => None,
-    };
     let written = written(&Attempt {
         step,
         login,
         new_key,
-        epoch: epoch.unwrap_or_default(),
+        epoch,
     })?;
     let store = state.sessions.store();
     store

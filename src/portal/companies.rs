@@ -7,8 +7,7 @@ use axum::extract::State as Shared;
 
 use super::answer::see_other;
 use super::apps::signed_in;
-use super::fields::Form;
-use super::keys::FormToken;
+use super::form::Form;
 use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -105,31 +104,19 @@ pub async fn choices(
 }
 
 /// `POST /apps/company`: the drop-down of the launch page.
-pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match signed_in(&state, &visit, "/apps", now).await? {
         Ok(found) => &found.session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_session(&state, session, now) else {
         return see_other("/apps");
-    }
-    let product = state.products.by_id(fields.text("product"));
+    };
+    let product = state.products.by_id(sent.text("product"));
     let product = product.ok_or_else(|| Trouble::new(404, "no_product"))?;
     place(&state, session, product, now).await?;
-    change(
-        &state,
-        &visit,
-        session,
-        product,
-        fields.text("company"),
-        now,
-    )
-    .await?;
+    change(&state, &visit, session, product, sent.text("company"), now).await?;
     see_other("/apps?company=changed")
 }
 

@@ -16,8 +16,8 @@ use super::answer::{nothing_here, see_other};
 use super::apps::signed_in;
 use super::credentials::{self, Proof};
 use super::errand::Errand;
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::{Form, Sent};
 use super::language::words;
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
@@ -120,30 +120,26 @@ pub async fn submitted(
     Shared(state): Shared<Arc<State>>,
     visit: Visit,
     Path(product): Path<String>,
-    Form(fields): Form,
+    form: Form,
 ) -> Answer {
-    visit.sender(&state.portal_origin)?;
-    let desk = match desk(&state, &visit, &product, &fields).await? {
+    let desk = match desk(&state, &visit, &product, form.unproved()).await? {
         Ok(desk) => desk,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token =
-        state
-            .keys
-            .judge_form_token(fields.text("csrf"), Some(&desk.session.portal), desk.now);
     let linked = accounts::login_in(&state, &desk.session.person.id, desk.product).await?;
-    if token != FormToken::Bound || linked.is_some() {
+    let sent = form.of_session(&state, desk.session, desk.now);
+    let Some(sent) = sent.filter(|_| linked.is_none()) else {
         return see_other(&desk.address());
-    }
-    match (fields.of("step"), desk.begun().await?) {
-        (Some("second"), Some(Begun { expired: None })) => desk.second_given(&fields).await,
+    };
+    match (sent.of("step"), desk.begun().await?) {
+        (Some("second"), Some(Begun { expired: None })) => desk.second_given(&sent).await,
         (
             Some("renew"),
             Some(Begun {
                 expired: Some(expired),
             }),
-        ) => desk.renewal_given(&expired, &fields).await,
-        (Some("first"), _) => desk.first_given(&fields).await,
+        ) => desk.renewal_given(&expired, &sent).await,
+        (Some("first"), _) => desk.first_given(&sent).await,
         // What was proved first is too old by now.
         _ => see_other(&desk.address()),
     }
@@ -191,19 +187,19 @@ impl Desk<'_> {
         account.ok_or_else(|| Trouble::new(403, "no_account"))
     }
 
-    async fn first_given(&self, fields: &Fields) -> Answer {
+    async fn first_given(&self, sent: &Sent<'_>) -> Answer {
         let account = self.primary().await?;
-        let typed = Login::parse(fields.text("username")).ok();
+        let typed = Login::parse(sent.text("username")).ok();
         if typed.as_ref() != Some(&account.login) {
             return refused(self.first(Some(words().pair_your_own())).await);
         }
         let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
         self.count(&attempt).await?;
-        let credentials = credentials::typed(fields.text("username"), fields.text("password"));
+        let credentials = credentials::typed(sent.text("username"), sent.text("password"));
         let primary = self.state.products.primary();
         let asked = (&**primary, Some(&account));
         if !self.prove(asked, &credentials, &attempt).await?.is_right() {
-            self.heard(self.person(), "pairing", "first password refused");
+            self.heard("pairing", "first password refused");
             return refused(
                 self.first(Some(words().username_and_password_wrong()))
                     .await,
@@ -220,7 +216,7 @@ impl Desk<'_> {
             attempt.count(self.state, self.now).await
         };
         counted.await.map_err(|trouble| {
-            self.heard(self.person(), "pairing", "throttled");
+            self.heard("pairing", "throttled");
             trouble.with_link(self.address(), words().back())
         })
     }
@@ -236,16 +232,9 @@ impl Desk<'_> {
         proved.map_err(|trouble| trouble.with_link(self.address(), words().back()))
     }
 
-    fn heard(&self, person: &PersonId, event: &'static str, detail: &str) {
-        self.state.observer.audit(Audit {
-            event,
-            person: Some(person),
-            company: Some(&self.session.company),
-            session: (person == self.person()).then_some(self.session.id),
-            address: self.visit.facts.address,
-            request_id: &self.visit.request_id,
-            detail,
-        });
+    fn heard(&self, event: &'static str, detail: &str) {
+        let line = Audit::of(self.session, self.visit, event, detail);
+        self.state.observer.audit(line);
     }
 }
 

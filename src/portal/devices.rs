@@ -6,13 +6,13 @@ use axum::extract::State as Shared;
 
 use super::answer::{page, see_other};
 use super::apps::{frame, signed_in};
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::Form;
 use super::language::words;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, user_agent, when};
+use super::{Audit, State, accounts, user_agent, when};
 use crate::directory::{Account, Person};
 use crate::gate::device;
 use crate::gate::session::Session;
@@ -21,8 +21,8 @@ use crate::pages::{DeviceRow, Devices, Notice};
 
 const PATH: &str = "/account/devices";
 
-/// Whether this browser stands in for the person's second factor: every company that asks for one
-/// here must let it.
+/// Whether this browser stands in for the person's second factor in the company that they will work
+/// for.
 pub async fn stands_in(
     state: &State,
     visit: &Visit,
@@ -30,8 +30,8 @@ pub async fn stands_in(
     person: &Person,
     now: Moment,
 ) -> Result<bool, Trouble> {
-    let company = account.default_company.as_ref().unwrap_or(&person.company);
-    let span = state.policies.load().of(company).mfa.remember_device;
+    let company = accounts::tenancy(account, &person.company).current;
+    let span = state.policies.load().of(&company).mfa.remember_device;
     if span.is_zero() {
         return Ok(false);
     }
@@ -97,35 +97,24 @@ async fn show(
     })
 }
 
-pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match signed_in(&state, &visit, PATH, now).await? {
         Ok(found) => &found.session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_session(&state, session, now) else {
         let notice = Notice::wrong(words().page_was_open_choose());
         return show(&state, session, Some(notice), now).await;
-    }
+    };
     let person = &session.person.id;
-    let forgotten = match fields.text("device") {
+    let forgotten = match sent.text("device") {
         "all" => state.directory.forget_devices(person).await? > 0,
         id => state.directory.forget_device(person, id).await?,
     };
     if forgotten {
-        state.observer.audit(Audit {
-            event: "device_forgotten",
-            person: Some(person),
-            company: Some(&session.company),
-            session: Some(session.id),
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            detail: "",
-        });
+        let line = Audit::of(session, &visit, "device_forgotten", "");
+        state.observer.audit(line);
     }
     see_other("/account/devices?forgotten=1")
 }

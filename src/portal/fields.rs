@@ -1,10 +1,8 @@
-//! The fields of a form or of an address line.
+//! The fields of a form ([`form`](super::form)) or of an address line.
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
-use http::header::CONTENT_TYPE;
+use axum::extract::FromRequestParts;
 use http::request::Parts;
 use zeroize::Zeroizing;
 
@@ -14,9 +12,6 @@ use super::trouble::Trouble;
 /// Names and values. A field that came twice counts as missing: of two readings one would be
 /// checked and the other used.
 pub struct Fields(Vec<(String, Zeroizing<String>)>);
-
-/// [`Fields`] of a posted form.
-pub struct Form(pub Fields);
 
 impl Fields {
     pub fn parse(text: &[u8]) -> Fields {
@@ -55,27 +50,5 @@ impl FromRequestParts<Arc<State>> for Fields {
         Ok(Fields::parse(
             parts.uri.query().unwrap_or_default().as_bytes(),
         ))
-    }
-}
-
-impl FromRequest<Arc<State>> for Form {
-    type Rejection = Trouble;
-
-    async fn from_request(request: Request, state: &Arc<State>) -> Result<Form, Trouble> {
-        let kind = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .map(http::HeaderValue::as_bytes);
-        let is_form = kind.is_none_or(|kind| {
-            kind.to_ascii_lowercase()
-                .starts_with(b"application/x-www-form-urlencoded")
-        });
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Trouble::new(rejection.status().as_u16(), "form"))?;
-        if !is_form && !body.is_empty() {
-            return Err(Trouble::new(415, "form"));
-        }
-        Ok(Form(Fields::parse(&body)))
     }
 }

@@ -7,20 +7,50 @@ use axum::response::Response;
 
 use super::answer::see_other;
 use super::errand::{Errand, Landing};
-use super::login::last_here;
+use super::login::{begin_step, last_here};
 use super::new_password::age;
-use super::password::enabled;
+use super::password::{enabled, heard};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts, cookies, renewal, single_sign_on};
+use super::{Audit, State, accounts, cookies, devices, factor, renewal, single_sign_on};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::{Arrival, Over, Place, arrive};
-use crate::gate::ceremony::{Ground, Proof};
+use crate::gate::ceremony::{Ground, Next, Proof};
 use crate::gate::name::Login;
 use crate::gate::password::Age;
 use crate::gate::session::{Profile, Session, Token};
 use crate::gate::time::Moment;
 use crate::sessions::{EndCause, Footing, NewSession};
+
+/// What the first proof of a sign-in leads to: the session, or the factor that is asked for beside it.
+/// `epoch` is the person's number from before the proof.
+pub async fn proceed(
+    state: &Arc<State>,
+    visit: &Visit,
+    errand: &Errand,
+    next: Next,
+    (account, person, epoch): (Account, &Person, i64),
+    now: Moment,
+) -> Answer {
+    match next {
+        Next::Done(proof) => {
+            if proof.by_device() {
+                devices::used(state, visit, person, now).await?;
+            }
+            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
+            factor::undone(state, &person.id, (epoch, false), finished).await
+        }
+        Next::Ask(step, _) => {
+            let (who, company) = (Some(&person.id), Some(&person.company));
+            heard(state, visit, "factor_wanted", who, company);
+            let begun = (account.login, epoch);
+            let (response, attempt) = begin_step(state, visit, errand, step, begun, now).await?;
+            // Here and not where the page is opened: opening a page sends nothing.
+            factor::greet(state, visit, errand, attempt, now).await;
+            Ok(response)
+        }
+    }
+}
 
 /// What this browser's session is to somebody who has just proved themselves.
 enum Before {

@@ -16,8 +16,8 @@ use super::answer::{page, see_other};
 use super::apps::frame;
 use super::attempt::fresh_secret;
 use super::errand::Errand;
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::{Form, Sent};
 use super::language::words;
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
@@ -125,25 +125,22 @@ fn keep_cookie(response: &mut Response, fresh: Option<Secret>) {
     }
 }
 
-fn is_ours(state: &State, visit: &Visit, fields: &Fields, now: Moment) -> bool {
+/// What it says, if it was made for this browser.
+fn ours<'a>(state: &State, visit: &Visit, form: &'a Form, now: Moment) -> Option<Sent<'a>> {
     let cookie = visit.login_cookie().map(|secret| secret.hash());
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie.as_ref(), now);
-    token == FormToken::Bound
+    form.of_cookie(state, cookie.as_ref(), now)
 }
 
-pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, posted: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let elsewhere = state.legacy.lives_elsewhere(state.products.primary());
     if elsewhere || !state.messages.can(Channel::Email) {
         return see_other(ASK);
     }
-    if !is_ours(&state, &visit, &fields, now) {
+    let Some(sent) = ours(&state, &visit, &posted, now) else {
         return form(&state, &visit, None, now);
-    }
-    let typed = fields.text("username");
+    };
+    let typed = sent.text("username");
     if typed.trim().is_empty() || typed.len() > Login::LONGEST {
         let shown = form(&state, &visit, Some(words().type_your_username()), now)?;
         return Ok((StatusCode::BAD_REQUEST, shown).into_response());
@@ -299,22 +296,17 @@ pub async fn opened(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fie
     }
 }
 
-pub async fn submitted(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, posted: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
-    let Some(led) = led(&state, fields.text("token"), now).await? else {
+    let Some(led) = led(&state, posted.unproved().text("token"), now).await? else {
         return Err(dead());
     };
-    if !is_ours(&state, &visit, &fields, now) {
+    let Some(sent) = ours(&state, &visit, &posted, now) else {
         return show(&state, &visit, &led, None, now);
-    }
+    };
     let tenancy = accounts::tenancy(&led.account, &led.person.company);
     let owner = Owner::of_person(&led.person, &tenancy.current);
-    let wish = Wish::of(&fields);
+    let wish = Wish::of(&sent);
     let hash = match wish.judged(&state, &led.account, &owner, now).await? {
         Ok(hash) => hash,
         Err(reason) => {
@@ -329,15 +321,16 @@ pub async fn submitted(
     if taken.is_none() || !directory.change_password(&led.account, &hash, now).await? {
         return Err(dead());
     }
-    state
-        .sessions
-        .end_person(&led.person.id, EndCause::PasswordChanged)
-        .await?;
+    // First on record and told: it is done, whether or not the sessions can be ended.
     let told = format!("{} {} by mail", led.account.product, led.account.login);
     state
         .observer
         .audit(Audit::about(&led.person, &visit, "password_changed", &told));
     letters::tell(&state, &visit, &led.person, Letter::PasswordChanged);
+    state
+        .sessions
+        .end_person(&led.person.id, EndCause::PasswordChanged)
+        .await?;
     see_other(&Errand::default().because("changed").on("/login"))
 }
 

@@ -11,7 +11,8 @@ use http::header::CONTENT_SECURITY_POLICY;
 use super::answer::{page as answered, see_other};
 use super::apps::own_frame;
 use super::enter;
-use super::fields::{Fields, Form};
+use super::fields::Fields;
+use super::form::OwnForm;
 use super::language::words;
 use super::own::signed_in;
 use super::throttles::in_words;
@@ -81,10 +82,13 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
 }
 
 /// The page's other buttons: throw it away, or go back to the company that it was filled in for.
-pub async fn deed(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn deed(
+    Shared(state): Shared<Arc<State>>,
+    visit: Visit,
+    OwnForm(fields): OwnForm,
+) -> Answer {
     let now = (state.clock)();
     let (product, found) = signed_in(&state, &visit, now)?;
-    visit.sender(&product.origin)?;
     let secret = secret(&fields).ok_or_else(|| gone(product))?;
     let session = &found.session;
     let form = theirs(&state, &visit, product, (&secret, session), now).await?;

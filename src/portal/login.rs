@@ -143,6 +143,7 @@ async fn ask_factor(
     now: Moment,
 ) -> Answer {
     let session = &found.session;
+    let epoch = state.directory.epoch(&session.person.id).await?;
     if let Some(current) = attempt::current(state, visit, now).await?
         && current
             .attempt
@@ -161,32 +162,23 @@ async fn ask_factor(
     let login = primary_login(state, session)
         .await?
         .ok_or_else(|| Trouble::new(403, "no_account"))?;
-    to_step(state, visit, errand, step, login, now).await
+    let begun = (login, epoch.unwrap_or_default());
+    let (response, _) = begin_step(state, visit, errand, step, begun, now).await?;
+    Ok(response)
 }
 
-/// Keeps the step under a new cookie and shows its page.
-pub async fn to_step(
-    state: &Arc<State>,
-    visit: &Visit,
-    errand: &Errand,
-    step: Step,
-    login: Login,
-    now: Moment,
-) -> Answer {
-    Ok(begin_step(state, visit, errand, step, login, now).await?.0)
-}
-
-/// The same, and what the attempt's cookie hashes to.
+/// Keeps the step under a new cookie and leads to its page; with what the cookie hashes to. `begun`:
+/// see [`attempt::begin`].
 pub async fn begin_step(
     state: &Arc<State>,
     visit: &Visit,
     errand: &Errand,
     step: Step,
-    login: Login,
+    begun: (Login, i64),
     now: Moment,
 ) -> Result<(Response, SecretHash), Trouble> {
     let mut response = see_other(&errand.on(factor::page_of(&step)))?;
-    let secret = attempt::begin(state, visit, step, login, now).await?;
+    let secret = attempt::begin(state, visit, step, begun, now).await?;
     cookies::set_login(&mut response, &secret);
     Ok((response, secret.hash()))
 }

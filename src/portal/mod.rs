@@ -27,6 +27,7 @@ mod factor;
 mod fields;
 mod finish;
 mod forgot;
+mod form;
 mod kept;
 mod keys;
 mod language;

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::fields::Fields;
+use super::form::Sent;
 use super::language::words;
 use super::throttles::count_deed;
 use super::trouble::Trouble;
@@ -72,10 +72,10 @@ pub struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    pub fn of(fields: &'a Fields) -> Wish<'a> {
+    pub fn of(sent: &'a Sent<'_>) -> Wish<'a> {
         Wish {
-            new: fields.text("new"),
-            confirm: fields.text("confirm"),
+            new: sent.text("new"),
+            confirm: sent.text("confirm"),
         }
     }
 

@@ -9,7 +9,8 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::answer::{found, see_other};
-use super::fields::{Fields, Form};
+use super::fields::Fields;
+use super::form::{OwnForm, OwnPage};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{State, companies};
@@ -50,10 +51,9 @@ pub async fn session(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer 
     view(&state, product, &found.session, found.seen, now)
 }
 
-pub async fn extend(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
+pub async fn extend(Shared(state): Shared<Arc<State>>, visit: Visit, _: OwnPage) -> Answer {
     let now = (state.clock)();
     let (product, found) = signed_in(&state, &visit, now)?;
-    visit.sender(&product.origin)?;
     state.sessions.stamp(&found.session, product, now).await;
     view(
         &state,
@@ -83,11 +83,10 @@ pub async fn switch(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fie
 pub async fn company(
     Shared(state): Shared<Arc<State>>,
     visit: Visit,
-    Form(fields): Form,
+    OwnForm(fields): OwnForm,
 ) -> Answer {
     let now = (state.clock)();
     let (product, current) = signed_in(&state, &visit, now)?;
-    visit.sender(&product.origin)?;
     let session = &current.session;
     let switched = companies::change(
         &state,

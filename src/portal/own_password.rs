@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use super::answer::{page, see_other};
 use super::apps::{frame, signed_in};
 use super::errand::Errand;
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::{Form, Sent};
 use super::language::words;
 use super::new_password::{Owner, Wish, age};
 use super::renewal::changed;
@@ -142,30 +142,22 @@ pub async fn opened(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fie
     desk(&state, session, &fields, now).await?.show(None, None)
 }
 
-pub async fn submitted(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match signed_in(&state, &visit, PATH, now).await? {
         Ok(found) => &found.session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let desk = desk(&state, session, &fields, now).await?;
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), Some(&session.portal), now);
-    if token != FormToken::Bound {
+    let desk = desk(&state, session, form.unproved(), now).await?;
+    let Some(sent) = form.of_session(&state, session, now) else {
         let notice = Notice::wrong(words().page_was_open_try());
         return desk.show(Some(notice), None);
-    }
-    desk.change(&visit, &fields).await
+    };
+    desk.change(&visit, &sent).await
 }
 
 impl Desk<'_> {
-    async fn change(&self, visit: &Visit, fields: &Fields) -> Answer {
+    async fn change(&self, visit: &Visit, sent: &Sent<'_>) -> Answer {
         let (login, network) = (self.account.login.as_str(), visit.network());
         let attempt = if self.product.primary {
             PasswordAttempt::new(login, &network)
@@ -173,7 +165,7 @@ impl Desk<'_> {
             PasswordAttempt::at(&self.product.id, login, &network)
         };
         attempt.count(self.state, self.now).await?;
-        let current = Zeroizing::new(fields.text("current").to_owned());
+        let current = Zeroizing::new(sent.text("current").to_owned());
         let stored = Some(self.account.password_hash.clone());
         let verdict = self.state.hasher.verify(stored, current).await;
         let verdict = verdict.map_err(|_| Trouble::unavailable("busy"))?;
@@ -182,7 +174,7 @@ impl Desk<'_> {
         }
         attempt.succeed(self.state, self.now).await?;
         let owner = Owner::of_session(self.session);
-        let wish = Wish::of(fields);
+        let wish = Wish::of(sent);
         let judged = wish.judged(self.state, &self.account, &owner, self.now);
         let hash = match judged.await? {
             Ok(hash) => hash,

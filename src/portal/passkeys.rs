@@ -17,7 +17,7 @@ use webauthn_rs::prelude::{
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
 use super::State;
-use super::fields::Fields;
+use super::form::Sent;
 use super::trouble::Trouble;
 use crate::directory::{Factor, StoredPasskey};
 use crate::gate::name::PersonId;
@@ -161,22 +161,20 @@ pub async fn add(
     Ok(added.map_or(Answered::Wrong("taken"), Answered::Right))
 }
 
-/// Gives a new passkey the name that was typed with it, cut to a line of a list.
-pub async fn called(
-    state: &State,
-    person: &PersonId,
-    factor: &str,
-    fields: &Fields,
-) -> Result<(), Trouble> {
-    let typed = fields.text("called").trim().chars();
+/// Gives a new passkey the name that was typed with it, cut to a line of a list. The passkey is there
+/// already and stays, whether or not it gets its name.
+pub async fn called(state: &State, person: &PersonId, factor: &str, sent: &Sent<'_>) {
+    let typed = sent.text("called").trim().chars();
     let name: String = typed
         .filter(|letter| !letter.is_control())
         .take(LONGEST_NAME)
         .collect();
-    if !name.is_empty() {
-        state.directory.name_factor(person, factor, &name).await?;
+    if name.is_empty() {
+        return;
     }
-    Ok(())
+    if let Err(error) = state.directory.name_factor(person, factor, &name).await {
+        tracing::warn!(%error, "a new passkey could not be given its name");
+    }
 }
 
 /// Judges the answer to [`ask_to_prove`].

@@ -12,56 +12,44 @@ use super::credentials::{Proof, prove, remember, typed};
 use super::devices;
 use super::errand::Errand;
 use super::factor;
-use super::fields::{Fields, Form};
-use super::finish::finish;
-use super::keys::FormToken;
+use super::finish::proceed;
+use super::form::{Form, Sent, Worth};
 use super::language::words;
-use super::login::{Shown, begin_step, form, has_factor};
+use super::login::{Shown, form as show, has_factor};
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
-use super::visit::{Sender, Visit};
+use super::visit::Visit;
 use super::{Audit, State, accounts, elsewhere};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
-use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
+use crate::gate::ceremony::{Event, Need, Step, advance, need, with_device};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::product::Product;
 use crate::gate::time::Moment;
 use crate::pages::Notice;
 
-pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    let sender = visit.sender(&state.portal_origin)?;
-    let errand = Errand::of(&fields);
+    let errand = Errand::of(form.unproved());
     let cookie = visit.login_cookie().map(|secret| secret.hash());
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie.as_ref(), now);
-    match (token, sender) {
-        (FormToken::Bound, _) => {}
-        (FormToken::Ours, Sender::Vouched) => {
-            if let Some(on) = went_on(&state, &visit, &errand, now).await? {
-                return Ok(on);
-            }
-        }
-        (FormToken::Ours | FormToken::Worthless, _) => {
-            if let Some(on) = went_on(&state, &visit, &errand, now).await? {
-                return Ok(on);
-            }
-            let shown = Shown {
-                notice: Some(Notice::news(words().page_was_open_log_in())),
-                username: fields
-                    .text("username")
-                    .chars()
-                    .take(Login::LONGEST)
-                    .collect(),
-                ..Shown::default()
-            };
-            return form(&state, &visit, &errand, shown, now);
-        }
+    let worth = form.worth(&state, cookie.as_ref(), now);
+    if let Worth::Bound(sent) = &worth {
+        return password(&state, &visit, &errand, sent, now).await;
     }
-    password(&state, &visit, &errand, &fields, now).await
+    if let Some(on) = went_on(&state, &visit, &errand, now).await? {
+        return Ok(on);
+    }
+    if let Worth::Vouched(sent) = &worth {
+        return password(&state, &visit, &errand, sent, now).await;
+    }
+    let username = form.unproved().text("username").chars();
+    let shown = Shown {
+        notice: Some(Notice::news(words().page_was_open_log_in())),
+        username: username.take(Login::LONGEST).collect(),
+        ..Shown::default()
+    };
+    show(&state, &visit, &errand, shown, now)
 }
 
 /// Another tab was faster: on to where this one wanted to go, or to the step that waits.
@@ -86,17 +74,17 @@ async fn password(
     state: &Arc<State>,
     visit: &Visit,
     errand: &Errand,
-    fields: &Fields,
+    sent: &Sent<'_>,
     now: Moment,
 ) -> Answer {
-    let (username, password) = (fields.text("username"), fields.text("password"));
+    let (username, password) = (sent.text("username"), sent.text("password"));
     let refuse = |error| {
         let shown = Shown {
             error: Some(error),
             username: username.to_owned(),
             ..Shown::default()
         };
-        let response = form(state, visit, errand, shown, now)?;
+        let response = show(state, visit, errand, shown, now)?;
         Ok((StatusCode::FORBIDDEN, response).into_response())
     };
     if username.trim().is_empty() || password.is_empty() || username.len() > Login::LONGEST {
@@ -110,7 +98,8 @@ async fn password(
         return Err(trouble.with_link(errand.on("/login"), words().back_to_log_in()));
     }
     let asked = (username, login.as_ref());
-    let (account, person) = match proved(state, visit, asked, password, &attempt, now).await? {
+    let proved = proved(state, visit, asked, password, &attempt, now).await?;
+    let (account, person, epoch) = match proved {
         Proved::Right(proved) => *proved,
         Proved::Wrong(tried) => {
             heard(state, visit, "refused", tried.as_ref(), None);
@@ -132,11 +121,10 @@ async fn password(
             company: Some(person.company.clone()),
             ..Shown::default()
         };
-        let response = form(state, visit, errand, shown, now)?;
+        let response = show(state, visit, errand, shown, now)?;
         return Ok((StatusCode::FORBIDDEN, response).into_response());
     }
 
-    let epoch = state.directory.epoch(&person.id).await?.unwrap_or_default();
     let fresh = errand.fresh_factor().is_some();
     let wanted = wants_factor(state, visit, &account, &person) || fresh;
     let enrolled = wanted && has_factor(state, &person.id).await?;
@@ -149,33 +137,14 @@ async fn password(
         person: person.id.clone(),
         need,
     };
-    match advance(Step::Password, event, now) {
-        Next::Done(proof) => {
-            if proof.by_device() {
-                devices::used(state, visit, &person, now).await?;
-            }
-            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
-            factor::undone(state, &person.id, (epoch, false), finished).await
-        }
-        Next::Ask(step, _) => {
-            heard(
-                state,
-                visit,
-                "factor_wanted",
-                Some(&person.id),
-                Some(&person.company),
-            );
-            let (response, attempt) =
-                begin_step(state, visit, errand, step, account.login, now).await?;
-            // Here and not where the page is opened: opening a page sends nothing.
-            factor::greet(state, visit, errand, attempt, now).await;
-            Ok(response)
-        }
-    }
+    let next = advance(Step::Password, event, now);
+    proceed(state, visit, errand, next, (account, &person, epoch), now).await
 }
 
 enum Proved {
-    Right(Box<(Account, Person)>),
+    /// With the person's number as it was before the password was read: who changes it while the
+    /// hash is computed is seen by [`factor::undone`].
+    Right(Box<(Account, Person, i64)>),
     /// Whose account was tried, if there is one: for the audit trail, not for the page.
     Wrong(Option<PersonId>),
 }
@@ -195,6 +164,8 @@ async fn proved(
         Some(login) => state.directory.account(&primary.id, login).await?,
         None => None,
     };
+    let holder = account.as_ref().and_then(|account| account.person.as_ref());
+    let epoch = epoch_of(state, holder).await?;
     let credentials = typed(username, password);
     let asked = (&**primary, account.as_ref());
     let vouched = state.legacy.lives_elsewhere(primary);
@@ -225,7 +196,17 @@ async fn proved(
             tracing::warn!(%error, "a password hash could not be upgraded");
         }
     }
-    Ok(Proved::Right(Box::new((account, person))))
+    Ok(Proved::Right(Box::new((account, person, epoch))))
+}
+
+/// Asked for a name that nobody has too: the time of an answer must not tell.
+async fn epoch_of(state: &State, holder: Option<&PersonId>) -> Result<i64, Trouble> {
+    let nobody = PersonId::parse("nobody").ok();
+    let epoch = match holder.or(nobody.as_ref()) {
+        Some(person) => state.directory.epoch(person).await?,
+        None => None,
+    };
+    Ok(epoch.unwrap_or_default())
 }
 
 /// Whoever keeps the passwords vouches for somebody whom the directory does not know. It is told

@@ -11,8 +11,8 @@ use super::answer::{nothing_here, page, see_other};
 use super::apps::{frame, signed_in};
 use super::credentials::{place, prove_for_sign_on, typed};
 use super::errand::{Errand, Landing};
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::{Form, Sent};
 use super::language::words;
 use super::throttles::{PasswordAttempt, count_deed};
 use super::trouble::{Answer, Trouble};
@@ -93,26 +93,21 @@ pub async fn submitted(
     Shared(state): Shared<Arc<State>>,
     visit: Visit,
     Path(product): Path<String>,
-    Form(fields): Form,
+    form: Form,
 ) -> Answer {
-    visit.sender(&state.portal_origin)?;
-    let desk = match desk(&state, &visit, &product, &fields).await? {
+    let desk = match desk(&state, &visit, &product, form.unproved()).await? {
         Ok(desk) => desk,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token =
-        state
-            .keys
-            .judge_form_token(fields.text("csrf"), Some(&desk.session.portal), desk.now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_session(&state, desk.session, desk.now) else {
         return see_other(&desk.errand.on(&path(desk.product)));
-    }
-    desk.given(&fields).await
+    };
+    desk.given(&sent).await
 }
 
 impl Desk<'_> {
-    async fn given(&self, fields: &Fields) -> Answer {
-        let (username, password) = (fields.text("username"), fields.text("password"));
+    async fn given(&self, sent: &Sent<'_>) -> Answer {
+        let (username, password) = (sent.text("username"), sent.text("password"));
         // The link says whose account it is; the application may care for upper and lower case.
         if Login::parse(username).ok().as_ref() != Some(&self.login) || password.is_empty() {
             return self.refused(words().type_linked_password()).await;

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{page, see_other};
 use super::apps::frame;
-use super::attempt::fresh_secret;
+use super::attempt::{fresh_secret, has_passed};
 use super::errand::Errand;
-use super::fields::{Fields, Form};
+use super::factor::undone;
+use super::fields::Fields;
 use super::finish::finish;
-use super::keys::FormToken;
+use super::form::Form;
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
@@ -39,6 +40,9 @@ struct Waiting {
     login: Login,
     /// Of the password that was proved: who knew an old one can't replace the one after it.
     password_set_at: Moment,
+    /// The person's number when it began to wait: see `Directory::epoch`.
+    #[serde(default)]
+    epoch: i64,
 }
 
 /// One that was found.
@@ -72,11 +76,14 @@ pub async fn ask(
         request_id: &visit.request_id,
         detail: "password expired",
     });
+    // Whoever was reset before this is sent away by `factor::undone`, without the cookie.
+    let epoch = state.directory.epoch(proof.person()).await?;
     let secret = fresh_secret(state);
     let waiting = Waiting {
         proof,
         login: account.login.clone(),
         password_set_at: account.password_set_at,
+        epoch: epoch.unwrap_or_default(),
     };
     let written = serde_json::to_vec(&waiting).map_err(|_| Trouble::internal("renewal"))?;
     state
@@ -103,7 +110,10 @@ async fn waiting(state: &State, visit: &Visit, now: Moment) -> Result<Option<Fou
     let Some(account) = state.directory.account(primary, &waiting.login).await? else {
         return Ok(None);
     };
-    if account.password_set_at != waiting.password_set_at {
+    let person = waiting.proof.person();
+    if account.password_set_at != waiting.password_set_at
+        || has_passed(state, person, waiting.epoch).await?
+    {
         return Ok(None);
     }
     let person = enabled(state, &account).await?;
@@ -126,26 +136,18 @@ pub async fn opened(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fie
     }
 }
 
-pub async fn submitted(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
-    let errand = Errand::of(&fields);
+    let errand = Errand::of(form.unproved());
     let Some(found) = waiting(&state, &visit, now).await? else {
         return see_other(&errand.because("late").on("/login"));
     };
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), Some(&found.cookie), now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_cookie(&state, Some(&found.cookie), now) else {
         return see_other(&errand.on(PATH));
-    }
+    };
     let tenancy = accounts::tenancy(&found.account, &found.person.company);
     let owner = Owner::of_person(&found.person, &tenancy.current);
-    let wish = Wish::of(&fields);
+    let wish = Wish::of(&sent);
     let hash = match wish.judged(&state, &found.account, &owner, now).await? {
         Ok(hash) => hash,
         Err(reason) => {
@@ -164,8 +166,16 @@ pub async fn submitted(
         return see_other(&errand.because("ended").on("/login"));
     }
     changed(&state, &visit, &found.person, &found.account).await?;
-    let Waiting { proof, login, .. } = found.waiting;
-    finish(&state, &visit, &errand, proof, &login, now).await
+    let Waiting {
+        proof,
+        login,
+        epoch,
+        ..
+    } = found.waiting;
+    let finished = finish(&state, &visit, &errand, proof, &login, now).await?;
+    // The new password has raised the number by one.
+    let began = (epoch.saturating_add(1), false);
+    undone(&state, &found.person.id, began, finished).await
 }
 
 /// Who knew the old password is out: every session ends but this browser's own.
@@ -178,10 +188,7 @@ pub async fn changed(
     let kept = found(&visit.known)
         .filter(|found| found.session.person.id == person.id)
         .map(|found| found.session.id);
-    state
-        .sessions
-        .end_others(&person.id, kept, EndCause::PasswordChanged)
-        .await?;
+    // First on record and told: it is done, whether or not the sessions can be ended.
     state.observer.audit(Audit {
         event: "password_changed",
         person: Some(&person.id),
@@ -192,6 +199,10 @@ pub async fn changed(
         detail: &format!("{} {}", account.product, account.login),
     });
     letters::tell(state, visit, person, Letter::PasswordChanged);
+    state
+        .sessions
+        .end_others(&person.id, kept, EndCause::PasswordChanged)
+        .await?;
     Ok(())
 }
 

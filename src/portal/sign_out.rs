@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::answer::{page, see_other};
 use super::apps::frame;
-use super::fields::{Fields, Form};
-use super::keys::FormToken;
+use super::fields::Fields;
+use super::form::{Form, OwnPage};
 use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -60,20 +60,14 @@ pub async fn portal_page(
     })
 }
 
-pub async fn portal(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn portal(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
-    if let Some(found) = found(&visit.known) {
-        let cookie = Some(&found.session.portal);
-        // The token of a page that was open before the sign-in was renewed is not bound any more;
-        // the button is shown again.
-        if state
-            .keys
-            .judge_form_token(fields.text("csrf"), cookie, now)
-            != FormToken::Bound
-        {
-            return see_other("/logout");
-        }
+    // The token of a page that was open before the sign-in was renewed is not bound any more; the
+    // button is shown again.
+    if let Some(found) = found(&visit.known)
+        && form.of_session(&state, &found.session, now).is_none()
+    {
+        return see_other("/logout");
     }
     let after = format!("/logout{}", left_open(&state, &visit));
     ended(&state, &visit, see_other(&after)?).await
@@ -89,9 +83,8 @@ pub async fn own_page(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer
 }
 
 /// Here the browser's word, and the cookie's SameSite, tell our own button from another site's.
-pub async fn own(Shared(state): Shared<Arc<State>>, visit: Visit) -> Answer {
-    let product = visit.product()?;
-    visit.sender(&product.origin)?;
+pub async fn own(Shared(state): Shared<Arc<State>>, visit: Visit, _: OwnPage) -> Answer {
+    visit.product()?;
     let response = match visit.facts.asks {
         Asks::Navigation => see_other(&format!(
             "{}/logout{}",

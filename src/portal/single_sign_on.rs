@@ -8,8 +8,7 @@ use axum::response::Response;
 
 use super::answer::see_other;
 use super::apps::signed_in;
-use super::fields::Form;
-use super::keys::FormToken;
+use super::form::{Form, Sent};
 use super::language::words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -94,39 +93,34 @@ pub async fn default_product(
         .then_some(default))
 }
 
-/// Who sent the form, when it is one of My Profile's.
+/// Who sent the form, when it is one of My Profile's, and what it says.
 async fn sender<'a>(
     state: &Arc<State>,
     visit: &'a Visit,
-    token: &str,
+    form: &'a Form,
     now: Moment,
-) -> Result<Result<&'a Session, Response>, Trouble> {
-    visit.sender(&state.portal_origin)?;
+) -> Result<Result<(&'a Session, Sent<'a>), Response>, Trouble> {
     let session = match signed_in(state, visit, PROFILE, now).await? {
         Ok(found) => &*found.session,
         Err(elsewhere) => return Ok(Err(elsewhere)),
     };
-    let token = state
-        .keys
-        .judge_form_token(token, Some(&session.portal), now);
-    if token == FormToken::Bound {
-        Ok(Ok(session))
-    } else {
-        see_other("/account?sso=late").map(Err)
+    match form.of_session(state, session, now) {
+        Some(sent) => Ok(Ok((session, sent))),
+        None => see_other("/account?sso=late").map(Err),
     }
 }
 
 /// `POST /account/default`: Save User.
-pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    let session = match sender(&state, &visit, fields.text("csrf"), now).await? {
-        Ok(session) => session,
+    let (session, sent) = match sender(&state, &visit, &form, now).await? {
+        Ok(sender) => sender,
         Err(elsewhere) => return Ok(elsewhere),
     };
     let linked = linked(&state, session).await?;
     let wanted = linked
         .iter()
-        .find(|product| product.id.as_str() == fields.text("default"));
+        .find(|product| product.id.as_str() == sent.text("default"));
     let Some(wanted) = wanted else {
         return Err(Trouble::new(403, "not_linked").saying(
             words().not_linked(),
@@ -151,29 +145,32 @@ pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields):
 pub const RESET: &str = "single_sign_on_reset";
 
 /// `POST /account/reset-sso`: Reset Single Sign-On.
-pub async fn reset_own(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn reset_own(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    let session = match sender(&state, &visit, fields.text("csrf"), now).await? {
-        Ok(session) => session,
+    let (session, _) = match sender(&state, &visit, &form, now).await? {
+        Ok(sender) => sender,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let products = unlink(&state, &session.person.id).await?;
-    state
-        .observer
-        .audit(Audit::of(session, &visit, RESET, &products));
+    let told = |products: &str| {
+        let line = Audit::of(session, &visit, RESET, products);
+        state.observer.audit(line);
+    };
+    unlink(&state, &session.person.id, told).await?;
     see_other("/account?sso=reset")
 }
 
 /// Takes away every link of `person` but the account they sign in with, and ends their presence in
-/// those products, with what is open there. The caller has judged who may, and writes it down.
-/// Returns the products' names.
-pub async fn unlink(state: &State, person: &PersonId) -> Result<String, Trouble> {
+/// those products, with what is open there. The caller has judged who may, and writes it down:
+/// `told` hears the products' names as soon as the links are gone, whatever fails after that.
+pub async fn unlink(
+    state: &State,
+    person: &PersonId,
+    told: impl FnOnce(&str),
+) -> Result<(), Trouble> {
     let primary = &state.products.primary().id;
     let products = state.directory.unpair(person, primary).await?;
+    let names: Vec<&str> = products.iter().map(ProductId::as_str).collect();
+    told(&names.join(","));
     // Also of products that were paired and left in the same moment: who is there without a link
     // is there no longer.
     let own: Vec<ProductId> = state
@@ -186,6 +183,5 @@ pub async fn unlink(state: &State, person: &PersonId) -> Result<String, Trouble>
         .sessions
         .leave(person, &own, EndCause::Unlinked)
         .await?;
-    let names: Vec<&str> = products.iter().map(ProductId::as_str).collect();
-    Ok(names.join(","))
+    Ok(())
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
-use http::header::{COOKIE, ORIGIN, USER_AGENT};
+use http::header::{COOKIE, USER_AGENT};
 use http::request::Parts;
 
-use super::language::words;
 use super::trouble::Trouble;
 use super::{Audit, State};
 use crate::directory::Person;
@@ -23,15 +22,6 @@ pub struct Visit {
     pub known: Known,
     pub request_id: String,
     headers: HeaderMap,
-}
-
-/// Who sent a form, as far as the browser says so itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
-    /// The browser names our own origin, twice.
-    Vouched,
-    /// The browser says nothing: an old one, or a program.
-    Silent,
 }
 
 impl FromRequestParts<Arc<State>> for Visit {
@@ -93,32 +83,6 @@ impl<'a> Audit<'a> {
 }
 
 impl Visit {
-    /// Refuses what another site sent. `null` is another site: a sandboxed frame has it.
-    ///
-    /// # Errors
-    /// 403 unless the headers that only a browser sets name `origin`, or are missing.
-    pub fn sender(&self, origin: &str) -> Result<Sender, Trouble> {
-        let site = self
-            .headers
-            .get("sec-fetch-site")
-            .map(http::HeaderValue::as_bytes);
-        let from = self.headers.get(ORIGIN).map(http::HeaderValue::as_bytes);
-        let site_is_ours = match site {
-            None => false,
-            Some(b"same-origin" | b"none") => true,
-            Some(_) => return Err(cross_site()),
-        };
-        match from {
-            Some(from) if from == origin.as_bytes() => Ok(if site_is_ours {
-                Sender::Vouched
-            } else {
-                Sender::Silent
-            }),
-            Some(_) => Err(cross_site()),
-            None => Ok(Sender::Silent),
-        }
-    }
-
     /// The secret of this browser's sign-in attempts.
     pub fn login_cookie(&self) -> Option<Secret> {
         cookies::login_token(
@@ -176,12 +140,4 @@ impl Visit {
             }
         }
     }
-}
-
-fn cross_site() -> Trouble {
-    Trouble::new(403, "cross_site").saying(
-        words().cross_site(),
-        words().cross_site_what(),
-        words().cross_site_remedy(),
-    )
 }

@@ -126,3 +126,44 @@ async fn an_emergency_ends_at_its_time_and_can_be_closed_before() {
     );
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_recorded_is_not_done() {
+    let backend = Backend::start().await;
+    let gateway = clinic(&backend).await;
+    let (folder, audit) = (gateway.folder.clone(), gateway.path("data/audit.jsonl"));
+    gateway.stop().await;
+    // Nobody can write into it any more, whoever it is.
+    std::fs::rename(&audit, audit.with_extension("aside")).unwrap();
+    std::fs::create_dir(&audit).unwrap();
+    let open: Vec<&str> = "break-glass open --company northside --reason phones"
+        .split(' ')
+        .collect();
+    for deed in [open.as_slice(), &["people", "disable", "lee"]] {
+        let (code, _, told) = vestibule(folder.path(), deed).await;
+        assert_eq!(code, 1, "{deed:?}: {told}");
+        assert!(told.contains("nothing was done"), "{told}");
+    }
+    let (_, list, _) = vestibule(folder.path(), &["break-glass", "list"]).await;
+    assert_eq!(list, "no emergency is going on\n");
+    let show = ["people", "show", "lee", "--json"];
+    let (_, lee, _) = vestibule(folder.path(), &show).await;
+    let lee: Value = serde_json::from_str(&lee).unwrap();
+    assert_eq!(lee["disabled"], false, "{lee}");
+
+    for wrong in ["", " ", "two\nlines"] {
+        let open = [
+            "break-glass",
+            "open",
+            "--company",
+            "northside",
+            "--reason",
+            wrong,
+        ];
+        assert_eq!(
+            vestibule(folder.path(), &open).await.0,
+            2,
+            "{wrong:?} is no reason"
+        );
+    }
+}

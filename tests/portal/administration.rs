@@ -31,14 +31,9 @@ pub async fn official<'a>(clinic: &'a Clinic, login: &str) -> (Browser<'a>, Stri
 /// Saves a person's page with these fields.
 async fn save(browser: &Browser<'_>, person: &str, fields: &[(&str, &str)]) -> Page {
     let page = browser.get(&users(&format!("/{person}"))).await;
-    let csrf = page.hidden().into_iter().find(|(name, _)| name == "csrf");
-    let mut all: Vec<(String, String)> = csrf.into_iter().collect();
-    all.extend(
-        fields
-            .iter()
-            .map(|(name, value)| (String::from(*name), String::from(*value))),
-    );
-    browser.post(&users(&format!("/{person}")), &all).await
+    browser
+        .press(&page, &users(&format!("/{person}")), fields)
+        .await
 }
 
 fn acts(clinic: &Clinic) -> Vec<String> {

@@ -211,6 +211,17 @@ impl<'a> Browser<'a> {
             .await
     }
 
+    /// Presses another button of the page than its first form's: posts these fields with its token.
+    pub async fn press(&self, page: &Page, url: &str, fields: &[(&str, &str)]) -> Page {
+        let csrf = page.hidden().into_iter().find(|(name, _)| name == "csrf");
+        let mut all: Vec<(String, String)> = csrf.into_iter().collect();
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        all.extend(fields);
+        self.post(url, &all).await
+    }
+
     /// Posts these fields, as from a page of our own, without its token.
     pub async fn submit_to(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let fields = fields

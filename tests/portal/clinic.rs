@@ -38,6 +38,7 @@ use vestibule::sessions::store::Store;
 use vestibule::sessions::tokens::{Random, TokenKey};
 use vestibule::sessions::{Parts, Sessions, Settings, Unobserved};
 
+use crate::ailing::Ailing;
 pub use crate::browser::{Browser, Page};
 
 pub const PORTAL: &str = "https://login.test:8443";
@@ -152,6 +153,7 @@ pub struct Clinic {
     providers: Arc<Providers>,
     pub messages: Arc<Messages>,
     pub sessions: Arc<Sessions>,
+    pub store: Arc<Ailing>,
     pub directory: Directory,
     pub policies: Arc<ArcSwap<Policies>>,
     pub products: Products,
@@ -381,6 +383,7 @@ impl Clinic {
             Some(url) => Arc::new(RedisStore::connect(url, "clinic:").await.unwrap()),
             None => Arc::new(EmbeddedStore::open(folder.path()).await.unwrap()),
         };
+        let store = Ailing::around(store);
         let key = SigningKey {
             id: String::from("k1"),
             pkcs8: generate_key().unwrap(),
@@ -388,7 +391,7 @@ impl Clinic {
         };
         let assertions = Arc::new(Assertions::new(vec![key]).unwrap());
         let sessions = Sessions::new(Parts {
-            store,
+            store: Arc::clone(&store) as Arc<dyn Store>,
             products: products.clone(),
             settings: Settings {
                 recheck: Duration::from_secs(5),
@@ -433,6 +436,7 @@ impl Clinic {
             providers,
             messages,
             sessions,
+            store,
             directory,
             policies,
             products,
@@ -474,11 +478,16 @@ impl Clinic {
 
     /// Changes what a company decided about the second factor.
     pub fn decide_mfa(&self, company: &str, change: impl Fn(&mut Mfa)) {
+        self.decide(company, |policy| change(&mut policy.mfa));
+    }
+
+    /// Changes a company's policy.
+    pub fn decide(&self, company: &str, change: impl Fn(&mut CompanyPolicy)) {
         let company = CompanyId::parse(company).unwrap();
         self.policies.rcu(|policies| {
             let mut policies = Policies::clone(policies);
             let mut policy = CompanyPolicy::clone(policies.of(&company));
-            change(&mut policy.mfa);
+            change(&mut policy);
             policies.companies.insert(company.clone(), Arc::new(policy));
             policies
         });

@@ -1,11 +1,10 @@
 //! Accounts with several companies: nobody works for one that their account does not have.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use vestibule::gate::name::{CompanyId, PersonId};
-use vestibule::gate::policy::{CompanyPolicy, MfaMode};
+use vestibule::gate::policy::MfaMode;
 use vestibule::sessions::EndCause;
 
 use crate::clinic::*;
@@ -26,17 +25,6 @@ async fn clinic() -> Clinic {
     let clinic = Clinic::open().await;
     clinic.import(MORE).await;
     clinic
-}
-
-fn policy_of(clinic: &Clinic, company: &str, change: impl Fn(&mut CompanyPolicy)) {
-    let id = CompanyId::parse(company).unwrap();
-    clinic.policies.rcu(|policies| {
-        let mut policies = (**policies).clone();
-        let mut policy = (**policies.of(&id)).clone();
-        change(&mut policy);
-        policies.companies.insert(id.clone(), Arc::new(policy));
-        policies
-    });
 }
 
 async fn change(browser: &Browser<'_>, origin: &str, company: &str) -> Page {
@@ -160,9 +148,7 @@ async fn a_way_in_that_was_under_way_brings_the_account_s_companies_up_to_date()
 #[tokio::test]
 async fn the_new_company_s_factor_is_asked_for_before_anything_is_forwarded() {
     let clinic = clinic().await;
-    policy_of(&clinic, "north", |policy| {
-        policy.mfa.mode = MfaMode::Required
-    });
+    clinic.decide("north", |policy| policy.mfa.mode = MfaMode::Required);
     let ada = clinic.signed_in("ada").await;
     assert_eq!(at(&ada, EMR).await, "EMR for ada by pwd in acme");
     // Billing lands in North, which wants a factor; the EMR goes on without.
@@ -199,14 +185,14 @@ async fn the_new_company_s_factor_is_asked_for_before_anything_is_forwarded() {
 async fn the_new_company_s_rules_and_idle_hold_at_once() {
     let clinic = clinic().await;
     let mut rules = Vec::new();
-    policy_of(&clinic, "acme", |policy| policy.rules.clear());
-    policy_of(&clinic, "strict", |_| {});
+    clinic.decide("acme", |policy| policy.rules.clear());
+    clinic.decide("strict", |_| {});
     clinic.policies.rcu(|policies| {
         rules = policies.default.rules.clone();
         (**policies).clone()
     });
     let half = Duration::from_secs(1800);
-    policy_of(&clinic, "north", |policy| {
+    clinic.decide("north", |policy| {
         policy.rules = rules.clone();
         for product in clinic.products.iter() {
             policy.product_idle.insert(product.id.clone(), half);

@@ -475,6 +475,25 @@ async fn a_remembered_device_spares_the_code_for_its_time() {
 }
 
 #[tokio::test]
+async fn a_device_stands_in_where_the_company_that_is_worked_for_lets_it() {
+    let (clinic, key) = remembering().await;
+    let browser = remembered(&clinic, &key).await;
+    // The person's own company goes on remembering; the account is another's.
+    clinic
+        .import(
+            r#"{"kind":"account","product":"emr","login":"max","person":"max","password_hash":"HASH","companies":["texting"]}"#,
+        )
+        .await;
+    let (_, page) = morning(&clinic, &browser, DAY).await;
+    assert!(
+        page.url.starts_with(&format!("{PORTAL}/login/factor?")),
+        "{}",
+        page.url
+    );
+    assert!(!clinic.heard("device_used"));
+}
+
+#[tokio::test]
 async fn a_device_is_remembered_for_one_person_where_asked_and_allowed() {
     let (clinic, key) = remembering().await;
     let browser = remembered(&clinic, &key).await;

@@ -8,6 +8,7 @@
 )]
 
 mod administration;
+mod ailing;
 mod authenticator;
 mod browser;
 mod clinic;
@@ -21,6 +22,7 @@ mod gallery;
 mod handover;
 mod keys;
 mod languages;
+mod mishaps;
 mod new_password;
 mod own;
 mod own_codes;

@@ -1,10 +1,9 @@
 //! Passwords that expire, and new ones.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use vestibule::gate::name::{CompanyId, Login, ProductId};
-use vestibule::gate::policy::{CompanyPolicy, MfaMode};
+use vestibule::gate::name::{Login, ProductId};
+use vestibule::gate::policy::MfaMode;
 
 use crate::clinic::*;
 
@@ -15,21 +14,10 @@ const NEW: &str = "seven green parakeets";
 const MORE: &str = r#"{"kind":"account","product":"billing","login":"lee.billing","password_hash":"HASH"}
 "#;
 
-fn policy(clinic: &Clinic, company: &str, change: impl Fn(&mut CompanyPolicy)) {
-    let id = CompanyId::parse(company).unwrap();
-    clinic.policies.rcu(|policies| {
-        let mut policies = (**policies).clone();
-        let mut policy = (**policies.of(&id)).clone();
-        change(&mut policy);
-        policies.companies.insert(id.clone(), Arc::new(policy));
-        policies
-    });
-}
-
 async fn clinic() -> Clinic {
     let clinic = Clinic::open().await;
     for company in ["acme", "strict"] {
-        policy(&clinic, company, |policy| {
+        clinic.decide(company, |policy| {
             policy.password.maximum_age = Some(90 * DAY);
         });
     }
@@ -227,9 +215,7 @@ async fn the_last_five_don_t_come_back_where_passwords_expire() {
 
     // Without an age there is nothing to come back to.
     for company in ["acme", "strict"] {
-        policy(&clinic, company, |policy| {
-            policy.password.maximum_age = None
-        });
+        clinic.decide(company, |policy| policy.password.maximum_age = None);
     }
     assert_eq!(change(PASSWORD, &phrase(5)).await.status, 303);
     assert_eq!(change(&phrase(5), &phrase(5)).await.status, 403);
@@ -359,9 +345,7 @@ async fn a_second_password_that_has_expired_is_changed_at_pairing() {
 #[tokio::test]
 async fn a_company_that_switches_its_factor_on_asks_for_less_of_a_password() {
     let clinic = clinic().await;
-    policy(&clinic, "acme", |policy| {
-        policy.mfa.mode = MfaMode::Required
-    });
+    clinic.decide("acme", |policy| policy.mfa.mode = MfaMode::Required);
     let browser = clinic.signed_in_strict("kim").await;
     let page = browser.open(&format!("{PORTAL}/account/password")).await;
     assert!(page.body.contains("At least 8 characters"), "{}", page.body);

@@ -191,6 +191,24 @@ async fn somebody_elses_account_is_refused_with_a_way_out_and_both_hear_of_it() 
 }
 
 #[tokio::test]
+async fn whose_account_is_wanted_by_another_company_stands_in_their_own_trail() {
+    let clinic = clinic().await;
+    let browser = clinic.signed_in("lee").await;
+    let second = first_step(&browser, &format!("{BILLING}/"), "lee").await;
+    let page = browser.submit_login(&second, "max.billing", PASSWORD).await;
+    assert_eq!(page.status, 409);
+    let heard = clinic.heard.lines.lock().unwrap();
+    let line = heard
+        .iter()
+        .find(|line| line.contains("\"pairing_contested\""));
+    let line = line.expect("a line");
+    assert!(
+        line.contains("person: Some(max), company: Some(strict)"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
 async fn of_two_who_pair_one_account_at_once_one_wins() {
     let clinic = clinic().await;
     let (lee, sam) = (clinic.signed_in("lee").await, clinic.signed_in("sam").await);

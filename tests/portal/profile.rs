@@ -17,14 +17,7 @@ fn account(path: &str) -> String {
 /// Presses the button of the page's form that goes to `path` with these fields.
 async fn press(browser: &Browser<'_>, path: &str, fields: &[(&str, &str)]) -> Page {
     let page = browser.get(&account("")).await;
-    let csrf = page.hidden().into_iter().find(|(name, _)| name == "csrf");
-    let mut all: Vec<(String, String)> = csrf.into_iter().collect();
-    all.extend(
-        fields
-            .iter()
-            .map(|(name, value)| (String::from(*name), String::from(*value))),
-    );
-    let answer = browser.post(&account(path), &all).await;
+    let answer = browser.press(&page, &account(path), fields).await;
     browser.follow(answer).await
 }
 

@@ -476,3 +476,32 @@ async fn every_broken_request_has_its_message() {
         "nothing was changed"
     );
 }
+
+#[tokio::test]
+async fn whoever_is_disabled_is_out_at_the_second_request_at_the_latest() {
+    use std::sync::atomic::Ordering;
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let lee = clinic.signed_in("lee").await;
+    let off = json!([{"op": "replace", "path": "active", "value": false}]);
+    clinic.store.loses_people.store(true, Ordering::SeqCst);
+    assert_eq!(idp.patch("/Users/lee", off.clone()).await.0, 503);
+    assert!(clinic.heard("\"person_disabled\""), "it is done");
+    clinic.store.loses_people.store(false, Ordering::SeqCst);
+    // The directory tries again, and finds them disabled already.
+    assert_eq!(idp.patch("/Users/lee", off).await.0, 200);
+    assert_eq!(lee.get(&format!("{EMR}/")).await.status, 302);
+}
+
+#[tokio::test]
+async fn nothing_is_changed_while_sessions_could_not_be_ended() {
+    use std::sync::atomic::Ordering;
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    clinic.store.is_silent.store(true, Ordering::SeqCst);
+    let renamed = json!([{"op": "replace", "path": "displayName", "value": "Somebody Else"}]);
+    assert_eq!(idp.patch("/Users/lee", renamed).await.0, 503);
+    assert_eq!(idp.get("/Users/lee").await.0, 200, "and can be read");
+    assert!(!clinic.rows().await.contains("Somebody Else"));
+    assert!(!clinic.heard("\"person_changed\""));
+}

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use vestibule::directory::passwords::Hasher;
-use vestibule::gate::name::{CompanyId, PersonId};
-use vestibule::gate::policy::{CompanyPolicy, FactorMethod};
+use vestibule::gate::name::PersonId;
+use vestibule::gate::policy::FactorMethod;
 use vestibule::gate::throttle::{Attempts, MESSAGES_FROM_ADDRESS, factor_key};
 use vestibule::gate::time::Moment;
 use vestibule::messages::{EmailProvider, Hushed, Kept, Route, Settings, SmsProvider};
@@ -469,14 +469,7 @@ async fn one_number_one_person_and_one_company_get_so_many_a_day() {
     at_the_code(&clinic).await;
 
     // A company's own cap, shared by its people.
-    let texting = CompanyId::parse("texting").unwrap();
-    clinic.policies.rcu(|policies| {
-        let mut policies = vestibule::gate::policy::Policies::clone(policies);
-        let mut policy = CompanyPolicy::clone(policies.of(&texting));
-        policy.mfa.messages.per_day = 2;
-        policies.companies.insert(texting.clone(), policy.into());
-        policies
-    });
+    clinic.decide_mfa("texting", |mfa| mfa.messages.per_day = 2);
     for (number, status) in [("+15550100020", 200), ("+15550100021", 429)] {
         let quin = clinic.browser();
         let page = quin.log_in(&format!("{EMR}/"), "quin").await;

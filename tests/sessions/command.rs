@@ -1,7 +1,7 @@
 //! `vestibule sessions` beside running gateways.
 
 use clap::Parser;
-use vestibule::cli::sessions::{Done, SessionsArgs, run};
+use vestibule::cli::sessions::{Ended, SessionsArgs, Told, Verb, list, revoke};
 
 use crate::nodes::{Home, SECOND, START, TestClock, id_of, new_session};
 
@@ -11,14 +11,21 @@ struct Cli {
     sessions: SessionsArgs,
 }
 
-async fn command(home: &Home, args: &[&str]) -> (Done, String) {
+/// What is printed, and who was signed out.
+async fn command(home: &Home, args: &[&str]) -> (Told, Vec<Ended>) {
     let cli = Cli::try_parse_from(std::iter::once(&"sessions").chain(args)).unwrap();
     let store = home.open().await;
-    let mut out = Vec::new();
-    let done = run(&cli.sessions, store.as_ref(), START, &mut out)
-        .await
-        .unwrap();
-    (done, String::from_utf8(out).unwrap())
+    match &cli.sessions.verb {
+        Verb::List(selection) => {
+            let listed = list(selection, store.as_ref(), START).await;
+            (listed.unwrap(), Vec::new())
+        }
+        Verb::Revoke(selection) => {
+            let mut revoked = revoke(selection, store.as_ref(), START).await;
+            let ended = std::mem::take(&mut revoked.ended);
+            (revoked.told(selection.json).unwrap(), ended)
+        }
+    }
 }
 
 pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
@@ -34,20 +41,22 @@ pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
         .1;
     let leash = node.look_up(&emr, "emr").await.leash.unwrap();
 
-    let (done, listed) = command(&home, &["list", "--company", "acme", "--json"]).await;
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    assert!(done.found && done.ended.is_empty());
+    let (told, _) = command(&home, &["list", "--company", "acme", "--json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&told.text).unwrap();
+    assert!(told.found);
     assert_eq!(listed.as_array().unwrap().len(), 2);
-    let (_, listed) = command(&home, &["list", "--person", "kim"]).await;
+    let listed = command(&home, &["list", "--person", "kim"]).await.0.text;
     assert!(
         listed.contains("2027-01-15T08:00:00.000Z") && listed.contains("emr"),
         "{listed}"
     );
 
-    let (done, said) = command(&home, &["revoke", "--person", "kim"]).await;
-    assert_eq!((done.found, said.as_str()), (true, "1 session ended\n"));
-    let ended: Vec<_> = done
-        .ended
+    let (told, ended) = command(&home, &["revoke", "--person", "kim"]).await;
+    assert_eq!(
+        (told.found, told.text.as_str()),
+        (true, "1 session ended\n")
+    );
+    let ended: Vec<_> = ended
         .iter()
         .map(|ended| (ended.person.as_str(), ended.company.as_str()))
         .collect();
@@ -56,9 +65,9 @@ pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
     assert_eq!(node.worth(&emr, "emr").await, "ended");
 
     let id = id_of(&lee).to_string();
-    let (done, said) = command(&home, &["revoke", "--session", &id, "--json"]).await;
-    assert!(done.found && said.contains(&id));
-    let (done, _) = command(&home, &["revoke", "--session", &id]).await;
-    assert!(!done.found && done.ended.is_empty(), "it is not there");
+    let (told, _) = command(&home, &["revoke", "--session", &id, "--json"]).await;
+    assert!(told.found && told.text.contains(&id));
+    let (told, ended) = command(&home, &["revoke", "--session", &id]).await;
+    assert!(!told.found && ended.is_empty(), "it is not there");
     assert_eq!(node.worth(&lee, "portal").await, "ended");
 }

@@ -136,6 +136,9 @@ pub enum PeopleError {
     /// The change is made, and sessions go on that should have ended.
     #[error("{done}, but the sessions could not be ended: {error}")]
     Sessions { done: String, error: StoreError },
+    /// The factors were removed, and one that was added in that moment may be there.
+    #[error("{done}, but one that was added meanwhile may be left: {error}")]
+    Late { done: String, error: DirectoryError },
 }
 
 /// NIST SP 800-63B-4 and ASVS 6.2.1.
@@ -287,6 +290,10 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
     let removed = means.directory.reset_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
     let ended = end(means, id, EndCause::FactorReset, &done).await?;
+    // One that a session added while it was still there.
+    if let Err(error) = means.directory.remove_factors(id).await {
+        return Err(PeopleError::Late { done, error });
+    }
     // A factor that was locked would be locked again as soon as it is set up.
     if let Err(error) = means.sessions.forget_wrong_codes(id).await {
         return Err(PeopleError::Sessions { done, error });

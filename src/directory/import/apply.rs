@@ -340,6 +340,8 @@ async fn write_account(
     if let (Some(before), Some(person)) = (&before, &after.person) {
         if before.password_hash != after.password_hash {
             imported.note(person, Change::Password);
+            let person = [Value::Text(person.as_str())];
+            transaction.write(sql::PERSON_EPOCH_RAISE, &person).await?;
         } else if before.companies != after.companies {
             imported.note(person, Change::Profile);
         }

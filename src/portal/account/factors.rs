@@ -9,6 +9,7 @@ use http::StatusCode;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
+use super::unreset::Unreset;
 use super::{PATH, sent};
 use crate::directory::Factor;
 use crate::gate::name::SessionId;
@@ -21,8 +22,8 @@ use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{frame, signed_in};
 use crate::portal::company::proved_lately;
 use crate::portal::factor::codes;
-use crate::portal::fields::{Fields, Form};
-use crate::portal::keys::FormToken;
+use crate::portal::fields::Fields;
+use crate::portal::form::Form;
 use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
@@ -90,14 +91,6 @@ async fn proven<'a>(
     }
 }
 
-fn is_bound(state: &State, fields: &Fields, session: &Session, now: Moment) -> bool {
-    let cookie = Some(&session.portal);
-    state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie, now)
-        == FormToken::Bound
-}
-
 pub fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
     state
         .observer
@@ -116,19 +109,18 @@ pub async fn tell(
     Ok(())
 }
 
-pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match proven(&state, &visit, "/account?done=again", now).await? {
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if !is_bound(&state, &fields, session, now) {
+    let Some(sent) = form.of_session(&state, session, now) else {
         return see_other("/account?done=again");
-    }
+    };
     let person = &session.person.id;
     let factors = state.directory.factors(person).await?;
-    let Some(factor) = factors.iter().find(|f| f.id == fields.text("factor")) else {
+    let Some(factor) = factors.iter().find(|f| f.id == sent.text("factor")) else {
         return see_other("/account?done=gone");
     };
     let wanted = state.policies.load().wants_factor(&session.company, person);
@@ -167,26 +159,21 @@ pub async fn replace_page(
     show(&state, session, (old.is_some(), typed), None, now).await
 }
 
-pub async fn replace(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn replace(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match proven(&state, &visit, REPLACE, now).await? {
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    if !is_bound(&state, &fields, session, now) {
+    let Some(sent) = form.of_session(&state, session, now) else {
         return see_other(REPLACE);
-    }
+    };
     let old = authenticator(&state, session).await?;
     if old.is_none() {
         offered(&state, session)?;
     }
-    let typed = (old.is_some(), fields.of("key") == Some("typed"));
-    let Some(code) = codes::read(fields.text("code")) else {
+    let typed = (old.is_some(), sent.of("key") == Some("typed"));
+    let Some(code) = codes::read(sent.text("code")) else {
         let error = Some(words().type_the_digits());
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
@@ -197,6 +184,9 @@ pub async fn replace(
         let response = show(&state, session, typed, error, now).await?;
         return Ok((StatusCode::FORBIDDEN, response).into_response());
     };
+    let Some(unreset) = Unreset::of(&state, session).await? else {
+        return see_other("/account?done=gone");
+    };
     let (directory, person) = (&state.directory, &session.person.id);
     let kept = match &old {
         Some(old) => {
@@ -206,21 +196,21 @@ pub async fn replace(
         }
         None => directory.add_totp(person, &key, step, now).await?.is_some(),
     };
-    state
-        .sessions
-        .store()
-        .take_state(&key_name(session.id), now)
-        .await?;
-    if !kept {
-        return see_other("/account?done=gone");
-    }
+    let stands = unreset.still().await? && kept;
     let (event, letter, done) = match old {
         Some(_) => ("factor_replaced", Letter::FactorReplaced, "replaced"),
         None => ("factor_added", Letter::FactorAdded, "added"),
     };
-    told(&state, &visit, session, event, FactorMethod::Totp.as_str());
-    tell(&state, &visit, session, letter).await?;
-    see_other(&format!("/account?done={done}"))
+    if stands {
+        told(&state, &visit, session, event, FactorMethod::Totp.as_str());
+        tell(&state, &visit, session, letter).await?;
+    }
+    let store = state.sessions.store();
+    store.take_state(&key_name(session.id), now).await?;
+    see_other(&format!(
+        "/account?done={}",
+        if stands { done } else { "gone" }
+    ))
 }
 
 /// A further one is set up where the company offers it; one that is there can be replaced anywhere.

@@ -3,6 +3,7 @@
 pub mod factors;
 pub mod sent;
 pub mod sessions;
+pub mod unreset;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 
 use super::factors::{tell, told};
+use super::unreset::Unreset;
 use crate::directory::{Factor, Person};
 use crate::gate::contact::Destination;
 use crate::gate::policy::{CompanyPolicy, FactorMethod};
@@ -15,14 +16,15 @@ use crate::gate::sent_code::Delivery;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
 use crate::pages::{self, Notice};
-use crate::portal::account_keys::{is_bound, offers, owner, stale, to_profile};
+use crate::portal::account_keys::{offers, owner, stale, to_profile};
 use crate::portal::answer::{page, see_other};
 use crate::portal::apps::frame;
 use crate::portal::courier::{Courier, Target};
 use crate::portal::factor::codes;
 use crate::portal::factor::sent::unsent;
 use crate::portal::factor::sent_pages::{another_in, goes_to, sent_to, typed_field};
-use crate::portal::fields::{Fields, Form};
+use crate::portal::fields::Fields;
+use crate::portal::form::{Form, Sent};
 use crate::portal::language::words;
 use crate::portal::letters::Letter;
 use crate::portal::message_caps::wait_left;
@@ -66,16 +68,16 @@ pub async fn sms_page(state: Shared<Arc<State>>, visit: Visit, fields: Fields) -
     opened(state.0, visit, fields, FactorMethod::Sms).await
 }
 
-pub async fn sms(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
-    submitted(state.0, visit, fields, FactorMethod::Sms).await
+pub async fn sms(state: Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
+    submitted(state.0, visit, form, FactorMethod::Sms).await
 }
 
 pub async fn email_page(state: Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
     opened(state.0, visit, fields, FactorMethod::Email).await
 }
 
-pub async fn email(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
-    submitted(state.0, visit, fields, FactorMethod::Email).await
+pub async fn email(state: Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
+    submitted(state.0, visit, form, FactorMethod::Email).await
 }
 
 /// One person at one of the two pages.
@@ -114,30 +116,24 @@ async fn opened(state: Arc<State>, visit: Visit, fields: Fields, method: FactorM
     desk.show(shown).await
 }
 
-async fn submitted(
-    state: Arc<State>,
-    visit: Visit,
-    fields: Fields,
-    method: FactorMethod,
-) -> Answer {
+async fn submitted(state: Arc<State>, visit: Visit, form: Form, method: FactorMethod) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let session = match owner(&state, &visit, method, path(method), now).await? {
         Ok(session) => session,
         Err(elsewhere) => return Ok(elsewhere),
     };
     let desk = Desk::of(&state, &visit, session, method, now).await?;
-    if !is_bound(&state, session, &fields, now) {
+    let Some(sent) = form.of_session(&state, session, now) else {
         let shown = Shown {
             notice: Some(stale()),
             ..Shown::default()
         };
         return desk.show(shown).await;
+    };
+    if sent.of("do") == Some("send") {
+        return desk.send(&sent).await;
     }
-    if fields.of("do") == Some("send") {
-        return desk.send(&fields).await;
-    }
-    desk.prove(&fields).await
+    desk.prove(&sent).await
 }
 
 impl<'a> Desk<'a> {
@@ -179,16 +175,16 @@ impl<'a> Desk<'a> {
         }
     }
 
-    async fn send(&self, fields: &Fields) -> Answer {
+    async fn send(&self, sent: &Sent<'_>) -> Answer {
         let courier = self.courier();
-        let target = match fields.of("to") {
-            Some("typed") => match courier.destination(fields.text("typed")) {
+        let target = match sent.of("to") {
+            Some("typed") => match courier.destination(sent.text("typed")) {
                 Ok(to) => Some(Target::new(to)),
                 Err(error) => {
                     let shown = Shown {
                         error: Some(error),
                         anew: true,
-                        typed: fields.text("typed").to_owned(),
+                        typed: sent.text("typed").to_owned(),
                         ..Shown::default()
                     };
                     let response = self.show(shown).await?;
@@ -212,8 +208,8 @@ impl<'a> Desk<'a> {
         Ok((StatusCode::TOO_MANY_REQUESTS, response).into_response())
     }
 
-    async fn prove(&self, fields: &Fields) -> Answer {
-        let Some(code) = codes::read(fields.text("code")) else {
+    async fn prove(&self, sent: &Sent<'_>) -> Answer {
+        let Some(code) = codes::read(sent.text("code")) else {
             return self
                 .wrong(StatusCode::BAD_REQUEST, words().type_the_digits())
                 .await;
@@ -235,17 +231,13 @@ impl<'a> Desk<'a> {
         see_other(&format!("/account?done={done}"))
     }
 
-    /// False when somebody changed the factors meanwhile. One that comes too late for a reset to
-    /// find goes with the others: of the two, one sees the other.
+    /// False when somebody changed the factors meanwhile.
     async fn keep(&self, to: &Destination) -> Result<bool, Trouble> {
         let directory = &self.state.directory;
         let (person, secret) = (&self.person.id, to.expose().as_bytes());
-        let before = directory.epoch(person).await?;
-        // A reset ends the session before anything else can be known of it here.
-        let alive = self.state.sessions.of_person(person).await?;
-        if !alive.iter().any(|session| session.id == self.session.id) {
+        let Some(unreset) = Unreset::of(self.state, self.session).await? else {
             return Ok(false);
-        }
+        };
         let kept = match &self.old {
             Some(old) => {
                 directory
@@ -257,11 +249,7 @@ impl<'a> Desk<'a> {
                 .await?
                 .is_some(),
         };
-        if directory.epoch(person).await? != before {
-            directory.remove_factors(person).await?;
-            return Ok(false);
-        }
-        Ok(kept)
+        Ok(unreset.still().await? && kept)
     }
 
     async fn wrong(&self, status: StatusCode, error: &str) -> Answer {

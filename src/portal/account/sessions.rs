@@ -10,8 +10,7 @@ use crate::gate::session::Session;
 use crate::pages::SessionRow;
 use crate::portal::answer::see_other;
 use crate::portal::apps::signed_in;
-use crate::portal::fields::Form;
-use crate::portal::keys::FormToken;
+use crate::portal::form::Form;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
 use crate::portal::{Audit, State, user_agent, when};
@@ -38,23 +37,18 @@ pub async fn row(
 }
 
 /// Ends one of one's own, or all but this one.
-pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let current = match signed_in(&state, &visit, super::PATH, now).await? {
         Ok(found) => &found.session,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let token = fields.text("csrf");
-    let token = state
-        .keys
-        .judge_form_token(token, Some(&current.portal), now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_session(&state, current, now) else {
         return see_other("/account?done=again");
-    }
+    };
     let mine = state.sessions.of_person(&current.person.id).await?;
-    let one = SessionId::parse(fields.text("session")).ok();
-    let chosen = |session: &SessionId| match fields.of("which") {
+    let one = SessionId::parse(sent.text("session")).ok();
+    let chosen = |session: &SessionId| match sent.of("which") {
         Some("others") => true,
         Some("one") => one == Some(*session),
         _ => false,
@@ -78,7 +72,7 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
             });
         }
     }
-    see_other(match (fields.of("which"), ended) {
+    see_other(match (sent.of("which"), ended) {
         (Some("others"), _) => "/account?done=others",
         (_, 0) => "/account?done=gone",
         _ => "/account?done=session",

@@ -100,8 +100,8 @@ pub async fn carry_out(
         done = "link";
     }
     if changes.unlink {
-        let products = single_sign_on::unlink(state, &person.id).await?;
-        told.line(single_sign_on::RESET, &products);
+        let unlinked = |products: &str| told.line(single_sign_on::RESET, products);
+        single_sign_on::unlink(state, &person.id, unlinked).await?;
         done = "unlinked";
     }
     if changes.end {
@@ -129,8 +129,11 @@ pub async fn carry_out(
             .sessions
             .end_person(&person.id, EndCause::FactorReset)
             .await;
+        // One that a session added while it was still there.
+        let late = state.directory.remove_factors(&person.id).await;
         let before = format!("{removed} factors removed, ");
         told.ended("mfa_reset", &before, ended)?;
+        late?;
         state.sessions.forget_wrong_codes(&person.id).await?;
         letters::tell(state, visit, person, Letter::FactorsReset);
         done = "mfa";

@@ -14,8 +14,8 @@ use crate::gate::time::Moment;
 use crate::pages::{self, Notice};
 use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, frame};
-use crate::portal::fields::{Fields, Form};
-use crate::portal::keys::FormToken;
+use crate::portal::fields::Fields;
+use crate::portal::form::{Form, Sent};
 use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
@@ -54,36 +54,29 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
     show(&state, &official, fields.text("person"), shown, now).await
 }
 
-pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
+/// What was typed and chosen.
+fn typed(fields: &Fields) -> Shown {
+    let reason = fields.text("reason").trim().chars();
+    let chosen = fields.all("session").map(SessionId::parse);
+    Shown {
+        reason: reason.take(LONGEST_REASON).collect(),
+        chosen: chosen.filter_map(Result::ok).collect(),
+        all: fields.of("all") == Some("all"),
+        ..Shown::default()
+    }
+}
+
+pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let official = match proven_official(&state, &visit, (PATH, COMPANY_ADMIN), now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let cookie = Some(&official.session.portal);
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie, now);
-    let reason = fields.text("reason").trim().chars();
-    let shown = Shown {
-        reason: reason.take(LONGEST_REASON).collect(),
-        chosen: fields
-            .all("session")
-            .filter_map(|id| SessionId::parse(id).ok())
-            .collect(),
-        all: fields.of("all") == Some("all"),
-        ..Shown::default()
+    let (shown, person) = (typed(form.unproved()), form.unproved().text("person"));
+    let Some(sent) = form.of_session(&state, &official.session, now) else {
+        let notice = Some(Notice::wrong(words().page_was_open_ended()));
+        return show(&state, &official, person, Shown { notice, ..shown }, now).await;
     };
-    let person = fields.text("person");
-    if token != FormToken::Bound {
-        let notice = Notice::wrong(words().page_was_open_ended());
-        let shown = Shown {
-            notice: Some(notice),
-            ..shown
-        };
-        return show(&state, &official, person, shown, now).await;
-    }
     if !shown.all && shown.chosen.is_empty() {
         let notice = Some(Notice::wrong(words().choose_sessions()));
         let response = show(&state, &official, person, Shown { notice, ..shown }, now).await?;
@@ -94,7 +87,7 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, Form(fields): 
         let response = show(&state, &official, person, Shown { error, ..shown }, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }
-    let ended = carry_out(&state, &visit, &official, &shown).await?;
+    let ended = carry_out(&state, &visit, &official, &sent).await?;
     see_other(&format!("{PATH}?ended={ended}"))
 }
 
@@ -104,8 +97,9 @@ async fn carry_out(
     state: &Arc<State>,
     visit: &Visit,
     official: &Official,
-    shown: &Shown,
+    sent: &Sent<'_>,
 ) -> Result<usize, Trouble> {
+    let shown = typed(sent);
     let most = if shown.all { usize::MAX } else { READ };
     let (sessions, _) = state
         .sessions

@@ -14,8 +14,8 @@ use crate::gate::time::Moment;
 use crate::pages::{Link, Message, Notice, Settings};
 use crate::portal::answer::{page, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, company_name, frame};
-use crate::portal::fields::{Fields, Form};
-use crate::portal::keys::FormToken;
+use crate::portal::fields::Fields;
+use crate::portal::form::{Form, Sent};
 use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
@@ -134,26 +134,17 @@ fn release(state: &State, company: &CompanyId) -> Option<&'static str> {
     })
 }
 
-pub async fn settings(
-    Shared(state): Shared<Arc<State>>,
-    visit: Visit,
-    Form(fields): Form,
-) -> Answer {
+pub async fn settings(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
     let official = match official(&state, &visit, ROLE, now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(elsewhere),
     };
-    let cookie = Some(&official.session.portal);
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie, now);
-    if token != FormToken::Bound {
+    let Some(sent) = form.of_session(&state, &official.session, now) else {
         let notice = Notice::wrong(words().page_was_open_choose());
         return show(&state, &official, Some(notice), now).await;
-    }
-    let Some(chosen) = chosen(&fields, now) else {
+    };
+    let Some(chosen) = chosen(&sent, now) else {
         let notice = Notice::wrong(words().choose_on_or_off());
         return show(&state, &official, Some(notice), now).await;
     };
@@ -172,8 +163,8 @@ pub async fn settings(
 }
 
 /// On, and how; or off. `None` when neither was chosen.
-fn chosen(fields: &Fields, now: Moment) -> Option<Option<Switched>> {
-    match (fields.of("mfa")?, fields.of("asked")) {
+fn chosen(sent: &Sent<'_>, now: Moment) -> Option<Option<Switched>> {
+    match (sent.of("mfa")?, sent.of("asked")) {
         ("on", Some("next_sign_in")) => Some(Some(Switched {
             spares_before: Some(now),
         })),

@@ -16,8 +16,8 @@ use crate::messages::Channel;
 use crate::pages::{self, Notice};
 use crate::portal::answer::{nothing_here, page as answered, see_other};
 use crate::portal::apps::{USER_MANAGER, frame};
-use crate::portal::fields::{Fields, Form};
-use crate::portal::keys::FormToken;
+use crate::portal::fields::Fields;
+use crate::portal::form::{Form, Sent};
 use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
@@ -66,60 +66,58 @@ pub async fn page(
     show(&state, &official, &person, shown, now).await
 }
 
+/// What was typed, to be shown again.
+fn typed(fields: &Fields, person: &Person) -> Shown {
+    let reason = fields.text("reason").trim().chars();
+    Shown {
+        resetting: fields.of("reset") == Some("mfa"),
+        disabled: Some(match fields.of("status") {
+            Some("disabled") => true,
+            Some("enabled") => false,
+            _ => person.disabled,
+        }),
+        ending: fields.of("end") == Some("all"),
+        unlinking: fields.of("unlink") == Some("all"),
+        linking: fields.of("link") == Some("mail"),
+        reason: reason.take(LONGEST_REASON).collect(),
+        ..Shown::default()
+    }
+}
+
+/// What is to be done.
+fn changes(sent: &Sent<'_>, person: &Person) -> Changes {
+    let typed = typed(sent, person);
+    Changes {
+        reset: typed.resetting,
+        disabled: typed
+            .disabled
+            .filter(|disabled| *disabled != person.disabled),
+        end: typed.ending,
+        unlink: typed.unlinking,
+        link: typed.linking,
+    }
+}
+
 pub async fn save(
     Shared(state): Shared<Arc<State>>,
     visit: Visit,
     Path(id): Path<String>,
-    Form(fields): Form,
+    form: Form,
 ) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
-    let resetting = fields.of("reset") == Some("mfa");
+    let resetting = form.unproved().of("reset") == Some("mfa");
     let here = address(&id, resetting);
     let official = match proven_official(&state, &visit, (&here, USER_MANAGER), now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(elsewhere),
     };
     let person = colleague(&state, &official, &id).await?;
-    let cookie = Some(&official.session.portal);
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), cookie, now);
-    let disabled = match fields.of("status") {
-        Some("disabled") => true,
-        Some("enabled") => false,
-        _ => person.disabled,
+    let shown = typed(form.unproved(), &person);
+    let Some(sent) = form.of_session(&state, &official.session, now) else {
+        let notice = Some(Notice::wrong(words().page_was_open_save()));
+        return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     };
-    let changes = Changes {
-        reset: resetting,
-        disabled: (disabled != person.disabled).then_some(disabled),
-        end: fields.of("end") == Some("all"),
-        unlink: fields.of("unlink") == Some("all"),
-        link: fields.of("link") == Some("mail"),
-    };
-    let reason: String = fields
-        .text("reason")
-        .trim()
-        .chars()
-        .take(LONGEST_REASON)
-        .collect();
-    let shown = Shown {
-        resetting,
-        disabled: Some(disabled),
-        ending: changes.end,
-        unlinking: changes.unlink,
-        linking: changes.link,
-        reason: reason.clone(),
-        ..Shown::default()
-    };
-    if token != FormToken::Bound {
-        let notice = Notice::wrong(words().page_was_open_save());
-        let shown = Shown {
-            notice: Some(notice),
-            ..shown
-        };
-        return show(&state, &official, &person, shown, now).await;
-    }
+    let changes = changes(&sent, &person);
     if person.id == official.person.id {
         return Err(myself());
     }
@@ -127,12 +125,10 @@ pub async fn save(
         let notice = Some(Notice::news(words().nothing_was_changed()));
         return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     }
+    let reason = shown.reason.clone();
     if reason.is_empty() || reason.chars().any(char::is_control) {
-        let shown = Shown {
-            error: Some(words().reason_wanted()),
-            ..shown
-        };
-        let response = show(&state, &official, &person, shown, now).await?;
+        let error = Some(words().reason_wanted());
+        let response = show(&state, &official, &person, Shown { error, ..shown }, now).await?;
         return Ok((StatusCode::BAD_REQUEST, response).into_response());
     }
     let done = deeds::carry_out(&state, &visit, &official, &person, &changes, &reason, now).await?;

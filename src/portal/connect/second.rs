@@ -2,12 +2,13 @@
 
 use super::{Begun, Desk, Expired, refused};
 use crate::directory::{Account, Pairing, TypedCredentials};
-use crate::gate::name::{Login, PersonId};
+use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::password::Age;
+use crate::portal::Audit;
 use crate::portal::accounts;
 use crate::portal::answer::see_other;
 use crate::portal::credentials::{self, Proof};
-use crate::portal::fields::Fields;
+use crate::portal::form::Sent;
 use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::new_password::{Owner, Wish, age};
@@ -15,8 +16,8 @@ use crate::portal::throttles::PasswordAttempt;
 use crate::portal::trouble::{Answer, Trouble};
 
 impl Desk<'_> {
-    pub(super) async fn second_given(&self, fields: &Fields) -> Answer {
-        let (typed, password) = (fields.text("username"), fields.text("password"));
+    pub(super) async fn second_given(&self, sent: &Sent<'_>) -> Answer {
+        let (typed, password) = (sent.text("username"), sent.text("password"));
         if typed.trim().is_empty() || password.is_empty() || typed.len() > Login::LONGEST {
             return refused(self.second(typed, Some(words().type_username_and_password())));
         }
@@ -41,7 +42,7 @@ impl Desk<'_> {
                 Proof::Unknown => "second name unknown",
                 _ => "second password refused",
             };
-            self.heard(self.person(), "pairing", told);
+            self.heard("pairing", told);
             return refused(self.second(typed, Some(words().username_and_password_wrong())));
         }
         let account = match (account, &login, proof) {
@@ -67,7 +68,7 @@ impl Desk<'_> {
             return self.taken(&account, holder).await;
         }
         if age(self.state, &account, &self.session.company, self.now) == Age::Expired {
-            self.heard(self.person(), "pairing", "second password expired");
+            self.heard("pairing", "second password expired");
             self.keep(&Begun {
                 expired: Some(Expired {
                     login: account.login.clone(),
@@ -80,7 +81,7 @@ impl Desk<'_> {
         self.pair(&account, Some(&credentials)).await
     }
 
-    pub(super) async fn renewal_given(&self, expired: &Expired, fields: &Fields) -> Answer {
+    pub(super) async fn renewal_given(&self, expired: &Expired, sent: &Sent<'_>) -> Answer {
         let login = &expired.login;
         let directory = &self.state.directory;
         let Some(account) = directory.account(&self.product.id, login).await? else {
@@ -91,7 +92,7 @@ impl Desk<'_> {
             return self.begin_again().await;
         }
         let owner = Owner::of_session(self.session);
-        let wish = Wish::of(fields);
+        let wish = Wish::of(sent);
         let hash = match wish.judged(self.state, &account, &owner, self.now).await? {
             Ok(hash) => hash,
             Err(reason) => return refused(self.renew(login, Some(&reason))),
@@ -100,7 +101,6 @@ impl Desk<'_> {
             return self.begin_again().await;
         }
         self.heard(
-            self.person(),
             "password_changed",
             &format!("{} {} at pairing", self.product.id, account.login),
         );
@@ -124,11 +124,11 @@ impl Desk<'_> {
     async fn pair(&self, account: &Account, proved: Option<&TypedCredentials>) -> Answer {
         match self.state.directory.pair(account, self.person()).await? {
             Pairing::Paired => {
+                let told = format!("{} paired as {}", self.product.id, account.login);
+                self.heard("pairing", &told);
                 if let Some(proved) = proved {
                     self.keep_password(account, proved).await?;
                 }
-                let told = format!("{} paired as {}", self.product.id, account.login);
-                self.heard(self.person(), "pairing", &told);
             }
             Pairing::Theirs => {}
             Pairing::Taken(holder) => return self.taken(account, &holder).await,
@@ -152,12 +152,17 @@ impl Desk<'_> {
 
     async fn taken(&self, account: &Account, holder: &PersonId) -> Answer {
         let what = format!("{} {}", self.product.id, account.login);
-        self.heard(self.person(), "pairing", &format!("{what} is another's"));
-        self.heard(
-            holder,
-            "pairing_contested",
-            &format!("{what} by {}", self.person()),
-        );
+        self.heard("pairing", &format!("{what} is another's"));
+        // In the holder's own company's trail, which may be another than this session's.
+        self.state.observer.audit(Audit {
+            event: "pairing_contested",
+            person: Some(holder),
+            company: self.company_of(holder).await?.as_ref(),
+            session: None,
+            address: self.visit.facts.address,
+            request_id: &self.visit.request_id,
+            detail: &format!("{what} by {}", self.person()),
+        });
         let managers = accounts::user_managers(self.state, &self.session.company).await;
         let ask = match managers.as_slice() {
             [] => words().account_taken_remedy().to_owned(),
@@ -170,6 +175,11 @@ impl Desk<'_> {
                 ask,
             )
             .with_link(self.address(), words().use_another_account()))
+    }
+
+    async fn company_of(&self, person: &PersonId) -> Result<Option<CompanyId>, Trouble> {
+        let person = self.state.directory.person(person).await?;
+        Ok(person.map(|person| person.company))
     }
 
     /// For products that are signed in to with it, and for no other.

@@ -10,20 +10,20 @@ use super::who::{self, Stranger};
 use super::{link, redirect_uri};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::inside;
-use crate::gate::ceremony::{Event, Need, Next, Step, advance, need, with_device};
+use crate::gate::ceremony::{Event, Need, Step, advance, need, with_device};
 use crate::gate::session::Secret;
 use crate::gate::time::Moment;
 use crate::gate::vouching::{SKEW, Vouched};
 use crate::portal::answer::see_other;
 use crate::portal::errand::Errand;
 use crate::portal::fields::Fields;
-use crate::portal::finish::finish;
+use crate::portal::finish::proceed;
 use crate::portal::language::words;
-use crate::portal::login::{begin_step, has_factor};
+use crate::portal::login::has_factor;
 use crate::portal::password::{heard, wants_factor};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{State, devices, factor};
+use crate::portal::{State, devices};
 use crate::providers::{Provider, Question};
 
 pub async fn back(
@@ -160,23 +160,8 @@ async fn enter(
         need,
         vouched,
     };
-    match advance(Step::Password, event, now) {
-        Next::Done(proof) => {
-            if proof.by_device() {
-                devices::used(state, visit, &person, now).await?;
-            }
-            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
-            factor::undone(state, &person.id, (epoch, false), finished).await
-        }
-        Next::Ask(step, _) => {
-            let (who, company) = (Some(&person.id), Some(&person.company));
-            heard(state, visit, "factor_wanted", who, company);
-            let (response, attempt) =
-                begin_step(state, visit, errand, step, account.login, now).await?;
-            factor::greet(state, visit, errand, attempt, now).await;
-            Ok(response)
-        }
-    }
+    let next = advance(Step::Password, event, now);
+    proceed(state, visit, errand, next, (account, &person, epoch), now).await
 }
 
 /// The second factor is asked for here when the company wants one and the provider shows none.

@@ -6,7 +6,7 @@ use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
-use crate::portal::fields::Form;
+use crate::portal::form::Posted;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
 use crate::portal::{Audit, State};
@@ -17,7 +17,7 @@ pub async fn ended(
     Shared(state): Shared<Arc<State>>,
     Path(name): Path<String>,
     visit: Visit,
-    Form(fields): Form,
+    Posted(fields): Posted,
 ) -> Result<Response, Trouble> {
     let now = (state.clock)();
     let Some(provider) = state.providers.named(&name) else {

@@ -8,7 +8,7 @@ use super::scene::Scene;
 use crate::gate::cookies::SESSION_COOKIE;
 use crate::portal::attempt::fresh_secret;
 use crate::portal::cookies;
-use crate::portal::fields::Fields;
+use crate::portal::form::Sent;
 use crate::portal::throttles::in_words;
 use crate::portal::trouble::{Answer, Trouble};
 
@@ -23,8 +23,8 @@ impl Scene<'_> {
 
 /// Remembers the browser that `response` goes to, if its person asked for that and the company
 /// lets them.
-pub async fn remembered(scene: &Scene<'_>, fields: &Fields, mut response: Response) -> Answer {
-    if fields.of("remember") != Some("on") || scene.remember().is_none() {
+pub async fn remembered(scene: &Scene<'_>, sent: &Sent<'_>, mut response: Response) -> Answer {
+    if sent.of("remember") != Some("on") || scene.remember().is_none() {
         return Ok(response);
     }
     keep(scene, &mut response).await?;

@@ -9,6 +9,7 @@ use crate::gate::policy::FactorMethod;
 use crate::pages::{MethodLink, Methods};
 use crate::portal::answer::page;
 use crate::portal::fields::Fields;
+use crate::portal::form::Sent;
 use crate::portal::language::words;
 use crate::portal::trouble::{Answer, Trouble};
 
@@ -35,9 +36,9 @@ pub async fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
 
 /// Something else than a proof that a form asks for, such as sending a code; `None` when it brings
 /// a proof.
-pub async fn act(scene: &Scene<'_>, fields: &Fields) -> Result<Option<Answer>, Trouble> {
+pub async fn act(scene: &Scene<'_>, sent: &Sent<'_>) -> Result<Option<Answer>, Trouble> {
     match scene.method {
-        FactorMethod::Sms | FactorMethod::Email => sent::act(scene, fields).await,
+        FactorMethod::Sms | FactorMethod::Email => sent::act(scene, sent).await,
         FactorMethod::Passkey => passkey::act(scene).await,
         FactorMethod::Totp | FactorMethod::Recovery => Ok(None),
     }
@@ -65,11 +66,11 @@ pub fn read(method: FactorMethod, fields: &Fields) -> Result<Typed, &'static str
 }
 
 /// Judges and spends it; at enrolment, adds the factor.
-pub async fn prove(scene: &Scene<'_>, typed: &str, fields: &Fields) -> Result<Proved, Trouble> {
+pub async fn prove(scene: &Scene<'_>, typed: &str, sent: &Sent<'_>) -> Result<Proved, Trouble> {
     match scene.method {
         FactorMethod::Totp => totp::prove(scene, typed).await,
         FactorMethod::Sms | FactorMethod::Email => sent::prove(scene, typed).await,
-        FactorMethod::Passkey => passkey::prove(scene, typed, fields).await,
+        FactorMethod::Passkey => passkey::prove(scene, typed, sent).await,
         FactorMethod::Recovery => recovery::prove(scene, typed).await,
     }
 }

@@ -24,9 +24,9 @@ use self::scene::{Missing, Scene, Shown};
 use super::answer::see_other;
 use super::attempt::{self, Current};
 use super::errand::Errand;
-use super::fields::{Fields, Form};
+use super::fields::Fields;
 use super::finish::finish;
-use super::keys::FormToken;
+use super::form::{Form, Sent};
 use super::throttles::Counted;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -60,12 +60,12 @@ pub async fn enroll_page(state: Shared<Arc<State>>, visit: Visit, fields: Fields
     opened(state.0, visit, fields, "/login/enroll").await
 }
 
-pub async fn challenge(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
-    submitted(state.0, visit, fields, "/login/factor").await
+pub async fn challenge(state: Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
+    submitted(state.0, visit, form, "/login/factor").await
 }
 
-pub async fn enroll(state: Shared<Arc<State>>, visit: Visit, Form(fields): Form) -> Answer {
-    submitted(state.0, visit, fields, "/login/enroll").await
+pub async fn enroll(state: Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
+    submitted(state.0, visit, form, "/login/enroll").await
 }
 
 async fn opened(state: Arc<State>, visit: Visit, fields: Fields, path: &'static str) -> Answer {
@@ -92,43 +92,41 @@ async fn opened(state: Arc<State>, visit: Visit, fields: Fields, path: &'static 
     methods::show(&scene, shown).await
 }
 
-async fn submitted(state: Arc<State>, visit: Visit, fields: Fields, path: &'static str) -> Answer {
+async fn submitted(state: Arc<State>, visit: Visit, form: Form, path: &'static str) -> Answer {
     let now = (state.clock)();
-    visit.sender(&state.portal_origin)?;
-    let errand = Errand::of(&fields);
+    let errand = Errand::of(form.unproved());
     let Some(current) = attempt::current(&state, &visit, now).await? else {
         return see_other(&errand.on("/login"));
     };
-    let token = state
-        .keys
-        .judge_form_token(fields.text("csrf"), Some(&current.cookie), now);
     // A form of another attempt or another step proves nothing about this one.
-    if token != FormToken::Bound || page_of(&current.attempt.step) != path {
-        return see_other(&errand.on(page_of(&current.attempt.step)));
-    }
+    let here = page_of(&current.attempt.step);
+    let sent = form.of_cookie(&state, Some(&current.cookie), now);
+    let Some(sent) = sent.filter(|_| here == path) else {
+        return see_other(&errand.on(here));
+    };
     if let Next::Ask(Step::Password, _) = advance(current.attempt.step.clone(), Event::Nothing, now)
     {
         return ended(&state, &current, &errand, "late", now).await;
     }
-    let scene = match Scene::set(&state, &visit, &errand, &current, &fields, now).await? {
+    let scene = match Scene::set(&state, &visit, &errand, &current, &sent, now).await? {
         Ok(scene) => scene,
         Err(missing) => return without(&state, &current, &errand, missing, now).await,
     };
     // A form for a method that can't be asked for any more is not read as another's.
-    if fields
+    if sent
         .of("method")
         .is_some_and(|word| word != scene.method.as_str())
     {
         return see_other(&errand.on(path));
     }
-    if let Some(answer) = methods::act(&scene, &fields).await? {
+    if let Some(answer) = methods::act(&scene, &sent).await? {
         return answer;
     }
-    answered(&scene, &fields).await
+    answered(&scene, &sent).await
 }
 
 /// The form brings a proof, or should.
-async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
+async fn answered(scene: &Scene<'_>, sent: &Sent<'_>) -> Answer {
     let Scene {
         state,
         visit,
@@ -140,8 +138,8 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
         ..
     } = scene;
     let (method, now) = (*method, *now);
-    let typed_key = fields.of("key") == Some("typed");
-    let typed = match methods::read(method, fields) {
+    let typed_key = sent.of("key") == Some("typed");
+    let typed = match methods::read(method, sent) {
         Ok(typed) => typed,
         Err(error) => return shown_again(scene, typed_key, error, StatusCode::BAD_REQUEST).await,
     };
@@ -157,18 +155,19 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             return Err(stopped(scene));
         }
     };
-    let event = match methods::prove(scene, &typed, fields).await? {
+    let event = match methods::prove(scene, &typed, sent).await? {
         Proved::Right => Event::FactorRight(method),
         Proved::Wrong => Event::FactorWrong(method),
         Proved::Moot(reason) => return ended(state, current, errand, reason, now).await,
     };
     match advance(current.attempt.step.clone(), event, now) {
         Next::Done(proof) => {
-            throttles::code_succeeded(state, &person.id, method, now).await?;
+            // First on record: a factor that was added is there, whatever fails after this.
             heard(scene, "ok");
             if scene.enrols() {
                 added(scene);
             }
+            throttles::code_succeeded(state, &person.id, method, now).await?;
             if !current.close(state, now).await? {
                 return see_other(&errand.on("/login"));
             }
@@ -177,7 +176,7 @@ async fn answered(scene: &Scene<'_>, fields: &Fields) -> Answer {
             if device::signs_in(&answer) {
                 answer = match scene.enrols() {
                     true => recovery::shown_first(scene, answer).await?,
-                    false => device::remembered(scene, fields, answer).await?,
+                    false => device::remembered(scene, sent, answer).await?,
                 };
             }
             undone(state, &person.id, (attempt.epoch, scene.enrols()), answer).await

@@ -9,6 +9,7 @@ use crate::pages;
 use crate::pages::Notice;
 use crate::portal::answer::{page_with_script, passkey_script};
 use crate::portal::fields::Fields;
+use crate::portal::form::Sent;
 use crate::portal::language::words;
 use crate::portal::passkeys::{self, Answered};
 use crate::portal::trouble::{Answer, Trouble};
@@ -82,7 +83,7 @@ pub fn read(fields: &Fields) -> Result<Typed, &'static str> {
     }
 }
 
-pub async fn prove(scene: &Scene<'_>, answer: &str, fields: &Fields) -> Result<Proved, Trouble> {
+pub async fn prove(scene: &Scene<'_>, answer: &str, sent: &Sent<'_>) -> Result<Proved, Trouble> {
     let Scene {
         state,
         current,
@@ -94,7 +95,7 @@ pub async fn prove(scene: &Scene<'_>, answer: &str, fields: &Fields) -> Result<P
     let answered = if scene.enrols() {
         match passkeys::add(state, cookie, person, answer, true, *now).await? {
             Answered::Right(factor) => {
-                passkeys::called(state, person, &factor.id, fields).await?;
+                passkeys::called(state, person, &factor.id, sent).await;
                 Answered::Right(())
             }
             Answered::Wrong("taken") => return Ok(Proved::Moot("enrolled")),

@@ -16,6 +16,7 @@ use crate::pages::Notice;
 use crate::portal::answer::see_other;
 use crate::portal::courier::{Courier, Target, parse};
 use crate::portal::fields::Fields;
+use crate::portal::form::Sent;
 use crate::portal::language::words;
 use crate::portal::throttles::in_words;
 use crate::portal::trouble::{Answer, Trouble};
@@ -66,19 +67,19 @@ async fn ask(scene: &Scene<'_>, shown: Shown, typed: &str) -> Answer {
 }
 
 /// `do=send`: a code is asked for.
-pub async fn act(scene: &Scene<'_>, fields: &Fields) -> Result<Option<Answer>, Trouble> {
-    if fields.of("do") != Some("send") {
+pub async fn act(scene: &Scene<'_>, sent: &Sent<'_>) -> Result<Option<Answer>, Trouble> {
+    if sent.of("do") != Some("send") {
         return Ok(None);
     }
-    Ok(Some(sent_where_asked(scene, fields).await))
+    Ok(Some(sent_where_asked(scene, sent).await))
 }
 
-async fn sent_where_asked(scene: &Scene<'_>, fields: &Fields) -> Answer {
+async fn sent_where_asked(scene: &Scene<'_>, sent: &Sent<'_>) -> Answer {
     let courier = courier(scene);
-    let target = match (scene.enrols(), fields.of("to")) {
-        (true, Some("typed")) => match courier.destination(fields.text("typed")) {
+    let target = match (scene.enrols(), sent.of("to")) {
+        (true, Some("typed")) => match courier.destination(sent.text("typed")) {
             Ok(to) => Some(Target::new(to)),
-            Err(error) => return refuse(scene, error, fields.text("typed")).await,
+            Err(error) => return refuse(scene, error, sent.text("typed")).await,
         },
         (true, Some("file")) => courier.on_file().map(Target::new),
         (true, _) | (false, _) => target_of(scene, courier.pending().await?.as_ref()).await?,

@@ -148,16 +148,18 @@ async fn roles_changed(
     people: &BTreeSet<PersonId>,
     group: &str,
 ) -> Result<(), Wrong> {
+    let mut all = Ok(());
     for person in people {
-        end(state, person, EndCause::Revoked).await?;
         client.tell(
             state,
             "roles_changed",
             Some(person),
             &format!("group {group}"),
         );
+        // Everybody's turn, even when one fails.
+        all = all.and(end(state, person, EndCause::Revoked).await);
     }
-    Ok(())
+    all
 }
 
 fn whole(object: &Map<String, Value>) -> Result<GroupDraft, Wrong> {

@@ -86,6 +86,12 @@ impl FromRequestParts<Arc<State>> for Client {
         if stale {
             state.directory.use_scim_token(&token.id, now).await?;
         }
+        // What changes somebody ends their sessions, and a second request that finds it changed would
+        // not: nothing is changed while they could not be ended.
+        if !parts.method.is_safe() {
+            let heard = state.sessions.store().ping().await;
+            heard.map_err(|_| Wrong::unavailable())?;
+        }
         Ok(Client {
             company: token.company.clone(),
             now,

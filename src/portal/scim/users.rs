@@ -106,8 +106,8 @@ pub async fn remove(
         .remove_scim_person(&client.company, &person.id, client.roles(&state))
         .await?
         .ok_or_else(|| Wrong::nothing("user", &id))?;
-    end(&state, &person.id, EndCause::PersonDisabled).await?;
     client.tell(&state, "person_disabled", Some(&person.id), "");
+    end(&state, &person.id, EndCause::PersonDisabled).await?;
     Ok(nothing_left())
 }
 
@@ -130,16 +130,21 @@ async fn change(state: &State, client: &Client, person: ScimPerson, draft: Perso
         .change_scim_person(&client.company, primary, &id, &draft, client.now)
         .await?
         .ok_or_else(|| Wrong::nothing("user", id.as_str()))?;
-    // Before the answer: when the directory hears that it is done, it is done.
-    if change.disabled {
+    for (event, happened) in [
+        ("person_disabled", change.disabled),
+        ("person_changed", change.profile && !change.disabled),
+        ("person_enabled", change.enabled),
+    ] {
+        if happened {
+            client.tell(state, event, Some(&id), "");
+        }
+    }
+    // Before the answer: when the directory hears that it is done, it is done. Whoever is disabled
+    // has no sessions, also when this was asked before and the sessions could not be ended then.
+    if !draft.active {
         end(state, &id, EndCause::PersonDisabled).await?;
-        client.tell(state, "person_disabled", Some(&id), "");
     } else if change.profile {
         end(state, &id, EndCause::Revoked).await?;
-        client.tell(state, "person_changed", Some(&id), "");
-    }
-    if change.enabled {
-        client.tell(state, "person_enabled", Some(&id), "");
     }
     let person = found(state, client, id.as_str()).await?;
     Ok(said(200, &resource(state, &person)))
