@@ -9,8 +9,12 @@ use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 
+const UNWRITTEN: &str = "it is done, but the audit trail can't be written";
 /// Who did it.
 const OPERATOR: &str = "operator";
+
+/// Lines that are handed to the trail at once: its queue has an end, and what finds no room is lost.
+const AT_ONCE: u64 = 256;
 
 /// One line.
 #[derive(Default)]
@@ -56,6 +60,9 @@ pub async fn on_record(
             event = event.detail(deed.detail.as_str());
         }
         trail.record(event);
+        if number % AT_ONCE == AT_ONCE - 1 && !trail.flush() {
+            return Err(Failure::not_so(UNWRITTEN));
+        }
         let apart = u64::from(std::process::id()) << 32 | number;
         lines.push(Line {
             id: Line::id_at(now, apart),
@@ -71,9 +78,7 @@ pub async fn on_record(
         });
     }
     if !trail.flush() {
-        return Err(Failure::not_so(
-            "it is done, but the audit trail can't be written",
-        ));
+        return Err(Failure::not_so(UNWRITTEN));
     }
     directory.record(&lines).await.map_err(Failure::not_so)
 }
