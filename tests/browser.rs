@@ -61,7 +61,7 @@ impl Demo {
                 "--admin-port",
                 &admin.to_string(),
             ])
-            .args(["--outbox-port", "0"])
+            .args(["--outbox-port", "0", "--provider-port", "0"])
             .arg("--data-dir")
             .arg(folder.path())
             .stdin(Stdio::null())

@@ -129,6 +129,53 @@ fn every_link_between_pages_leads_somewhere() {
     }
 }
 
+/// The commands that `vestibule VERB --help` lists.
+fn commands_of(verbs: &[&str]) -> Vec<String> {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"))
+        .args(verbs)
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(out.stdout).unwrap();
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    lines
+        .take_while(|line| !line.is_empty())
+        // What is said of them goes on further to the right.
+        .filter_map(|line| {
+            line.strip_prefix("  ")
+                .filter(|line| !line.starts_with(' '))
+        })
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|word| *word != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_command_stands_in_the_operators_page() {
+    let page = read("docs/operating.md");
+    let table = &page[page.find("## Commands").unwrap()..];
+    let told: Vec<&str> = quoted(table).collect();
+    let mut commands = Vec::new();
+    for verb in commands_of(&[]) {
+        let below = commands_of(&[&verb]);
+        if below.is_empty() {
+            commands.push(verb);
+        } else {
+            commands.extend(below.iter().map(|word| format!("{verb} {word}")));
+        }
+    }
+    assert!(commands.len() >= 27, "{commands:?}");
+    for command in &commands {
+        let named = format!("vestibule {command}");
+        let is_it = |told: &&str| {
+            let rest = told.strip_prefix(&named);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        assert!(told.iter().any(is_it), "docs/operating.md lacks {named}");
+    }
+}
+
 #[test]
 fn the_sign_ins_of_the_tour_are_those_of_the_demo() {
     let readme = read("README.md");

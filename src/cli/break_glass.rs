@@ -30,6 +30,7 @@ pub enum Verb {
     /// From now on no second factor is asked for, of a company's people or of one of them. Passwords,
     /// rules and grants hold as ever
     Open {
+        /// Whose people are let in with one factor
         #[arg(long, value_parser = company)]
         company: CompanyId,
         /// This person alone

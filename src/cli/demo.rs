@@ -11,6 +11,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::demo_elsewhere::{client, provider_table, scim_token, seconds};
 use super::{Failure, world};
 use crate::app::{self, Sockets, World};
 use crate::config;
@@ -36,6 +37,9 @@ pub struct DemoArgs {
     /// The port of the page that shows the text messages and mails; 0 takes a free one
     #[arg(long, default_value_t = 8025)]
     outbox_port: u16,
+    /// The port of the OpenID Connect provider that one of the clinics has; 0 takes a free one
+    #[arg(long, default_value_t = 8026)]
+    provider_port: u16,
     /// How many seconds of the gateway's clock pass in one: 60 shows Billing's two hours in two
     /// minutes. One-time codes of a phone need 1
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -62,14 +66,23 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     let analytics = local(0).await?;
     let outbox = local(arguments.outbox_port).await?;
     let outbox_address = outbox.1;
+    let provider = local(arguments.provider_port).await?;
+    let issuer = format!("http://{}", provider.1);
     let addresses = [emr.1, billing.1, analytics.1];
+    let world = sped_up(arguments.speed);
     let applications = [
         tokio::spawn(demo::emr(emr.0, links.clone())),
         tokio::spawn(demo::billing_by_form(billing.0, links.clone())),
         tokio::spawn(demo::analytics(analytics.0, links)),
+        tokio::spawn(demo::provider::serve(
+            provider.0,
+            issuer.clone(),
+            client(&portal),
+            seconds(&world),
+        )),
     ];
 
-    let folder = prepare(arguments, addresses)?;
+    let folder = prepare(arguments, addresses, &issuer)?;
     let file = folder.join("gateway.toml");
     let mut settings = config::load(&file, std::iter::empty(), &[])?;
     settings.pace = arguments.speed.max(1);
@@ -79,7 +92,8 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
         .iter()
         .map(|product| product.id.clone())
         .collect();
-    let running = app::start(settings, sped_up(arguments.speed), sockets).await?;
+    let token_world = world.clone();
+    let running = app::start(settings, world, sockets).await?;
     running
         .directory
         .import(
@@ -94,10 +108,12 @@ async fn show(arguments: &DemoArgs) -> Result<u8, Failure> {
     texted.await.map_err(Failure::not_so)?;
     let typed = keep_billing_passwords(&running.directory);
     typed.await.map_err(Failure::not_so)?;
+    let token = scim_token(&running.directory, &token_world).await;
+    let token = token.map_err(Failure::not_so)?;
     let posts = posts(&running.messages);
     let outbox = tokio::spawn(demo::outbox(outbox.0, posts));
     std::io::stdout()
-        .write_all(welcome(arguments, &portal, outbox_address).as_bytes())
+        .write_all(welcome(arguments, &portal, outbox_address, &issuer, &token).as_bytes())
         .map_err(Failure::not_so)?;
 
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::not_so)?;
@@ -192,6 +208,7 @@ async fn local(port: u16) -> Result<(TcpListener, SocketAddr), Failure> {
 fn prepare(
     arguments: &DemoArgs,
     [emr, billing, analytics]: [SocketAddr; 3],
+    issuer: &str,
 ) -> Result<PathBuf, Failure> {
     let folder = arguments.data_dir.as_path();
     let policies = folder.join("policies");
@@ -262,6 +279,7 @@ accounts = "primary"
 bar = true
 "#
     );
+    let text = text + &provider_table(issuer);
     write(&folder.join("gateway.toml"), &text)?;
     Ok(folder.to_owned())
 }
@@ -281,7 +299,13 @@ fn sped_up(speed: u32) -> World {
     world
 }
 
-fn welcome(arguments: &DemoArgs, portal: &str, outbox: SocketAddr) -> String {
+fn welcome(
+    arguments: &DemoArgs,
+    portal: &str,
+    outbox: SocketAddr,
+    issuer: &str,
+    token: &str,
+) -> String {
     let port = arguments.port;
     let mut text = String::new();
     let _ = writeln!(text, "Vestibule demo, ready.\n");
@@ -295,6 +319,10 @@ fn welcome(arguments: &DemoArgs, portal: &str, outbox: SocketAddr) -> String {
     let _ = writeln!(
         text,
         "  Messages    http://{outbox}/   (codes by SMS and mail, instead of sending them)"
+    );
+    let _ = writeln!(
+        text,
+        "  Provider    {issuer}/   (Acme Rehab's, of OpenID Connect: \"Continue with Acme Rehab\" at the sign-in)"
     );
     let _ = writeln!(
         text,
@@ -321,6 +349,11 @@ fn welcome(arguments: &DemoArgs, portal: &str, outbox: SocketAddr) -> String {
             account.login, account.password, account.name, account.product
         );
     }
+    let _ = writeln!(
+        text,
+        "\nPeople and groups by SCIM, as Acme Rehab's directory would ask for them:\n\n  \
+         curl -k -H 'Authorization: Bearer {token}' {portal}/scim/v2/Users"
+    );
     if arguments.speed > 1 {
         let _ = writeln!(
             text,

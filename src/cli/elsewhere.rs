@@ -20,21 +20,27 @@ const LONGEST_NAME: usize = 100;
 pub enum Scim {
     /// Make a token for a company's directory and print it: it is shown once
     Token {
+        /// Whose people the directory keeps
         #[arg(long, value_parser = CompanyId::parse)]
         company: CompanyId,
         /// What it is for, for the list of tokens
         #[arg(long, value_parser = name)]
         name: String,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// List the tokens, never themselves
     Tokens {
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Take a token back, by its id
-    Revoke { id: String },
+    Revoke {
+        /// As `scim tokens` lists it
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +50,7 @@ pub enum Identities {
         /// The name of the provider's table
         #[arg(long)]
         provider: String,
+        /// By id
         #[arg(long, value_parser = PersonId::parse)]
         person: PersonId,
         /// The `sub` of their id tokens, to the letter
@@ -52,6 +59,7 @@ pub enum Identities {
     },
     /// Forget who a person is elsewhere
     Unlink {
+        /// By id
         #[arg(long, value_parser = PersonId::parse)]
         person: PersonId,
     },

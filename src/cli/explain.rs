@@ -34,8 +34,10 @@ pub struct ExplainArgs {
     /// What is asked for
     #[arg(long)]
     pub product: String,
+    /// How, by HTTP's word
     #[arg(long, default_value = "GET")]
     pub method: String,
+    /// Where in the product
     #[arg(long, default_value = "/")]
     pub path: String,
     /// When, in RFC 3339; now without it

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod check;
 pub mod demo;
+mod demo_elsewhere;
 pub mod elsewhere;
 pub mod explain;
 mod manager;
@@ -83,7 +84,6 @@ enum Verb {
     BreakGlass(break_glass::BreakGlassArgs),
     /// The key that seals what is secret: another one takes over while the gateways run
     MasterKey(master_key::MasterKeyArgs),
-    /// Prints the JSON Schema of a file, by which editors complete and check it
     /// Prints the JSON Schema of a file, by which editors complete and check it, or its settings for
     /// people
     Schema {
@@ -113,7 +113,9 @@ enum PolicyVerb {
     },
     /// Whose decision changes between two policy folders, for all people and products known
     Diff {
+        /// The policy folder as it is
         old: PathBuf,
+        /// The policy folder as it is to be
         new: PathBuf,
         /// Ask both the requests of this access log, and count those that would have gone differently
         #[arg(long, value_name = "ACCESS.JSONL")]

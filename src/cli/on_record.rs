@@ -10,8 +10,12 @@ use crate::gate::time::Moment;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 
+const UNWRITTEN: &str = "it is done, but the audit trail can't be written";
 /// Who did it.
 const OPERATOR: &str = "operator";
+
+/// Lines that are handed to the trail at once: its queue has an end, and what finds no room is lost.
+const AT_ONCE: u64 = 256;
 
 /// One line.
 #[derive(Default)]
@@ -61,16 +65,18 @@ impl Record {
         events: Vec<AuditEvent>,
         lines: &[Line],
     ) -> Result<(), Failure> {
-        for event in events {
+        let mut written = true;
+        for (number, event) in (1_u64..).zip(events) {
             self.trail.record(event);
+            if number % AT_ONCE == 0 {
+                written &= self.trail.flush();
+            }
         }
-        let written = self.trail.flush();
+        written &= self.trail.flush();
         // The second copy, whatever became of the first.
         let copied = directory.record(lines).await.map_err(Failure::not_so);
         if !written {
-            return Err(Failure::not_so(
-                "it is done, but the audit trail can't be written",
-            ));
+            return Err(Failure::not_so(UNWRITTEN));
         }
         copied
     }

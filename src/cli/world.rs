@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
@@ -106,12 +106,17 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         .iter()
         .map(|product| product.id.clone())
         .collect();
+    let taken_over = Mutex::new(Vec::new());
     let means = Means {
         directory: &directory,
         hasher: &hasher,
         products: &products,
         sessions: &Ends(store),
         kept_elsewhere: &|person, account| kept_elsewhere(settings, person, account),
+        authenticator_added: &|person| {
+            let mut taken_over = taken_over.lock().unwrap_or_else(PoisonError::into_inner);
+            taken_over.push(person.clone());
+        },
         now: now(),
     };
     let input = tokio::fs::File::open("/dev/stdin")
@@ -143,7 +148,16 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         (Some(_), Some((letter, person))) => tell(settings, &directory, person, letter).await,
         _ => None,
     };
-    let deeds: Vec<Deed> = deed.into_iter().chain(told).collect();
+    let taken_over = taken_over
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let taken_over = taken_over.into_iter().map(|person| Deed {
+        event: "factor_added",
+        whom: Some(person),
+        detail: String::from("totp, imported"),
+        ..Deed::default()
+    });
+    let deeds: Vec<Deed> = deed.into_iter().chain(told).chain(taken_over).collect();
     let recorded = match record {
         Some(record) if !deeds.is_empty() => record.write(&directory, deeds).await,
         _ => Ok(()),

@@ -43,7 +43,7 @@ pub enum Caller {
     Nobody,
 }
 
-struct Remembered<V> {
+pub struct Remembered<V> {
     values: HashMap<String, V>,
     order: VecDeque<String>,
 }
@@ -54,10 +54,7 @@ impl Door {
             cookie,
             trust,
             users: people::accounts(product),
-            sessions: Mutex::new(Remembered {
-                values: HashMap::new(),
-                order: VecDeque::new(),
-            }),
+            sessions: Mutex::default(),
         }
     }
 
@@ -141,8 +138,21 @@ impl Door {
     }
 }
 
+impl<V> Default for Remembered<V> {
+    fn default() -> Remembered<V> {
+        Remembered {
+            values: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+}
+
 impl<V> Remembered<V> {
-    fn insert(&mut self, id: String, value: V) {
+    pub fn remove(&mut self, id: &str) -> Option<V> {
+        self.values.remove(id)
+    }
+
+    pub fn insert(&mut self, id: String, value: V) {
         self.order.push_back(id.clone());
         self.values.insert(id, value);
         while self.order.len() > REMEMBERED {

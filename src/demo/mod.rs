@@ -15,6 +15,7 @@ mod links;
 mod live;
 mod outbox;
 mod people;
+pub mod provider;
 mod reception;
 mod visitor;
 

@@ -282,6 +282,12 @@ pub fn accounts(product: &str) -> Vec<&'static Account> {
         .collect()
 }
 
+/// Who works for a company.
+pub fn people_of(company: &str) -> Vec<&'static Person> {
+    let all = PEOPLE.iter().copied();
+    all.filter(|person| person.company == company).collect()
+}
+
 pub fn company_name(id: &str) -> &str {
     COMPANIES
         .iter()

@@ -134,6 +134,10 @@ pub(super) const FACTOR_SECRET: &str = "SELECT person_id, secret FROM factors WH
 pub(super) const FACTOR_ADD: &str = "INSERT INTO factors \
      (id, person_id, kind, secret, last_step, created_at, last_used_at) \
      VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT DO NOTHING";
+/// From another system, where its codes were used last: here none was yet.
+pub(super) const FACTOR_TAKE_OVER: &str = "INSERT INTO factors \
+     (id, person_id, kind, secret, last_step, created_at, last_used_at) \
+     VALUES ($1, $2, $3, $4, 0, $5, NULL)";
 /// Racers that all see no factor meet in the index on `first`.
 pub(super) const FACTOR_ADD_FIRST: &str = "INSERT INTO factors \
      (id, person_id, kind, secret, last_step, created_at, last_used_at, first) \

@@ -37,6 +37,7 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
         products: &products,
         sessions: &ended,
         kept_elsewhere: &|_, _| None,
+        authenticator_added: &|_| {},
         now: LATER,
     };
     let run =

@@ -1,6 +1,7 @@
 //! What an import changes, and what it leaves alone.
 
 use vestibule::directory::import::{Change, Tally};
+use vestibule::gate::policy::FactorMethod;
 
 use super::*;
 
@@ -17,7 +18,7 @@ pub(crate) async fn an_import_is_read_back(url: String) {
             companies: added(2),
             people: added(2),
             accounts: added(3),
-            changed: Default::default(),
+            ..Imported::default()
         }
     );
 
@@ -81,7 +82,7 @@ pub(crate) async fn the_same_import_again_changes_nothing(url: String) {
             companies: unchanged(2),
             people: unchanged(2),
             accounts: unchanged(3),
-            changed: Default::default(),
+            ..Imported::default()
         }
     );
     assert_eq!(account(&directory, "billing", "kd").await, before);
@@ -219,4 +220,44 @@ pub(crate) async fn a_password_changed_since_outlives_an_import(url: String) {
 
 fn kept_hash() -> PasswordHash {
     PasswordHash::parse(BCRYPT).unwrap()
+}
+
+/// Sam has an authenticator elsewhere, whose key is that of RFC 6238's examples.
+const WITH_TOTP: &str = r#"{"kind":"person","id":"sam","company":"acme","name":"Sam","email":"sam@example.com","totp":"otpauth://totp/example.org:sam?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"}"#;
+
+pub(crate) async fn an_authenticator_comes_with_a_new_person_and_never_again(url: String) {
+    let directory = seeded(&url).await;
+    let sam = person("sam");
+    let imported = import(&directory, WITH_TOTP).await.unwrap();
+    assert_eq!(imported.authenticators.added, 1);
+    assert_eq!(imported.taken_over, [sam.clone()]);
+    let factors = directory.factors(&sam).await.unwrap();
+    assert_eq!(factors.len(), 1);
+    assert_eq!(
+        (factors[0].kind, factors[0].last_used_at),
+        (FactorMethod::Totp, None)
+    );
+    let key = directory.factor_secret(&factors[0].id).await.unwrap();
+    assert_eq!(&**key.unwrap(), b"12345678901234567890");
+    assert!(
+        directory
+            .spend_totp_step(&factors[0].id, 1, NOW)
+            .await
+            .unwrap()
+    );
+
+    // Whoever took the phone gets nothing back by the next import.
+    directory.reset_factors(&sam).await.unwrap();
+    let again = import(&directory, WITH_TOTP).await.unwrap();
+    assert_eq!(
+        (again.authenticators.added, again.authenticators.unchanged),
+        (0, 1)
+    );
+    assert!(again.taken_over.is_empty() && again.changed.is_empty());
+    assert!(directory.factors(&sam).await.unwrap().is_empty());
+
+    // Nor does somebody who was here before get one.
+    let kim = WITH_TOTP.replace("\"sam\"", "\"kim\"");
+    import(&directory, &kim).await.unwrap();
+    assert!(directory.factors(&person("kim")).await.unwrap().is_empty());
 }

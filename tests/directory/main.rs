@@ -78,6 +78,7 @@ suite!(
     imports::two_people_can_swap_accounts_in_one_import,
     imports::what_was_decided_by_hand_outlives_an_import,
     imports::a_password_changed_since_outlives_an_import,
+    imports::an_authenticator_comes_with_a_new_person_and_never_again,
     scim::a_companys_directory_keeps_its_own_people,
     scim::groups_settle_roles,
     scim::tokens_and_identities_belong_to_one,

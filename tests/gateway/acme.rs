@@ -16,15 +16,15 @@ use crate::gateway::{Gateway, Setup, TestClock};
 use crate::redis::Redis;
 use crate::wire::{handshake, tls};
 
-const HOSTS: [&str; 4] = ["login.test", "emr.test", "billing.test", "analytics.test"];
+pub const HOSTS: [&str; 4] = ["login.test", "emr.test", "billing.test", "analytics.test"];
 /// Given up after so long.
-const LONG: Duration = Duration::from_secs(180);
+pub const LONG: Duration = Duration::from_secs(180);
 /// Looks, a tenth of a second or more apart, after which something must have been lost.
 const MANY_LOOKS: usize = 300;
 const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The first pause after a failure, with all that may be drawn on top.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(13 * 60);
+pub const AFTER_A_FAILURE: Duration = Duration::from_secs(13 * 60);
 
 /// What a host shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ async fn all_shown(gateway: &Gateway) -> Vec<Shown> {
 
 /// Waits for what an order brings. Orders come one after another, each with several rounds: on a busy machine
 /// that takes a while, and nothing is judged by how long.
-async fn ordered(gateway: &Gateway, what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub async fn ordered(gateway: &Gateway, what: &str, mut so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !so().await {
         assert!(
@@ -117,12 +117,12 @@ async fn clinic() -> (Authority, Site, Gateway) {
     (authority, site, gateway)
 }
 
-async fn count(gateway: &Gateway, result: &str) -> usize {
+pub async fn count(gateway: &Gateway, result: &str) -> usize {
     let name = format!("vestibule_certificate_orders_total{{result=\"{result}\"}}");
     gateway.metric(&name).await.unwrap_or_default() as usize
 }
 
-fn details(gateway: &Gateway, event: &str) -> Vec<String> {
+pub fn details(gateway: &Gateway, event: &str) -> Vec<String> {
     let text = std::fs::read_to_string(gateway.path("data/audit.jsonl")).unwrap_or_default();
     let lines = text
         .lines()

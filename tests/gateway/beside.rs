@@ -1,5 +1,5 @@
 //! The samples in deploy/, run by the real proxies: nginx, Caddy and HAProxy from the system's
-//! packages. Traefik and Envoy are not packaged; what they send is in `authz`.
+//! packages, Traefik and Envoy as PyPI has them (`tools/proxy`).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
 use crate::gateway::{Gateway, Setup, soon};
@@ -25,11 +28,45 @@ fn sample(name: &str) -> String {
 
 /// An address of this machine that nobody else uses: no port on it has to be looked for. Living
 /// processes have numbers of their own, and a process counts its proxies.
-fn own_address() -> Ipv4Addr {
+pub fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU8 = AtomicU8::new(64);
     let [_, first, second, third] = std::process::id().to_be_bytes();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Ipv4Addr::new(127, count ^ (first & 0x3f), second, third)
+}
+
+/// A program that `tools/proxy` has.
+fn fetched(name: &str) -> String {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/proxy");
+    let told = Command::new(tool).arg(name).output().expect("tools/proxy");
+    assert!(
+        told.status.success(),
+        "{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
+    String::from_utf8(told.stdout).unwrap().trim().to_owned()
+}
+
+/// Opens a way to one address for whoever asks for one by any name (`CONNECT`; RFC 9110, 9.3.6). Traefik
+/// asks the gateway by its name, which no DNS of this machine knows.
+async fn ways_to(address: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut asking = BufReader::new(stream);
+                let mut line = String::new();
+                while asking.read_line(&mut line).await? > 0 && line != "\r\n" {
+                    line.clear();
+                }
+                let mut there = tokio::net::TcpStream::connect(address).await?;
+                asking.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut asking, &mut there).await
+            });
+        }
+    });
+    (own, task)
 }
 
 /// A gateway, an application, and a proxy in front of both.
@@ -38,11 +75,13 @@ struct Front {
     backend: Backend,
     address: SocketAddr,
     _folder: TempDir,
+    ways: JoinHandle<()>,
     child: Child,
 }
 
 impl Drop for Front {
     fn drop(&mut self) {
+        self.ways.abort();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -87,8 +126,15 @@ impl Front {
             let text = text
                 .replace("127.0.0.1:8443", &gateway.address.to_string())
                 .replace("127.0.0.1:9001", backend_address)
+                .replace(
+                    "https://10.0.0.2:8443",
+                    &format!("https://{}", gateway.address),
+                )
+                .replace("http://10.0.0.3:9001", &backend.url)
                 .replace("login.example.org", "login.test")
                 .replace("emr.example.org", "emr.test")
+                .replace("GATEWAY_PORT", &gateway.address.port().to_string())
+                .replace("BACKEND_PORT", backend_address.rsplit(':').next().unwrap())
                 .replace("LISTEN", &address.to_string())
                 .replace("ADDRESS", &address.ip().to_string())
                 .replace("PORT", &address.port().to_string())
@@ -96,8 +142,14 @@ impl Front {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let (way, ways) = ways_to(gateway.address).await;
         let mut child = Command::new(program)
             .args(arguments(folder.path()))
+            // An address of this machine is asked directly all the same.
+            .env("HTTPS_PROXY", format!("http://{way}"))
+            .env_remove("https_proxy")
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
             .current_dir(folder.path())
             .env("HOME", folder.path())
             .stdin(Stdio::null())
@@ -114,11 +166,20 @@ impl Front {
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        // Some listen before they know whom to ask.
+        let stranger = Visitor::through(address);
+        soon("the sign-in is shown", async || {
+            let asked = stranger.client().get(stranger.url("login", "/login"));
+            let answer = asked.send().await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
         Front {
             gateway,
             backend,
             address,
             _folder: folder,
+            ways,
             child,
         }
     }
@@ -195,6 +256,48 @@ impl Front {
         };
         let arguments = |_: &Path| ["-db", "-f", "haproxy.cfg"].map(str::to_owned).to_vec();
         Front::start("haproxy", files, arguments).await
+    }
+
+    async fn traefik() -> Front {
+        let files = |_: &Path| {
+            let site = sample("traefik/vestibule.yml")
+                .replace("/etc/traefik/tls", "TLS")
+                .replace(
+                    "https://login.example.org:8443",
+                    "https://login.example.org:GATEWAY_PORT",
+                );
+            let own = sample("traefik/traefik.yml")
+                .replace("\":443\"", "\"LISTEN\"")
+                .replace("/etc/traefik/vestibule.yml", "vestibule.yml");
+            vec![("traefik.yml", own), ("vestibule.yml", site)]
+        };
+        let arguments = |_: &Path| vec![String::from("--configFile=traefik.yml")];
+        Front::start(&fetched("traefik"), files, arguments).await
+    }
+
+    async fn envoy() -> Front {
+        let files = |_: &Path| {
+            let at = |host: &str, port: &str| format!("address: {host}, port_value: {port} ");
+            let site = sample("envoy/envoy.yaml")
+                .replace("/etc/envoy/tls", "TLS")
+                .replace(&at("0.0.0.0", "443"), &at("ADDRESS", "PORT"))
+                .replace(&at("10.0.0.2", "8443"), &at("127.0.0.1", "GATEWAY_PORT"))
+                .replace(&at("10.0.0.3", "9001"), &at("127.0.0.1", "BACKEND_PORT"));
+            vec![("envoy.yaml", site)]
+        };
+        let arguments = |_: &Path| {
+            // Shares nothing with another Envoy of this machine.
+            [
+                "-c",
+                "envoy.yaml",
+                "--use-dynamic-base-id",
+                "--concurrency",
+                "2",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        };
+        Front::start(&fetched("envoy"), files, arguments).await
     }
 }
 
@@ -316,6 +419,16 @@ async fn caddy_with_the_sample_asks_before_it_forwards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_with_the_sample_asks_before_it_forwards() {
     a_day_with(Front::haproxy().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traefik_with_the_sample_asks_before_it_forwards() {
+    a_day_with(Front::traefik().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_with_the_sample_asks_before_it_forwards() {
+    a_day_with(Front::envoy().await).await;
 }
 
 #[test]

@@ -404,3 +404,28 @@ async fn a_password_that_lives_elsewhere_is_not_set_here() {
     );
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authenticator_that_is_imported_is_on_record_and_its_key_is_not() {
+    let backend = Backend::start().await;
+    let gateway = clinic(&backend).start().await;
+    let key = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    let line = serde_json::json!({"kind": "person", "id": "ray", "company": "acme-rehab", "name": "Ray",
+        "email": "ray@clinic.example", "totp": format!("otpauth://totp/Clinic:ray?secret={key}")});
+    let folder = gateway.folder.path();
+    let (code, out, err) =
+        vestibule_reading(folder, &["people", "import", "-"], &line.to_string()).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("authenticators: 1 added, 0 changed"), "{out}");
+    let added = on_file(&gateway, "factor_added");
+    assert_eq!(added.len(), 1);
+    assert_eq!(
+        (added[0]["whom"].as_str(), added[0]["detail"].as_str()),
+        (Some("ray"), Some("totp, imported"))
+    );
+    let read = for_admins(&gateway, "acme-rehab", "factor_added").await;
+    assert_eq!(read.len(), 1);
+    let trail = std::fs::read_to_string(gateway.path("data/audit.jsonl")).unwrap();
+    assert!(!trail.contains(key) && !out.contains(key));
+    gateway.stop().await;
+}

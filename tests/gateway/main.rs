@@ -16,6 +16,8 @@ mod backend;
 mod gateway;
 #[path = "../support/legacy.rs"]
 mod legacy;
+#[path = "../support/pebble.rs"]
+mod pebble;
 #[path = "../support/postgres.rs"]
 mod postgres;
 #[path = "../support/redis.rs"]
@@ -29,6 +31,7 @@ mod visitor;
 mod administration;
 mod break_glass;
 mod commands;
+mod demo_provider;
 mod factor;
 mod first_product;
 mod idle;
@@ -52,6 +55,7 @@ mod tabs;
 
 // What goes through.
 mod acme;
+mod acme_pebble;
 mod audit;
 mod authz;
 mod backends;

@@ -12,6 +12,7 @@ pub(super) fn import_told(imported: &Imported, ended: usize, json: bool) -> Stri
         ("companies", imported.companies),
         ("people", imported.people),
         ("accounts", imported.accounts),
+        ("authenticators", imported.authenticators),
     ];
     if json {
         let mut answer = json!({ "sessions_ended": ended });

@@ -33,6 +33,7 @@ pub enum PeopleCommand {
     Import {
         /// The file; "-" reads standard input
         file: PathBuf,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
@@ -44,44 +45,55 @@ pub enum PeopleCommand {
         /// Only those with this in their id, name or address
         #[arg(long)]
         search: Option<String>,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Show one person with accounts and second factors
     Show {
+        /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Remove a person's second factors and end their sessions
     ResetMfa {
+        /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Keep a person from signing in and end their sessions
     Disable {
+        /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Let a disabled person sign in again
     Enable {
+        /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
     /// Set the password of a person's account, read from standard input, and end their sessions
     SetPassword {
+        /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
         /// The product that the account belongs to
         #[arg(long, value_parser = ProductId::parse)]
         product: ProductId,
+        /// Print the answer as JSON
         #[arg(long)]
         json: bool,
     },
@@ -118,6 +130,8 @@ pub struct Means<'a> {
     pub sessions: &'a dyn EndSessions,
     /// Why a person's password for an account is not to be set here, if it lives elsewhere.
     pub kept_elsewhere: &'a (dyn Fn(&Person, &Account) -> Option<String> + Sync),
+    /// Told of each person whom an import gave an authenticator.
+    pub authenticator_added: &'a (dyn Fn(&PersonId) + Sync),
     pub now: Moment,
 }
 
@@ -235,6 +249,9 @@ async fn import(
         ImportError::Directory(error) => PeopleError::Directory(error),
         error => PeopleError::NotSo(format!("{name}: {error}")),
     })?;
+    for person in &imported.taken_over {
+        (means.authenticator_added)(person);
+    }
     let mut ended = 0;
     // Everybody's turn, even when one fails: the answer tells of the last failure.
     let mut failure = None;

@@ -8,11 +8,14 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::records::{AccountRecord, CompanyRecord, Credentials, PersonRecord, Records};
 use super::{Change, ImportError, Imported, Tally};
+use crate::directory::factors::{key_of, random_id, secret_of};
 use crate::directory::passwords::{HashError, Hasher};
 use crate::directory::pool::{Transaction, Value};
+use crate::directory::seal::Seal;
 use crate::directory::search::write_stale_words;
 use crate::directory::{Account, Directory, DirectoryError, PasswordHash, Person, sql};
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
+use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
 
 /// What becomes of an account's password.
@@ -54,7 +57,9 @@ pub(super) async fn apply(
         write_company(&mut transaction, company, &mut imported).await?;
     }
     for person in &records.people {
-        write_person(&mut transaction, person, &mut imported).await?;
+        let is_new = write_person(&mut transaction, person, &mut imported).await?;
+        let seal = directory.seal();
+        take_over(&mut transaction, &seal, person, is_new, now, &mut imported).await?;
     }
     let mut before = Vec::with_capacity(records.accounts.len());
     for account in &records.accounts {
@@ -213,11 +218,12 @@ async fn write_company(
         .map(drop)
 }
 
+/// Says whether they are new here.
 async fn write_person(
     transaction: &mut Transaction,
     record: &PersonRecord,
     imported: &mut Imported,
-) -> Result<(), DirectoryError> {
+) -> Result<bool, DirectoryError> {
     let id = Value::Text(record.id.as_str());
     let before = transaction.row(sql::PERSON, &[id]).await?;
     let before = before.as_ref().map(Person::read).transpose()?;
@@ -236,6 +242,7 @@ async fn write_person(
     };
     imported.people.count(before.as_ref(), &after);
     // Sessions carry all but the number.
+    let is_new = before.is_none();
     if before.is_some_and(|before| {
         Person {
             phone: after.phone.clone(),
@@ -262,7 +269,38 @@ async fn write_person(
     transaction
         .write(sql::PERSON_WRITE, &values)
         .await
-        .map(drop)
+        .map(|_| is_new)
+}
+
+/// Gives a new person the authenticator of the line.
+async fn take_over(
+    transaction: &mut Transaction,
+    seal: &Seal,
+    record: &PersonRecord,
+    is_new: bool,
+    now: Moment,
+    imported: &mut Imported,
+) -> Result<(), DirectoryError> {
+    let Some(key) = &record.totp else {
+        return Ok(());
+    };
+    if !is_new {
+        imported.authenticators.unchanged += 1;
+        return Ok(());
+    }
+    let id = random_id()?;
+    let sealed = seal.seal(key, &secret_of(&key_of(&record.id, &id)))?;
+    let values = [
+        Value::Text(&id),
+        Value::Text(record.id.as_str()),
+        Value::Text(FactorMethod::Totp.as_str()),
+        Value::Bytes(&sealed),
+        Value::Number(now.millis()),
+    ];
+    transaction.write(sql::FACTOR_TAKE_OVER, &values).await?;
+    imported.authenticators.added += 1;
+    imported.taken_over.push(record.id.clone());
+    Ok(())
 }
 
 /// Takes the account from whom the file takes it, so that two people can swap in one file.

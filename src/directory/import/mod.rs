@@ -1,10 +1,12 @@
 //! `people import`: companies, people and accounts, one JSON object a line, all or nothing.
 //!
-//! A line says how the thing is to be; importing it again changes nothing. Three things are not
-//! the file's to undo: a link that a person made, whether a person is disabled, and a password
-//! that was changed after its hash was imported.
+//! A line says how the thing is to be; importing it again changes nothing. Four things are not
+//! the file's to undo: a link that a person made, whether a person is disabled, a password
+//! that was changed after its hash was imported, and second factors: an authenticator comes with a
+//! person who is new here, or a file would give back what a reset took.
 
 mod apply;
+mod authenticator;
 mod fields;
 mod records;
 
@@ -71,6 +73,10 @@ pub struct Imported {
     pub companies: Tally,
     pub people: Tally,
     pub accounts: Tally,
+    /// `added`: taken over with a person; `unchanged`: of somebody who was here before, and left alone.
+    pub authenticators: Tally,
+    /// Who has an authenticator by this import.
+    pub taken_over: Vec<PersonId>,
     /// People who were there before and whose sessions must end.
     pub changed: BTreeMap<PersonId, Change>,
 }

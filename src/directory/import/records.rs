@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use zeroize::Zeroizing;
 
 use super::Problem;
+use super::authenticator::authenticator;
 use super::fields::{Fields, did_you_mean, rule_of, shortened};
 use crate::directory::PasswordHash;
 use crate::directory::passwords::LONGEST_PASSWORD;
@@ -13,8 +14,8 @@ use crate::gate::time::Moment;
 
 const KINDS: [&str; 3] = ["company", "person", "account"];
 const COMPANY_KEYS: [&str; 3] = ["kind", "id", "name"];
-const PERSON_KEYS: [&str; 8] = [
-    "kind", "id", "company", "name", "email", "phone", "roles", "grants",
+const PERSON_KEYS: [&str; 9] = [
+    "kind", "id", "company", "name", "email", "phone", "roles", "grants", "totp",
 ];
 const ACCOUNT_KEYS: [&str; 9] = [
     "kind",
@@ -48,6 +49,8 @@ pub(super) struct PersonRecord {
     pub(super) phone: Option<String>,
     pub(super) roles: Vec<String>,
     pub(super) grants: Vec<ProductId>,
+    /// The key of their authenticator app elsewhere.
+    pub(super) totp: Option<Zeroizing<Vec<u8>>>,
 }
 
 pub(super) struct AccountRecord {
@@ -149,6 +152,7 @@ impl Records {
         let phone = fields.parsed("phone", phone_number);
         let roles = fields.list("roles", role);
         let grants = fields.list("grants", |text| self.product(text));
+        let totp = fields.parsed("totp", authenticator);
         fields.refuse_others_than(&PERSON_KEYS);
         let Some(id) = id else { return };
         if let Some(first) = self.person_lines.get(&id) {
@@ -165,6 +169,7 @@ impl Records {
                 phone,
                 roles,
                 grants,
+                totp,
             });
         }
     }

@@ -107,8 +107,8 @@ proptest! {
     fn near_misses_never_panic(
         kind in "company|person|account|x",
         pairs in proptest::collection::vec(
-            ("id|name|email|phone|roles|login|product|password|password_hash|password_set_at|companies|default_company|grants|kind",
-             r#""[ -~]{0,20}"|\[\]|\["[ -~]{0,8}"\]|null|7|\{\}|"\$2b\$[0-9]{2}\$[./A-Za-z0-9]{53}"|"\+[0-9]{0,20}"|"[0-9TZ:-]{0,24}""#),
+            ("id|name|email|phone|roles|login|product|password|password_hash|password_set_at|companies|default_company|grants|totp|kind",
+             r#""[ -~]{0,20}"|\[\]|\["[ -~]{0,8}"\]|null|7|\{\}|"\$2b\$[0-9]{2}\$[./A-Za-z0-9]{53}"|"\+[0-9]{0,20}"|"[0-9TZ:-]{0,24}"|"otpauth://totp/[a-zA-Z0-9:?&=%]{0,40}""#),
             0..8,
         ),
     ) {
