@@ -1,12 +1,3 @@
 #![no_main]
 
-use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use vestibule_fuzz::mutate;
-use vestibule_fuzz::oracles::target::{WORDS, check};
-
-fuzz_target!(|data: &[u8]| check(data));
-fuzz_mutator!(
-    |data: &mut [u8], size: usize, longest: usize, seed: u32| mutate(
-        WORDS, data, size, longest, seed
-    )
-);
+vestibule_fuzz::target!(target);

@@ -20,3 +20,15 @@ pub fn mutate(words: &[&str], data: &mut [u8], size: usize, longest: usize, seed
     data[place..place + word.len()].copy_from_slice(word);
     grown
 }
+
+/// A target: what its oracle says of a case, and cases with the oracle's words.
+#[macro_export]
+macro_rules! target {
+    ($oracle:ident) => {
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::oracles::$oracle::check(data));
+        libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, longest: usize, seed: u32| {
+            let words = $crate::oracles::$oracle::WORDS;
+            $crate::mutate(words, data, size, longest, seed)
+        });
+    };
+}
