@@ -245,3 +245,67 @@ fn matches_on_decisions_have_no_wildcard() {
         }
     }
 }
+
+/// What `fuzz/rooms` builds of `src`, without the rest of the gateway.
+const READERS: [&str; 7] = [
+    "config",
+    "gate",
+    "policies",
+    "directory/import/fields.rs",
+    "directory/import/problem.rs",
+    "directory/import/records.rs",
+    "directory/passwords/stored.rs",
+];
+
+/// A reader that wants another crate, or another version of it, would leave the fuzzer without.
+#[test]
+fn the_fuzzer_builds_the_readers_with_the_gateways_own_crates() {
+    let manifest = |path: &str| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join(path)).unwrap();
+        let (_, dependencies) = text.split_once("\n[dependencies]\n").unwrap();
+        let end = dependencies.find("\n[").unwrap_or(dependencies.len());
+        dependencies[..end].to_owned()
+    };
+    let (ours, theirs) = (manifest("Cargo.toml"), manifest("fuzz/rooms/Cargo.toml"));
+    let mut files = vec![src().join("proxy/bar/page.rs")];
+    for reader in READERS {
+        let path = src().join(reader);
+        if path.is_dir() {
+            sources(&path, &mut files);
+        } else {
+            files.push(path);
+        }
+    }
+    let text: String = files
+        .iter()
+        .filter(|file| !is_test(file))
+        .map(|file| code(file))
+        .collect();
+    let is_named = |krate: &str| {
+        text.match_indices(&format!("{krate}::")).any(|(at, _)| {
+            !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+        })
+    };
+    let version = |manifest: &str, krate: &str| {
+        let line = manifest
+            .lines()
+            .find(|line| line.starts_with(&format!("{krate} = ")))?;
+        line.split('"').nth(1).map(str::to_owned)
+    };
+    let mut found = 0;
+    for line in ours.lines().filter(|line| !line.starts_with('#')) {
+        let Some((krate, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        if is_named(&krate.replace('-', "_")) {
+            found += 1;
+            assert_eq!(
+                version(&theirs, krate),
+                version(&ours, krate),
+                "{krate} in fuzz/rooms/Cargo.toml"
+            );
+        }
+    }
+    assert!(found > 10, "only {found} crates are looked at");
+}

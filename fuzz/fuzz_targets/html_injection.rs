@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vestibule_fuzz::oracles::html::check(data));
+vestibule_fuzz::target!(html);

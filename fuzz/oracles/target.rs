@@ -51,6 +51,7 @@ pub const WORDS: &[&str] = &[
     "http://",
     "+",
     "\t",
+    "'",
 ];
 
 pub fn check(raw: &[u8]) {
@@ -98,7 +99,9 @@ pub fn check(raw: &[u8]) {
         path,
         "a browser reads another path: {shown}"
     );
-    assert_eq!(browser.query(), target.query(), "{shown}");
+    // WHATWG's queries have no apostrophe; to servers it is the same with and without escape.
+    let query = target.query().map(|query| query.replace('\'', "%27"));
+    assert_eq!(browser.query(), query.as_deref(), "{shown}");
 }
 
 /// Letters and single slashes, with or without a query of letters.

@@ -52,6 +52,7 @@ pub use keys::SigningKey;
 pub use links::Pairing;
 pub use nodes::StoredNode;
 pub use passkeys::StoredPasskey;
+pub use passwords::PasswordHash;
 pub use reseal::Resealed;
 pub use rollout::Paused;
 pub use sign_on::{SignOnPlace, SignOnSecret, TypedCredentials};
@@ -132,23 +133,6 @@ pub struct Account {
     pub password_set_at: Moment,
     pub companies: Vec<CompanyId>,
     pub default_company: Option<CompanyId>,
-}
-
-/// A PHC string. Prints as nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(pub String);
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash(…)")
-    }
-}
-
-impl PasswordHash {
-    /// Of an account whose password another system keeps: no password opens it.
-    pub fn elsewhere() -> PasswordHash {
-        PasswordHash(String::from("elsewhere"))
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

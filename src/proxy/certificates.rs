@@ -102,6 +102,8 @@ impl Certificates {
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(BySni(Arc::clone(&self.current))));
+        // The provider's order, AES-256 first, whatever a client would like best.
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         // Early data can be replayed (RFC 8470): none.

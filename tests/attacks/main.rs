@@ -20,6 +20,7 @@ mod site;
 mod wire;
 
 mod answers;
+mod bodies;
 mod cookies;
 mod deadlines;
 mod dependencies;
@@ -32,6 +33,7 @@ mod identity;
 mod limits;
 mod logs;
 mod methods;
+mod pages;
 mod portal;
 mod redirects;
 mod refusals;

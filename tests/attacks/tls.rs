@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::site::Site;
-use crate::wire::{PATIENCE, Reply, Wire, believing};
+use crate::wire::{PATIENCE, Reply, Wire, believing, believing_by};
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -162,6 +163,32 @@ async fn old_versions_and_weak_suites_get_an_alert() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_strongest_suite_is_chosen_whatever_a_client_likes_best() {
+    let site = Site::start().await;
+    let mut suites = [ECDHE_ECDSA_AES_256, 0xC02B, 0xCCA9];
+    for _ in 0..suites.len() {
+        suites.rotate_left(1);
+        let greeting = hello(0x0303, &suites, &[0], &usual("emr.test"));
+        let (kind, said) = first_record(&site, &[record(HANDSHAKE, &greeting)])
+            .await
+            .unwrap();
+        assert_eq!((kind, suite(&said)), (HANDSHAKE, ECDHE_ECDSA_AES_256));
+    }
+    for turn in 0..3 {
+        let mut provider = aws_lc_rs::default_provider();
+        provider
+            .cipher_suites
+            .retain(|suite| suite.tls13().is_some());
+        provider.cipher_suites.rotate_left(turn);
+        let config = believing_by(provider, &[&rustls::version::TLS13], b"http/1.1");
+        let wire = Wire::by(&Arc::new(config), site.gateway.address, "emr.test")
+            .await
+            .unwrap();
+        assert_eq!(wire.suite(), Some(CipherSuite::TLS13_AES_256_GCM_SHA384));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compression_and_odd_hellos_are_refused() {
     let site = Site::start().await;
     let usual = usual("emr.test");
@@ -224,6 +251,18 @@ async fn a_hello_in_pieces_is_the_same_hello() {
     )
     .await;
     assert!(!matches!(said, Some((HANDSHAKE, _))), "{said:?}");
+}
+
+/// RFC 6066, 3: not as if they were known and kept out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_nobodys_name_or_for_none_is_told_just_that() {
+    let site = Site::start().await;
+    let nameless: Vec<_> = usual("emr.test").into_iter().skip(1).collect();
+    for extensions in [usual("evil.test"), usual("test"), nameless] {
+        let greeting = hello(0x0303, &[ECDHE_ECDSA_AES_256], &[0], &extensions);
+        let said = first_record(&site, &[record(HANDSHAKE, &greeting)]).await;
+        assert_eq!(said, Some((ALERT, vec![2, 112])), "unrecognized_name");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

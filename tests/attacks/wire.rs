@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion, SignatureScheme,
-    SupportedProtocolVersion,
+    CipherSuite, ClientConfig, DigitallySignedStruct, Error, HandshakeKind, ProtocolVersion,
+    SignatureScheme, SupportedProtocolVersion,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -112,6 +112,13 @@ impl Wire {
 
     pub fn version(&self) -> Option<ProtocolVersion> {
         self.stream.get_ref().1.protocol_version()
+    }
+
+    pub fn suite(&self) -> Option<CipherSuite> {
+        let connection = self.stream.get_ref().1;
+        connection
+            .negotiated_cipher_suite()
+            .map(|suite| suite.suite())
     }
 
     pub fn early_data_accepted(&self) -> bool {
@@ -238,8 +245,16 @@ impl Wire {
 
 /// Believes any certificate.
 pub fn believing(versions: &[&'static SupportedProtocolVersion], protocol: &[u8]) -> ClientConfig {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    believing_by(aws_lc_rs::default_provider(), versions, protocol)
+}
+
+/// The same with suites of the test's own, in its order.
+pub fn believing_by(
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+    protocol: &[u8],
+) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::Problem;
+use super::problem::Problem;
 use crate::gate::name::InvalidName;
 
 pub(super) struct Fields {

@@ -8,10 +8,10 @@
 mod apply;
 mod authenticator;
 mod fields;
+mod problem;
 mod records;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
@@ -23,20 +23,13 @@ use crate::gate::name::{PersonId, ProductId};
 use crate::gate::time::Moment;
 use records::Records;
 
+pub use problem::Problem;
+pub use records::problems_of;
+
 /// The longest line, in bytes.
 pub const LONGEST_LINE: usize = 1024 * 1024;
 /// After so many problems the rest of the file is not read.
 pub const MOST_PROBLEMS: usize = 10_000;
-
-/// What is wrong with one line. Never holds an address, a number or a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// From 1.
-    pub line: usize,
-    /// From 1, where the line is not JSON.
-    pub column: Option<usize>,
-    pub text: String,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -97,13 +90,6 @@ impl Directory {
         let records = read(input, products, now).await?;
         apply::apply(self, hasher, records, now).await
     }
-}
-
-/// What is wrong with a line by itself: it may still name what is not there.
-pub fn problems_of(line: &[u8], products: &[ProductId], now: Moment) -> Vec<Problem> {
-    let mut records = Records::new(products, now);
-    records.read(1, line);
-    records.problems
 }
 
 /// Reads every line; what is wrong is noted beside what is right.
@@ -173,15 +159,6 @@ async fn next_line(
                 (true, true) => Line::TooLong,
                 (true, false) => Line::Whole,
             });
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.column {
-            Some(column) => write!(f, "line {}, column {column}: {}", self.line, self.text),
-            None => write!(f, "line {}: {}", self.line, self.text),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What lines say, by their own rules and by each other's.
+//!
+//! The fuzzer builds this file without the rest of the room: see `fuzz/rooms`.
 
 use std::collections::HashMap;
 
 use zeroize::Zeroizing;
 
-use super::Problem;
 use super::authenticator::authenticator;
 use super::fields::{Fields, did_you_mean, rule_of, shortened};
+use super::problem::Problem;
 use crate::directory::PasswordHash;
 use crate::directory::passwords::LONGEST_PASSWORD;
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
@@ -82,6 +84,13 @@ pub(super) struct Records {
     pub(super) person_lines: HashMap<PersonId, usize>,
     account_lines: HashMap<(ProductId, Login), usize>,
     link_lines: HashMap<(ProductId, PersonId), usize>,
+}
+
+/// What is wrong with a line by itself: it may still name what is not there.
+pub fn problems_of(line: &[u8], products: &[ProductId], now: Moment) -> Vec<Problem> {
+    let mut records = Records::new(products, now);
+    records.read(1, line);
+    records.problems
 }
 
 impl Records {

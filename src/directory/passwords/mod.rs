@@ -14,13 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::PasswordHash;
 use stored::{Stored, hash};
 
-pub use stored::InvalidHash;
-
-/// Longer passwords are refused before any work is done, in bytes.
-pub const LONGEST_PASSWORD: usize = 1024;
+pub use stored::{InvalidHash, LONGEST_PASSWORD, PasswordHash};
 
 /// How many wait for a hashing slot, for each slot.
 const WAITING_PER_SLOT: usize = 64;
