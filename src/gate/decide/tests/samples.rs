@@ -6,7 +6,7 @@ use crate::gate::pattern::Pattern;
 use crate::gate::policy::{CompanyPolicy, Conditions, Mfa, MfaMode, Rule};
 use crate::gate::product::Unauthenticated;
 use crate::gate::samples::{
-    company, facts, found, known, noon, patterns, plain_product, policies, policy, session,
+    MINUTE, company, facts, found, known, noon, patterns, plain_product, policies, policy, session,
 };
 use crate::gate::session::Seen;
 
