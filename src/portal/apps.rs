@@ -21,7 +21,6 @@ use crate::gate::product::{Accounts, Product};
 use crate::gate::session::{Found, Known, Session};
 use crate::gate::time::Moment;
 use crate::pages::{self, Frame, Notice, Tile};
-use crate::sessions::store::Stamp;
 
 /// The role whose holders see Company Settings.
 pub const COMPANY_ADMIN: &str = "company_admin";
@@ -61,12 +60,7 @@ pub async fn signed_in<'a>(
     }
     match inside(&visit.known, &state.policies.load(), now) {
         Some(found) => {
-            let stamp = Stamp {
-                session: found.session.id,
-                product: None,
-                at: now,
-            };
-            state.sessions.store().touch(&[stamp]).await?;
+            state.sessions.stamp_at_portal(&found.session, now).await?;
             Ok(Ok(found))
         }
         None => see_other(&Errand::to_portal(state, path).on("/login")).map(Err),

@@ -156,6 +156,12 @@ impl Activity {
         self.anywhere.see(at);
     }
 
+    /// In no product, and the store has it.
+    pub fn see_at_portal(&self, at: Moment) {
+        self.anywhere.see(at);
+        self.anywhere.wrote(at);
+    }
+
     /// Whether what was seen must be in the store before anybody is let through on it.
     pub fn is_urgent(
         &self,

@@ -120,20 +120,25 @@ impl Sessions {
         mut cached: Option<Arc<Cached>>,
     ) -> LookedUp {
         self.parts.observer.looked_up("store");
+        let mut asked = false;
         for _ in 0..ATTEMPTS {
             // A secret that does not fit what is cached may be newer than it: the browser can be
             // here with a cookie that another node made before its announcement is.
             cached = cached.filter(|cached| question.admits(&cached.record).is_some());
             let current = match cached.take() {
                 Some(cached) => cached,
-                None => match self.load(question.id, question.now).await {
+                None => match self.load_for(question.id, question.now, &mut asked).await {
                     Outcome::Found(cached) => cached,
                     Outcome::Gone => return nobody(Stranger::Ended),
                     Outcome::Away => return self.in_grace(question),
                 },
             };
             let Some(entry) = question.admits(&current.record) else {
-                return nobody(Stranger::Ended);
+                // An answer to somebody else's question may be older than this cookie.
+                if asked {
+                    return nobody(Stranger::Ended);
+                }
+                continue;
             };
             if let Some(found) = self.awake(question, &current) {
                 return found;
@@ -306,12 +311,21 @@ impl Sessions {
 
     /// Asks the store, once for all who ask at the same time.
     pub(super) async fn load(&self, id: SessionId, now: Moment) -> Outcome {
+        self.load_for(id, now, &mut false).await
+    }
+
+    /// The same; `asked` becomes true when the store was asked after this was called, and not only
+    /// by somebody before.
+    async fn load_for(&self, id: SessionId, now: Moment, asked: &mut bool) -> Outcome {
         for _ in 0..ATTEMPTS {
             let flight = self.cache.flight(id);
             // Who is cancelled while asking leaves the question to the next who waits.
             let outcome = flight
                 .outcome
-                .get_or_init(|| self.ask(id, &flight, now))
+                .get_or_init(|| {
+                    *asked = true;
+                    self.ask(id, &flight, now)
+                })
                 .await
                 .clone();
             match &outcome {

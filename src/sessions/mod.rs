@@ -273,6 +273,23 @@ impl Sessions {
         }
     }
 
+    /// The same for a page of the portal: activity, and in no product.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn stamp_at_portal(&self, session: &Session, now: Moment) -> Result<(), StoreError> {
+        let stamp = Stamp {
+            session: session.id,
+            product: None,
+            at: now,
+        };
+        self.store.touch(&[stamp]).await?;
+        if let Some(cached) = self.cache.known(session.id) {
+            cached.record.activity.see_at_portal(now);
+        }
+        Ok(())
+    }
+
     /// Begins a session; the token is the portal's cookie.
     pub async fn begin(
         &self,
@@ -627,15 +644,20 @@ impl Sessions {
         &self.parts.assertions
     }
 
-    async fn write(&self, batch: Batch) {
+    /// Whether it is written.
+    async fn write(&self, batch: Batch) -> bool {
         if batch.stamps.is_empty() {
-            return;
+            return true;
         }
         match self.store.touch(&batch.stamps).await {
-            Ok(()) => batch.written(),
+            Ok(()) => {
+                batch.written();
+                true
+            }
             Err(error) => {
                 tracing::warn!(%error, sessions = batch.stamps.len(), "activity could not be written");
                 batch.failed(&self.behind);
+                false
             }
         }
     }

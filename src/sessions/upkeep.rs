@@ -41,6 +41,8 @@ pub(super) struct State {
     /// that was cached in it was true then.
     answered: Mutex<Option<(Moment, u64)>>,
     purged_at: AtomicI64,
+    /// Held while activity is on its way to the store.
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl State {
@@ -69,7 +71,7 @@ impl Sessions {
                 () = told(&mut shutdown) => break,
             }
         }
-        self.write(self.behind.take()).await;
+        self.flush().await;
     }
 
     /// The part of [`run`](Sessions::run) that hears announcements: a session that ends anywhere
@@ -129,7 +131,7 @@ impl Sessions {
 
     /// Once a second. Everything in it depends on `now` alone.
     pub async fn tick(&self, now: Moment) {
-        self.write(self.behind.take_due(now)).await;
+        self.write_due(now).await;
         self.confirm(now).await;
         let all = self.cache.all();
         let live: Vec<(SessionId, Arc<Cached>)> = all
@@ -276,10 +278,18 @@ impl Sessions {
         }
     }
 
-    /// Writes what this node knows and the store does not yet.
-    pub async fn flush(&self) {
-        let batch: Batch = self.behind.take();
+    async fn write_due(&self, now: Moment) {
+        let _held = self.upkeep.writing.lock().await;
+        let batch: Batch = self.behind.take_due(now);
         self.write(batch).await;
+    }
+
+    /// Writes what this node knows and the store does not yet: all of it is there when this ends,
+    /// also what was on its way already. False when the store did not take it.
+    pub async fn flush(&self) -> bool {
+        let _held = self.upkeep.writing.lock().await;
+        let batch: Batch = self.behind.take();
+        self.write(batch).await
     }
 }
 

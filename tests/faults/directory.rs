@@ -108,12 +108,11 @@ async fn reaches(count: &AtomicUsize, wanted: usize) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(60), patient).await;
+    let waited = tokio::time::timeout(Duration::from_secs(120), patient).await;
     assert!(waited.is_ok(), "never {wanted}");
 }
 
 /// As when PostgreSQL's address moves to another machine: nobody says that what was open is dead.
-#[ignore = "people get in again, and its end has been seen to hang, which is to be looked into"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_to_postgresql_that_lead_nowhere_any_more_keep_no_place() {
     let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
@@ -127,7 +126,7 @@ async fn connections_to_postgresql_that_lead_nowhere_any_more_keep_no_place() {
         // Questions without end: whatever the pool has is in use when it leads nowhere.
         let stop = Arc::new(AtomicBool::new(false));
         let [answered, failed] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-        line.set(Fault::Delay(Duration::from_millis(50)));
+        line.set(Fault::Delay(Duration::from_millis(10)));
         let askers = (0..20).map(|_| {
             let directory = clinic.gateway.running.directory.clone();
             let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));

@@ -1,11 +1,11 @@
 //! What people live through, over both stores.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use vestibule::gate::facts::{Presented, Site};
 use vestibule::gate::identity::HeaderPlan;
 use vestibule::gate::name::{CompanyId, Login, PersonId, SessionId};
@@ -436,6 +436,31 @@ pub async fn never_early_whenever_the_person_was_last_active(home: Home) {
     }
 }
 
+pub async fn a_page_of_the_portal_is_activity(home: Home) {
+    let clock = TestClock::new();
+    let (here, there) = (home.node(&clock).await, home.node(&clock).await);
+    let portal = here.sign_in().await;
+    let emr = here.enter(&portal, "emr").await;
+    let seen = async |node: &Node| match node.look_up(&emr, "emr").await.known {
+        Known::Found(found) => (found.session, found.seen),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(seen(&there).await.1.anywhere, START);
+    let (session, _) = seen(&here).await;
+    clock.pass(10 * SECOND);
+    let now = clock.now();
+    here.sessions.stamp_at_portal(&session, now).await.unwrap();
+    let (_, at_once) = seen(&here).await;
+    assert_eq!((at_once.anywhere, at_once.here), (now, START));
+
+    clock.pass(8 * HOUR);
+    for node in [&here, &there] {
+        assert_eq!(node.worth(&emr, "emr").await, "live");
+    }
+    clock.pass(MILLI);
+    assert_eq!(there.worth(&emr, "emr").await, "idle");
+}
+
 pub async fn the_maximum_ends_what_is_active(home: Home) {
     let clock = TestClock::new();
     let node = home.node(&clock).await;
@@ -515,7 +540,18 @@ pub async fn a_revocation_reaches_the_open_requests_of_other_nodes(home: Home) {
 }
 
 /// A store whose replies come late: after other things happened.
-struct Late(Arc<dyn Store>);
+struct Late {
+    store: Arc<dyn Store>,
+    held: Option<Held>,
+}
+
+/// Replies wait until they are let go, and announcements never come.
+#[derive(Clone)]
+struct Held {
+    read: Arc<AtomicUsize>,
+    let_go: Arc<Semaphore>,
+    silence: broadcast::Sender<Event>,
+}
 
 #[async_trait]
 impl Store for Late {
@@ -524,8 +560,17 @@ impl Store for Late {
         id: SessionId,
         now: Moment,
     ) -> Result<Option<(Session, LastSeen)>, StoreError> {
-        let reply = self.0.load(id, now).await;
-        tokio::time::sleep(Duration::from_micros(u64::from(id.as_bytes()[0]) * 20)).await;
+        let reply = self.store.load(id, now).await;
+        match &self.held {
+            Some(held) => {
+                held.read.fetch_add(1, Ordering::SeqCst);
+                held.let_go.acquire().await.unwrap().forget();
+            }
+            None => {
+                let late = Duration::from_micros(u64::from(id.as_bytes()[0]) * 20);
+                tokio::time::sleep(late).await;
+            }
+        }
         reply
     }
     async fn create(
@@ -534,39 +579,39 @@ impl Store for Late {
         now: Moment,
         life: Duration,
     ) -> Result<(), StoreError> {
-        self.0.create(session, now, life).await
+        self.store.create(session, now, life).await
     }
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
-        self.0.replace(session, now).await
+        self.store.replace(session, now).await
     }
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        self.0.end(id).await
+        self.store.end(id).await
     }
     async fn last_seen(&self, id: SessionId) -> Result<Option<LastSeen>, StoreError> {
-        self.0.last_seen(id).await
+        self.store.last_seen(id).await
     }
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
-        self.0.touch(stamps).await
+        self.store.touch(stamps).await
     }
     async fn of_person(
         &self,
         person: &PersonId,
         now: Moment,
     ) -> Result<Vec<SessionId>, StoreError> {
-        self.0.of_person(person, now).await
+        self.store.of_person(person, now).await
     }
     async fn of_company(
         &self,
         company: &CompanyId,
         now: Moment,
     ) -> Result<Vec<SessionId>, StoreError> {
-        self.0.of_company(company, now).await
+        self.store.of_company(company, now).await
     }
     async fn count(&self, now: Moment) -> Result<u64, StoreError> {
-        self.0.count(now).await
+        self.store.count(now).await
     }
     async fn state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.state(key, now).await
+        self.store.state(key, now).await
     }
     async fn swap_state(
         &self,
@@ -576,16 +621,19 @@ impl Store for Late {
         life: Duration,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        self.0.swap_state(key, expected, new, life, now).await
+        self.store.swap_state(key, expected, new, life, now).await
     }
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.take_state(key, now).await
+        self.store.take_state(key, now).await
     }
     async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
+        self.store.ping().await
     }
     fn events(&self) -> broadcast::Receiver<Event> {
-        self.0.events()
+        match &self.held {
+            Some(held) => held.silence.subscribe(),
+            None => self.store.events(),
+        }
     }
 }
 
@@ -593,7 +641,11 @@ pub async fn no_reply_overtakes_its_invalidation(home: Home) {
     const ROUNDS: usize = 1_000;
     let clock = TestClock::new();
     let here = Arc::new(home.node(&clock).await);
-    let there = Arc::new(Node::new(Arc::new(Late(home.open().await)), &clock, None));
+    let late = Late {
+        store: home.open().await,
+        held: None,
+    };
+    let there = Arc::new(Node::new(Arc::new(late), &clock, None));
     let mut stale = 0;
     for _ in 0..ROUNDS / 50 {
         let rounds: Vec<_> = (0..50)
@@ -637,6 +689,46 @@ pub async fn no_reply_overtakes_its_invalidation(home: Home) {
         }
     }
     assert_eq!(stale, 0, "of {ROUNDS}");
+}
+
+pub async fn an_older_reply_shuts_nobody_out(home: Home) {
+    let clock = TestClock::new();
+    let here = home.node(&clock).await;
+    let held = Held {
+        read: Arc::default(),
+        let_go: Arc::new(Semaphore::new(0)),
+        silence: broadcast::channel(1).0,
+    };
+    let late = Late {
+        store: home.open().await,
+        held: Some(held.clone()),
+    };
+    let there = Arc::new(Node::new(Arc::new(late), &clock, None));
+    let portal = here.sign_in().await;
+    let first = tokio::spawn({
+        let (there, portal) = (Arc::clone(&there), portal.clone());
+        async move { there.worth(&portal, "portal").await }
+    });
+    within_a_second("the question", async || {
+        held.read.load(Ordering::SeqCst) == 1
+    })
+    .await;
+
+    // A cookie that is made after the store was asked, and waits for the same reply.
+    let emr = here.enter(&portal, "emr").await;
+    let mut second = Box::pin(there.worth(&emr, "emr"));
+    assert!(futures_util::poll!(&mut second).is_pending());
+    held.let_go.add_permits(3);
+    assert_eq!(second.await, "live");
+    assert_eq!(first.await.unwrap(), "live");
+
+    // Nor is the store asked without end about a secret that is nobody's.
+    let forged = Token::Session {
+        id: id_of(&emr),
+        secret: Secret::from_bytes([1; 32]),
+    };
+    assert_eq!(there.worth(&forged, "emr").await, "ended");
+    assert_eq!(held.read.load(Ordering::SeqCst), 3);
 }
 
 pub async fn sessions_survive_a_restart(home: Home) {

@@ -37,7 +37,6 @@ enum Kind {
     /// Watches the server on this port under the name `main`.
     Sentinel {
         of: u16,
-        down_after_millis: u32,
     },
 }
 
@@ -59,18 +58,13 @@ impl Redis {
 
     /// A Sentinel that watches this server.
     pub fn start_sentinel(&self) -> Redis {
-        Redis::start_as(Kind::Sentinel {
-            of: self.port,
-            down_after_millis: 30_000,
-        })
+        Redis::start_as(Kind::Sentinel { of: self.port })
     }
 
-    /// A Sentinel alone that puts a replica in this server's place when it is silent for a second.
-    pub fn start_quick_sentinel(&self) -> Redis {
-        Redis::start_as(Kind::Sentinel {
-            of: self.port,
-            down_after_millis: 1_000,
-        })
+    /// Of a Sentinel that is alone: from now on it puts a replica in the place of a server that is
+    /// silent for two seconds. Before, a machine that is busy could make it do so to one that lives.
+    pub fn lose_patience(&self) {
+        self.tell("SENTINEL SET main down-after-milliseconds 2000", "+OK");
     }
 
     /// Of a Sentinel: until it has found whom it could put in the place of the server it watches.
@@ -106,7 +100,11 @@ impl Redis {
 
     /// Until one replica has everything that was written so far.
     pub fn wait_for_replica(&self) {
-        self.tell("WAIT 1 10000", ":1");
+        // What WAIT waits for is the last write of its own connection: so there is one.
+        let reply = self.ask_all("SET last-write 1\r\nWAIT 1 0\r\n", |reply| {
+            reply.matches("\r\n").count() == 2
+        });
+        assert_eq!(reply, "+OK\r\n:1\r\n");
     }
 
     /// Three masters that share the slots, durable.
@@ -206,6 +204,20 @@ impl Redis {
         String::from_utf8_lossy(&reply[..length]).into_owned()
     }
 
+    fn ask_all(&self, commands: &str, is_whole: impl Fn(&str) -> bool) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(6 * PATIENCE)).unwrap();
+        stream.write_all(commands.as_bytes()).unwrap();
+        let mut reply = String::new();
+        while !is_whole(&reply) {
+            let mut piece = [0; 4096];
+            let length = stream.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "cut after {reply}");
+            reply.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        reply
+    }
+
     /// Ends the server; it writes down what it holds.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -261,17 +273,12 @@ impl Redis {
                 .args(["--cluster-node-timeout", "2000"])
                 .args(["--cluster-require-full-coverage", "no"])
                 .args(["--cluster-port", &self.bus.to_string()]),
-            Kind::Sentinel {
-                of,
-                down_after_millis,
-            } => {
+            Kind::Sentinel { of } => {
                 // A Sentinel writes to its configuration, so it must have a file.
                 let file = self.folder.path().join("sentinel.conf");
                 let watched = format!("sentinel monitor main 127.0.0.1 {of} 1\n");
-                let quick = format!(
-                    "sentinel down-after-milliseconds main {down_after_millis}\n\
-                     sentinel failover-timeout main 5000\n"
-                );
+                let quick = "sentinel down-after-milliseconds main 30000\n\
+                             sentinel failover-timeout main 5000\n";
                 let lines = format!("bind 127.0.0.1\nport {port}\n{watched}{quick}");
                 std::fs::write(&file, lines).unwrap();
                 command.arg(file).arg("--sentinel")

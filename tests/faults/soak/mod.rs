@@ -21,7 +21,7 @@ use vestibule::sessions::EndCause;
 use self::model::{HOUR, MINUTE, PRIVATE, Person, Policy, World};
 use self::traffic::{Client, Dice, Ghost};
 use crate::backend::Backend;
-use crate::gateway::{Gateway, Setup, password};
+use crate::gateway::{Gateway, Setup, password, soon};
 use crate::postgres;
 use crate::redis::Redis;
 
@@ -35,7 +35,7 @@ const BURIED: usize = 64;
 /// What may wait to be written when time jumps: activity that is younger than this.
 const UNWRITTEN: i64 = 2_000;
 /// Shorter runs say nothing about memory.
-const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_secs(60);
 
 fn seconds() -> u64 {
     let told = std::env::var("VESTIBULE_SOAK_SECONDS").ok();
@@ -264,7 +264,10 @@ impl Site {
             }
         }
         let sessions = &self.gateways[node].running.sessions;
-        sessions.end_person(&id, cause).await.unwrap();
+        soon("they are ended", async || {
+            sessions.end_person(&id, cause).await.is_ok()
+        })
+        .await;
         let begun = Instant::now();
         for ghost in &mut ended {
             ghost.fades().await;
@@ -283,11 +286,11 @@ impl Site {
         if known.paired {
             let kept = product("emr");
             let left = running.directory.unpair(&id, &kept).await.unwrap();
-            running
-                .sessions
-                .leave(&id, &left, EndCause::Unlinked)
-                .await
-                .unwrap();
+            soon("they have left", async || {
+                let done = running.sessions.leave(&id, &left, EndCause::Unlinked);
+                done.await.is_ok()
+            })
+            .await;
             known.paired = false;
             let mut left = Vec::new();
             for client in &mut self.clients {
@@ -351,7 +354,8 @@ impl Site {
         self.unwritten += span;
         if self.unwritten > UNWRITTEN {
             for gateway in &self.gateways {
-                gateway.running.sessions.flush().await;
+                let sessions = &gateway.running.sessions;
+                soon("activity is written", async || sessions.flush().await).await;
             }
             self.unwritten = 0;
         }
@@ -382,19 +386,26 @@ async fn soak(setups: Vec<Setup>) {
         memory.push((begun.elapsed(), resident_kib()));
     }
     let answers: u64 = site.clients.iter().map(|client| client.answers).sum();
+    let told_to_wait: u64 = site.clients.iter().map(|client| client.told_to_wait).sum();
     let most = |from: u32, to: u32| {
         let within = |at: &Duration| *at >= span * from / 3 && *at <= span * to / 3;
         let kept = memory.iter().filter(|(at, _)| within(at));
         kept.map(|(_, kib)| *kib).max().unwrap_or_default()
     };
     let thirds = [most(0, 1), most(1, 2), most(2, 4)];
+    let turned_away: u64 = site.clients.iter().map(|client| client.turned_away).sum();
     println!(
-        "{answers} answers in {rounds} rounds and {} days, none wrong; an end was felt within {:?}; \
+        "{answers} answers in {rounds} rounds and {} days, none wrong, {told_to_wait} times told to come again, {turned_away} sign-ins too many; an end was felt within {:?}; \
          resident KiB at most, by thirds of the run: {thirds:?}",
         (site.world.now - first) / (24 * HOUR),
         site.slowest_end,
     );
     assert!(answers > 0);
+    // A few where the machine is busy; what is turned away for good would hide what the model says.
+    assert!(
+        turned_away <= 3 + answers / 20,
+        "{turned_away} of {answers}"
+    );
     if span >= SETTLED {
         let most = thirds[1] + thirds[1] / 5 + 16 * 1024;
         assert!(thirds[2] <= most, "memory grows: {thirds:?}");
@@ -405,7 +416,7 @@ async fn soak(setups: Vec<Setup>) {
     }
 }
 
-#[ignore = "model and gateway still differ at times, which is to be looked into: tools/soak"]
+#[ignore = "minutes of a machine that does little else: tools/soak"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn soak_of_two_gateways_over_redis_and_postgresql() {
     let backend = backend().await;
@@ -420,7 +431,7 @@ async fn soak_of_two_gateways_over_redis_and_postgresql() {
     soak(vec![setup(), setup()]).await;
 }
 
-#[ignore = "model and gateway still differ at times, which is to be looked into: tools/soak"]
+#[ignore = "minutes of a machine that does little else: tools/soak"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn soak_of_one_gateway_on_the_embedded_store() {
     let backend = backend().await;

@@ -115,6 +115,10 @@ pub enum Answer {
     SignedOut,
     /// 204.
     Gone,
+    /// 503: whoever is told to come again does, and nothing was done.
+    ComeAgain,
+    /// 429: each attempt to sign in counts, also one that was told to come again.
+    TooMany,
 }
 
 #[derive(Debug, Clone)]
@@ -180,6 +184,12 @@ impl Browser {
         }
     }
 
+    /// The last activity anywhere, and in this product.
+    pub fn seen(&self, product: Product) -> Option<(i64, Option<i64>)> {
+        let session = self.session.as_ref()?;
+        Some((session.anywhere, session.entries.get(&product).copied()))
+    }
+
     pub fn entered(&self) -> Vec<Product> {
         let entries = self.session.iter().flat_map(|session| &session.entries);
         entries.map(|(product, _)| *product).collect()
@@ -200,7 +210,7 @@ impl Browser {
                 self.remaining(world, product)
             }
             Act::Apps => match self.live(world) {
-                Some(_) => Answer::Apps,
+                Some(_) => self.at_portal(world, Answer::Apps),
                 None => Answer::SignInPage,
             },
             Act::SignIn(product, person, password) => {
@@ -248,6 +258,14 @@ impl Browser {
         }
     }
 
+    /// A page of the portal is activity like any other page, in no product.
+    fn at_portal(&mut self, world: &World, page: Answer) -> Answer {
+        if let Some(session) = &mut self.session {
+            session.anywhere = world.now;
+        }
+        page
+    }
+
     fn inside(&self, world: &World, product: Product) -> Answer {
         let session = self.session.as_ref().unwrap();
         let person = &world.people[session.person];
@@ -267,7 +285,9 @@ impl Browser {
                 let person = &world.people[self.session.as_ref().unwrap().person];
                 match product {
                     Product::Analytics if !person.analytics => return Answer::NotGranted,
-                    Product::Billing if !person.paired => return Answer::Connect,
+                    Product::Billing if !person.paired => {
+                        return self.at_portal(world, Answer::Connect);
+                    }
                     // Entering is activity, whatever is found behind the door.
                     _ => self.see(world, product),
                 }

@@ -1,6 +1,6 @@
 //! One browser at several gateways, played as the model says it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,9 @@ use crate::gateway::{Gateway, password};
 use crate::visitor::{self, Visitor};
 
 /// An end is promised to be felt within a second; a machine that is busy with all of this gets more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const LATELY: usize = 12;
 
 /// Numbers that follow from a seed (Steele, Lea, Flood: SplitMix64).
 #[derive(Clone)]
@@ -53,9 +55,15 @@ pub struct Client {
     /// Cookies that opened a product once, and may not any more.
     pub ghosts: Vec<Ghost>,
     pub answers: u64,
+    /// How often it was told to come again in a moment.
+    pub told_to_wait: u64,
+    /// How often a sign-in was one too many.
+    pub turned_away: u64,
     /// Where the last activity was, and the last in each product.
     active: usize,
     active_in: BTreeMap<Product, usize>,
+    /// When, where and what it did lately, for who looks for the cause of a wrong answer.
+    lately: VecDeque<(i64, usize, Act)>,
     /// Who uses this browser: so few that nobody's right passwords alone are too many at once.
     users: [usize; 2],
 }
@@ -70,7 +78,14 @@ pub struct Ghost {
 impl Ghost {
     /// What it is worth at one of the gateways.
     pub async fn worth(&mut self, node: usize) -> u16 {
-        self.there[node].worth(self.product.name()).await
+        let begun = Instant::now();
+        loop {
+            let worth = self.there[node].worth(self.product.name()).await;
+            if worth != 503 || begun.elapsed() > PATIENCE {
+                return worth;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 
     pub fn is_of_billing(&self) -> bool {
@@ -99,8 +114,11 @@ impl Client {
             dice,
             ghosts: Vec::new(),
             answers: 0,
+            told_to_wait: 0,
+            turned_away: 0,
             active: 0,
             active_in: BTreeMap::new(),
+            lately: VecDeque::new(),
             users,
         }
     }
@@ -163,10 +181,20 @@ impl Client {
 
     async fn play(&mut self, world: &World, act: Act) {
         let node = self.dice.below(self.there.len());
+        self.lately.truncate(LATELY);
+        self.lately.push_front((world.now, node, act));
         let before = self.ghosts_of_now();
+        let seen_before = PRODUCTS.map(|product| self.model.seen(product));
         let started = self.model.person(world);
+        let model = self.model.clone();
         let expected = self.model.act(world, act);
-        let seen = self.request(world, act, node).await;
+        let seen = self.ask(world, act, node).await;
+        if seen == Answer::TooMany {
+            // How many attempts a busy machine makes of one no model knows: this one was none.
+            self.turned_away += 1;
+            self.model = model;
+            return;
+        }
         let fits = match (&expected, &seen) {
             // Elsewhere it may not be known yet how long ago the last activity was; never more is
             // left than that says, and what ends a session asks first.
@@ -181,11 +209,11 @@ impl Client {
         };
         assert!(
             fits,
-            "{} at node {node}: {act:?} was answered {seen:?} instead of {expected:?}; {:?}, {world:?}",
-            self.name, self.model
+            "{} at node {node}: {act:?} was answered {seen:?} instead of {expected:?}; {:?}, {:?}, {world:?}",
+            self.name, self.model, self.lately
         );
         self.answers += 1;
-        self.note(act, &expected, node);
+        self.note(seen_before, node);
         let cookies = self.there[node].clone();
         for there in &mut self.there {
             there.adopt_cookies(&cookies);
@@ -209,18 +237,38 @@ impl Client {
         self.active == node && self.active_in.get(&product) == Some(&node)
     }
 
-    fn note(&mut self, act: Act, answer: &Answer, node: usize) {
-        let product = match (act, answer) {
-            (Act::Poll(..) | Act::Remaining(_), _) => return,
-            (Act::Extend(product), Answer::Left(..)) => product,
-            (_, Answer::Inside { product, .. }) => *product,
-            _ => return,
-        };
-        self.active = node;
-        self.active_in.insert(product, node);
+    /// Whatever moved on in the model was seen by this node: a page, or the entering of a product
+    /// whose page was denied then.
+    fn note(&mut self, before: [Option<(i64, Option<i64>)>; 3], node: usize) {
+        for (product, before) in PRODUCTS.into_iter().zip(before) {
+            let now = self.model.seen(product);
+            let anywhere = |seen: Option<(i64, _)>| seen.map(|(anywhere, _)| anywhere);
+            let here = |seen: Option<(_, Option<i64>)>| seen.and_then(|(_, here)| here);
+            if anywhere(now) != anywhere(before) {
+                self.active = node;
+            }
+            if here(now) != here(before) {
+                self.active_in.insert(product, node);
+            }
+        }
     }
 
-    async fn request(&mut self, world: &World, act: Act, node: usize) -> Answer {
+    /// Until it is answered: on a machine that is busy enough a store is given up for a moment.
+    async fn ask(&mut self, world: &World, act: Act, node: usize) -> Answer {
+        let (begun, mut again) = (Instant::now(), false);
+        loop {
+            let answer = self.request(world, act, node, again).await;
+            if answer != Answer::ComeAgain || begun.elapsed() > PATIENCE {
+                return answer;
+            }
+            again = true;
+            self.told_to_wait += 1;
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// `again`: somebody was told to come again, and may have been let in before that.
+    async fn request(&mut self, world: &World, act: Act, node: usize, again: bool) -> Answer {
         let there = &mut self.there[node];
         match act {
             Act::Visit(product, path) => {
@@ -255,6 +303,12 @@ impl Client {
             Act::SignIn(product, person, typed) => {
                 let url = there.url(product.name(), OPEN);
                 let page = there.open(url).await;
+                if page.status == 503 {
+                    return Answer::ComeAgain;
+                }
+                if again && page.url.path() != "/login" {
+                    return read(page);
+                }
                 assert_eq!(page.url.path(), "/login", "{}: {}", page.url, page.body);
                 let login = &world.people[person].id;
                 let typed = match typed {
@@ -262,16 +316,7 @@ impl Client {
                     Password::Wrong => String::from("a guess"),
                 };
                 let fields = [("username", login.as_str()), ("password", &typed)];
-                let begun = Instant::now();
-                loop {
-                    let answer = there.submit(&page, &fields).await;
-                    // Who is told to come again in a moment does: how busy it is no model knows.
-                    let busy = answer.status == 503 && answer.body.contains("right now");
-                    if !busy || begun.elapsed() > PATIENCE {
-                        break read(answer);
-                    }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
+                read(there.submit(&page, &fields).await)
             }
             Act::SignOut(product) => {
                 let url = there.url(product.name(), "/.vestibule/sign_out");
@@ -325,6 +370,13 @@ fn read(answer: visitor::Answer) -> Answer {
         403 if body.contains("rule") => Answer::Denied,
         401 => Answer::SignedOut,
         204 => Answer::Gone,
-        _ => panic!("{status} at {}: {body}", answer.url),
+        429 if host == "login.test" && path == "/login" => Answer::TooMany,
+        503 => Answer::ComeAgain,
+        _ => panic!("{status} at {}: {}", answer.url, title(body)),
     }
+}
+
+fn title(page: &str) -> &str {
+    let title = page.split("<title>").nth(1).unwrap_or(page);
+    title.split("</title>").next().unwrap_or(title)
 }
