@@ -63,7 +63,9 @@ pub(crate) async fn an_admin_switches_the_factor(url: String) {
         .unwrap();
     assert_eq!(
         directory.factor_switched_on().await.unwrap(),
-        [(company("acme"), Switched::default())].into()
+        [(company("acme"), Switched::default())]
+            .into_iter()
+            .collect()
     );
     let sparing = Switched {
         spares_before: Some(LATER),
@@ -74,7 +76,7 @@ pub(crate) async fn an_admin_switches_the_factor(url: String) {
         .unwrap();
     assert_eq!(
         directory.factor_switched_on().await.unwrap(),
-        [(company("acme"), sparing)].into()
+        [(company("acme"), sparing)].into_iter().collect()
     );
     // The switch is not the file's.
     import(&directory, SEED).await.unwrap();

@@ -1,6 +1,6 @@
 //! Gateways without the gateway: sessions over a store, with a clock of the test's own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
