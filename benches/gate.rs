@@ -107,7 +107,7 @@ fn policies(rules: usize) -> Policies {
     Policies {
         companies: (0..1_000)
             .map(|number| (company(number), Arc::clone(&policy)))
-            .collect::<HashMap<_, _>>(),
+            .collect(),
         default: policy,
         session: SessionLimits {
             maximum: Duration::from_secs(12 * 3_600),

@@ -280,7 +280,7 @@ fn known(session: Session, product: ProductId, seen: Seen) -> Known {
         seen,
         presence: Some(Arc::new(Presence {
             product,
-            values: Values::default(),
+            values: Values::nobodys(),
             assertion_expires_at: Moment::EPOCH,
         })),
         grace: false,

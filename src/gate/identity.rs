@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -190,36 +190,53 @@ pub fn header_names(product: &Product) -> impl Iterator<Item = &HeaderName> {
     preset.iter().chain(custom).chain(&ALWAYS)
 }
 
-/// The values of all identity headers of one session in one product, ready to be sent. What they say
-/// is in one piece of memory: there are as many of these as people signed in.
-#[derive(Clone, Default)]
-pub struct Values(Box<[HeaderValue]>);
+/// The values of all identity headers of one session in one product, in two pieces of memory: there
+/// are as many of these as people signed in. The assertion, which is most of it, is ready to be sent.
+#[derive(Clone)]
+pub struct Values {
+    /// All but the assertion.
+    short: Bytes,
+    assertion: HeaderValue,
+}
 
-/// They hold a signed assertion.
+/// What they hold is personal, and a signed assertion.
 impl fmt::Debug for Values {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Values(…)")
     }
 }
 
-impl<T: AsRef<str>> FromIterator<T> for Values {
-    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Values {
-        let mut bytes = Vec::new();
-        let mut ends = Vec::new();
+impl Values {
+    /// What stands between two values, and in none: they are printing ASCII.
+    const END: u8 = b'\n';
+
+    /// Where nothing is sent to anybody.
+    pub fn nobodys() -> Values {
+        Values::of::<&str>(&[], "")
+    }
+
+    fn of<T: AsRef<str>>(values: &[T], assertion: &str) -> Values {
+        let mut short = Vec::new();
         for value in values {
-            bytes.extend_from_slice(encoded(value.as_ref()).as_bytes());
-            ends.push(bytes.len());
+            short.extend_from_slice(encoded(value.as_ref()).as_bytes());
+            short.push(Values::END);
         }
-        bytes.shrink_to_fit();
-        let mut rest = Bytes::from(bytes);
-        let mut begin = 0;
-        let values = ends.into_iter().map(|end| {
-            let value = rest.split_to(end - begin);
-            begin = end;
-            // Printing ASCII: always a header value.
-            HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static(""))
+        short.shrink_to_fit();
+        Values {
+            short: Bytes::from(short),
+            assertion: HeaderValue::from_str(&encoded(assertion))
+                .unwrap_or(HeaderValue::from_static("")),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = HeaderValue> {
+        let mut rest = self.short.clone();
+        let short = std::iter::from_fn(move || {
+            let value = rest.split_to(memchr::memchr(Values::END, &rest)?);
+            rest.advance(1);
+            Some(HeaderValue::from_maybe_shared(value).unwrap_or(HeaderValue::from_static("")))
         });
-        Values(values.collect())
+        short.chain(std::iter::once_with(|| self.assertion.clone()))
     }
 }
 
@@ -240,10 +257,10 @@ impl<'a> HeaderPlan<'a> {
         HeaderPlan { told: None }
     }
 
-    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+    pub fn iter(self) -> impl Iterator<Item = (&'a HeaderName, HeaderValue)> {
         self.told
             .into_iter()
-            .flat_map(|(product, values)| header_names(product).zip(&values.0))
+            .flat_map(|(product, values)| header_names(product).zip(values.iter()))
     }
 }
 
@@ -317,11 +334,10 @@ pub fn presence(
         Cow::Borrowed(session.company_of(entry).as_str()),
         Cow::Owned(session.id.to_string()),
         Cow::Owned(session.amr().join(",")),
-        Cow::Borrowed(assertion),
     ]);
     Presence {
         product: product.id.clone(),
-        values: values.into_iter().collect(),
+        values: Values::of(&values, assertion),
         assertion_expires_at,
     }
 }

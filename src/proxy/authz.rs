@@ -383,7 +383,7 @@ fn leave(permit: &Permit, original: &RequestHeader) -> Answer {
     let mut answer = Answer::bare(200);
     let mut told = permit.headers().iter();
     for name in identity::header_names(permit.product()) {
-        let value = told.next().map_or(EMPTY, |(_, value)| value.clone());
+        let value = told.next().map_or(EMPTY, |(_, value)| value);
         answer = answer.with_value(name.clone(), value);
     }
     let lines = original.headers.get_all(COOKIE);

@@ -135,7 +135,7 @@ pub fn prepare(
     };
     lines.append(VIA, via);
     for (name, value) in permit.headers().iter() {
-        lines.insert(name, value.clone());
+        lines.insert(name, value);
     }
     *upstream = RequestHeader::from(parts);
     let path = permit.target().forwarded().as_bytes();
