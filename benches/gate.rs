@@ -6,7 +6,7 @@
 // Nothing is served yet: what fails here fails at the start.
 #![allow(clippy::expect_used)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -230,7 +230,7 @@ pub(crate) async fn an_authenticator_comes_with_a_new_person_and_never_again(url
     let sam = person("sam");
     let imported = import(&directory, WITH_TOTP).await.unwrap();
     assert_eq!(imported.authenticators.added, 1);
-    assert_eq!(imported.taken_over, [sam.clone()]);
+    assert_eq!(imported.taken_over, std::slice::from_ref(&sam));
     let factors = directory.factors(&sam).await.unwrap();
     assert_eq!(factors.len(), 1);
     assert_eq!(
