@@ -67,7 +67,7 @@ pub fn check(raw: &[u8]) {
             lines[0].to_vec()
         }
         Rewritten::Nothing => Vec::new(),
-        Rewritten::Line(line) => line.as_bytes().to_vec(),
+        Rewritten::Line(line) => line,
     };
     let kept: Vec<&[u8]> = pairs(&rest).collect();
     let ours = kept.iter().find(|pair| looks_like_ours(pair));

@@ -389,7 +389,7 @@ fn leave(permit: &Permit, original: &RequestHeader) -> Answer {
     let lines = original.headers.get_all(COOKIE);
     let cookie = match cookies::without_ours(lines.iter().map(HeaderValue::as_bytes)) {
         Rewritten::Nothing => EMPTY,
-        Rewritten::Line(line) => line,
+        Rewritten::Line(line) => HeaderValue::from_bytes(&line).unwrap_or(EMPTY),
         Rewritten::Unchanged => lines.iter().next().cloned().unwrap_or(EMPTY),
     };
     answer.with_value(COOKIE, cookie)

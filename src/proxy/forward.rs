@@ -14,9 +14,9 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::connection::ConnectionFacts;
-use super::connection::memo::Told;
+use super::connection::memo::{Onward, Told};
 use super::record::RequestId;
-use crate::gate::cookies::{self, Rewritten};
+use crate::gate::cookies;
 use crate::gate::decide::Permit;
 use crate::gate::product::Product;
 use crate::observe::spans::Trace;
@@ -111,13 +111,13 @@ pub fn prepare(
     lines.reserve(LINES);
     lines.insert(HOST, front.authority.clone());
     match &connection.memo.cookies(lines).onward {
-        Rewritten::Unchanged => {}
-        Rewritten::Nothing => {
+        Onward::Unchanged => {}
+        Onward::Nothing => {
             lines.remove(COOKIE);
         }
         // Also drops the other lines: a backend that speaks HTTP/1.1 may read only the first of
         // several (RFC 9113, 8.2.3).
-        Rewritten::Line(line) => {
+        Onward::Line(line) => {
             lines.insert(COOKIE, line.clone());
         }
     }

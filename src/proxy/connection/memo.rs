@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::gate::cookies::{self, Rewritten};
@@ -30,7 +31,27 @@ pub struct Cookies {
     lines: Box<[HeaderValue]>,
     pub presented: Presented,
     /// What the backend gets of them.
-    pub onward: Rewritten,
+    pub onward: Onward,
+}
+
+/// [`Rewritten`], ready to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Onward {
+    Unchanged,
+    Nothing,
+    Line(HeaderValue),
+}
+
+impl From<Rewritten> for Onward {
+    fn from(rewritten: Rewritten) -> Onward {
+        match rewritten {
+            Rewritten::Unchanged => Onward::Unchanged,
+            Rewritten::Nothing => Onward::Nothing,
+            // Parts of header values, and blanks between them: always a header value.
+            Rewritten::Line(line) => HeaderValue::from_maybe_shared(Bytes::from(line))
+                .map_or(Onward::Nothing, Onward::Line),
+        }
+    }
 }
 
 /// What a backend is told of where a request came from, and to which authority.
@@ -61,7 +82,7 @@ impl Memo {
         let read = |lines| Cookies {
             lines,
             presented: cookies::presented(bytes()),
-            onward: cookies::without_ours(bytes()),
+            onward: cookies::without_ours(bytes()).into(),
         };
         if bytes().map(<[u8]>::len).sum::<usize>() > LONGEST {
             return Arc::new(read(Box::default()));
