@@ -136,6 +136,7 @@ impl ProxyHttp for Gateway {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
             scope.head_is_read();
+            // Only there a body has a deadline of the scope's.
             if scope.connection.http2 && session.is_body_empty() {
                 scope.body_is_read();
             }

@@ -2,9 +2,11 @@
 //! cookies with each of them: what these bytes come to is read once, and known again by comparing
 //! them. Nothing here depends on anything but the bytes, so that nothing can be out of date.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
@@ -18,15 +20,21 @@ const LONGEST: usize = 4 * 1024;
 /// An authority as it was written, and the host that it names.
 pub type Named = (Box<[u8]>, Host);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Memo {
     host: Last<Named>,
     cookies: Last<Cookies>,
     told: Last<Told>,
 }
 
+/// There are secrets in it.
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memo(…)")
+    }
+}
+
 /// The Cookie lines of a request, read.
-#[derive(Debug)]
 pub struct Cookies {
     lines: Box<[HeaderValue]>,
     pub presented: Presented,
@@ -34,8 +42,21 @@ pub struct Cookies {
     pub onward: Onward,
 }
 
+impl Cookies {
+    /// In constant time for each line: a proxy before us may send somebody else's request over the
+    /// same connection.
+    fn are<'a>(&self, mut lines: impl Iterator<Item = &'a HeaderValue>) -> bool {
+        let same = |line: &HeaderValue, known: &HeaderValue| {
+            verify_slices_are_equal(line.as_bytes(), known.as_bytes()).is_ok()
+        };
+        let mut known = self.lines.iter();
+        lines.all(|line| known.next().is_some_and(|known| same(line, known)))
+            && known.next().is_none()
+    }
+}
+
 /// [`Rewritten`], ready to be sent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub enum Onward {
     Unchanged,
     Nothing,
@@ -55,7 +76,6 @@ impl From<Rewritten> for Onward {
 }
 
 /// What a backend is told of where a request came from, and to which authority.
-#[derive(Debug)]
 pub struct Told {
     pub address: IpAddr,
     pub authority: HeaderValue,
@@ -75,7 +95,7 @@ impl Memo {
 
     pub fn cookies(&self, headers: &HeaderMap) -> Arc<Cookies> {
         let lines = || headers.get_all(COOKIE).iter();
-        if let Some(known) = self.cookies.get(|known| lines().eq(&known.lines)) {
+        if let Some(known) = self.cookies.get(|known| known.are(lines())) {
             return known;
         }
         let bytes = || lines().map(HeaderValue::as_bytes);
@@ -105,7 +125,6 @@ impl Memo {
 }
 
 /// The last answer to a question that is asked again and again.
-#[derive(Debug)]
 struct Last<T>(Mutex<Option<Arc<T>>>);
 
 impl<T> Default for Last<T> {
@@ -173,7 +192,7 @@ mod tests {
             let fresh = Memo::default().cookies(&headers);
             let read = memo.cookies(&headers);
             assert_eq!(whose(&read), whose(&fresh), "{lines:?}");
-            assert_eq!(read.onward, fresh.onward, "{lines:?}");
+            assert!(read.onward == fresh.onward, "{lines:?}");
             assert_eq!(whose(&memo.cookies(&headers)), whose(&fresh), "{lines:?}");
         }
     }
@@ -187,6 +206,37 @@ mod tests {
         };
         assert!(same(&["a=b", &visitor(1)]));
         assert!(!same(&[&"a".repeat(LONGEST + 1)]));
+    }
+
+    #[test]
+    fn backends_are_told_of_each_address_and_authority_by_themselves() {
+        let memo = Memo::default();
+        for (address, authority) in [
+            ("192.0.2.1", "a.test"),
+            ("192.0.2.1", "a.test"),
+            ("192.0.2.2", "a.test"),
+            ("192.0.2.2", "b.test"),
+            ("192.0.2.1", "a.test"),
+        ] {
+            let authority = HeaderValue::from_static(authority);
+            let plain = HeaderValue::from_static(address);
+            let address = address.parse().unwrap();
+            let told = memo.told(address, &authority, || Told {
+                address,
+                authority: authority.clone(),
+                plain: plain.clone(),
+                forwarded: authority.clone(),
+            });
+            assert_eq!((&told.plain, &told.forwarded), (&plain, &authority));
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_connection_prints_no_secret() {
+        let memo = Memo::default();
+        let cookie = visitor(1);
+        memo.cookies(&headers(&[&cookie]));
+        assert_eq!(format!("{memo:?}"), "Memo(…)");
     }
 
     #[test]
