@@ -1,8 +1,8 @@
 //! Adds the bar's one script element to HTML pages while they stream by.
 //!
 //! A page is changed only where that is certainly harmless, and everything else passes as it is.
-//! The element goes to the beginning of `<head>`, else of `<body>`, else to the end. As soon as it
-//! is in, nothing is parsed any more.
+//! The element goes to the beginning of `<head>` or of `<body>`, else before the first element of the
+//! page's body, else to the end. As soon as it is in, nothing is parsed any more.
 
 mod page;
 

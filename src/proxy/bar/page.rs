@@ -34,6 +34,28 @@ struct Written {
     inserted: bool,
 }
 
+/// Where the element goes, seen from an element of the page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inside,
+    Before,
+    /// Behind what may stand in a head that nobody wrote down (HTML, 13.1.2.4): a `<body>` may follow.
+    Later,
+}
+
+impl Place {
+    /// `name` is in lower case.
+    fn at(name: &str) -> Place {
+        match name {
+            "head" | "body" => Place::Inside,
+            "html" | "title" | "meta" | "link" | "base" | "style" | "script" | "noscript" => {
+                Place::Later
+            }
+            _ => Place::Before,
+        }
+    }
+}
+
 fn locked(out: &Mutex<Written>) -> std::sync::MutexGuard<'_, Written> {
     out.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -53,18 +75,21 @@ impl Page {
                     .with_max_allowed_memory_usage(MOST_HELD)
                     .with_graceful_bail_out_on_memory_limit_exceeded(true),
             );
-        for name in ["head", "body"] {
-            let selector: Selector = name.parse().ok()?;
-            let is_first = first();
-            let handler =
-                ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| {
-                    if is_first() {
-                        element.prepend(ELEMENT, ContentType::Html);
-                    }
-                    Ok(())
-                });
-            settings = settings.append_element_content_handler((Cow::Owned(selector), handler));
-        }
+        let is_first = first();
+        let every: Selector = "*".parse().ok()?;
+        let handler =
+            ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| {
+                let place = Place::at(&element.tag_name());
+                if place == Place::Later || !is_first() {
+                    return Ok(());
+                }
+                match place {
+                    Place::Inside => element.prepend(ELEMENT, ContentType::Html),
+                    _ => element.before(ELEMENT, ContentType::Html),
+                }
+                Ok(())
+            });
+        settings = settings.append_element_content_handler((Cow::Owned(every), handler));
         let is_first = first();
         let at_end = DocumentContentHandlers::default().end(move |end: &mut DocumentEnd<'_>| {
             if is_first() {
