@@ -20,10 +20,8 @@ const MOST_WORDS: usize = 48;
 const AT_ONCE: usize = 8;
 /// What stands in an index, whose entries PostgreSQL limits to 2,704 bytes, in characters.
 const LONGEST_FOUND_BY: usize = 500;
-/// Of one word: so many are sorted, more are looked for in the list's order.
-const MANY_OF_ONE: u32 = 20_000;
-/// Of the rarest of several words, each of whose people is looked at.
-const MANY_OF_SEVERAL: u32 = 1_000;
+/// Of the rarest word: so many are looked at and sorted, more are looked for in the list's order.
+const MANY: u32 = 10_000;
 /// People whose words are written in one transaction.
 const BATCH: i64 = 500;
 
@@ -46,12 +44,7 @@ impl Directory {
             id: Value::Text(after.map_or("", |person| person.id.as_str())),
             limit: Value::Number(i64::from(limit)),
         };
-        let many = if sought.len() == 1 {
-            MANY_OF_ONE
-        } else {
-            MANY_OF_SEVERAL
-        };
-        let rows = match self.rarest(&place, &sought, many).await? {
+        let rows = match self.rarest(&place, &sought).await? {
             Some((_, 0)) => return Ok(Vec::new()),
             Some((word, _)) if sought.len() == 1 => self.having(&place, word).await?,
             Some((word, _)) => self.having_all(&place, word, &sought).await?,
@@ -65,7 +58,6 @@ impl Directory {
         &self,
         place: &Place<'_>,
         sought: &'a [String],
-        many: u32,
     ) -> Result<Option<(&'a str, i64)>, DirectoryError> {
         let mut rarest = None;
         for word in sought {
@@ -74,11 +66,11 @@ impl Directory {
                 place.company,
                 Value::Bytes(word.as_bytes()),
                 Value::Bytes(&end),
-                Value::Number(i64::from(many)),
+                Value::Number(i64::from(MANY)),
             ];
             let row = self.pool().row(sql::WORD_COUNT, &values).await?;
             let count: i64 = row.map_or(Ok(0), |row| row.value("found"))?;
-            let fewest = rarest.map_or(i64::from(many), |(_, fewest)| fewest);
+            let fewest = rarest.map_or(i64::from(MANY), |(_, fewest)| fewest);
             if count < fewest {
                 rarest = Some((word.as_str(), count));
             }
@@ -160,6 +152,15 @@ impl Directory {
         let mut transaction = self.pool().begin().await?;
         write_words_of(&mut transaction, person).await?;
         transaction.commit().await
+    }
+
+    /// Tells the database how many there are after many came at once: it guesses the way to the words
+    /// of a list that it has never counted, and guesses wrong.
+    pub(super) async fn count_words(&self) -> Result<(), DirectoryError> {
+        for table in [sql::PEOPLE_ANALYZE, sql::WORDS_ANALYZE] {
+            self.pool().write(table, &[]).await?;
+        }
+        Ok(())
     }
 }
 
@@ -245,7 +246,8 @@ fn cut(word: &str) -> String {
 }
 
 /// Whole pieces, and the parts of them: 'kim.doe@example.org' is found by 'kim.doe@', by 'doe' and
-/// by 'example.org'. The parts of a mail host are everybody's, and find nobody.
+/// by 'example.org'. The parts of a mail host are everybody's, and find nobody. A word that another
+/// one begins with finds nobody whom that one does not.
 fn words_of(texts: &[String]) -> Vec<String> {
     let mut words = BTreeSet::new();
     for piece in texts.iter().flat_map(|text| pieces(text)) {
@@ -257,7 +259,16 @@ fn words_of(texts: &[String]) -> Vec<String> {
             }
         }
     }
-    words.into_iter().take(MOST_WORDS).collect()
+    let mut longest: Vec<String> = Vec::with_capacity(words.len());
+    // In this order what begins with a word follows it.
+    for word in words {
+        if longest.last().is_some_and(|last| word.starts_with(last)) {
+            longest.pop();
+        }
+        longest.push(word);
+    }
+    longest.truncate(MOST_WORDS);
+    longest
 }
 
 /// Each word with a blank before it, for patterns that look for its beginning.
@@ -306,10 +317,8 @@ mod tests {
                 "brien",
                 "doe",
                 "example.org",
-                "kim",
                 "kim.doe@example.org",
                 "kim_7",
-                "o",
                 "o'brien-doe",
             ]
         );

@@ -66,6 +66,8 @@ pub(super) const WORDS_FORGET: &str = "DELETE FROM people_words WHERE person_id 
 pub(super) const WORDS_ADD: &str = "INSERT INTO people_words (company_id, word, person_id, name) \
      SELECT $1, column1, $2, $3 FROM (VALUES ($4), ($5), ($6), ($7), ($8), ($9), ($10), ($11)) \
      AS words WHERE true ON CONFLICT DO NOTHING";
+pub(super) const PEOPLE_ANALYZE: &str = "ANALYZE people";
+pub(super) const WORDS_ANALYZE: &str = "ANALYZE people_words";
 pub(super) const PERSON_EPOCH: &str = "SELECT epoch FROM people WHERE id = $1";
 pub(super) const PERSON_EPOCH_RAISE: &str = "UPDATE people SET epoch = epoch + 1 WHERE id = $1";
 pub(super) const PERSON_DEFAULT_PRODUCT: &str =

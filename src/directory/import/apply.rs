@@ -18,6 +18,9 @@ use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
 use crate::gate::policy::FactorMethod;
 use crate::gate::time::Moment;
 
+/// So many people at once change what the database thinks of its tables.
+const MANY: usize = 1_000;
+
 /// What becomes of an account's password.
 enum Password {
     /// The hash, and the digest that tells this import from the next.
@@ -78,6 +81,11 @@ pub(super) async fn apply(
     }
     while write_stale_words(&mut transaction).await? {}
     transaction.commit().await?;
+    if records.people.len() >= MANY
+        && let Err(error) = directory.count_words().await
+    {
+        tracing::warn!(%error, "searches among the imported people may be slow for a while");
+    }
     Ok(imported)
 }
 
