@@ -13,61 +13,28 @@ use memchr::memmem::Finder;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
 
-use super::authz::{self, Askers};
+use super::authz;
 use super::bar::Bar;
 use super::connection::RequestScope;
-use super::facts::{Reader, product};
-use super::forward::{self, Front, TRACEPARENT};
+use super::facts::product;
+use super::forward::{self, TRACEPARENT};
 use super::keep::{Keeper, Sending};
-use super::record::{Books, Record, RequestId};
-use super::refuse::{self, Answer, Manner, Teller};
+use super::record::{Record, RequestId};
+use super::refuse::{Answer, Manner, Teller};
+use super::scene::Scene;
 use super::sign_on::Signed;
-use super::upstream::{MOST_TRIES, Upstream};
+use super::upstream::MOST_TRIES;
 use super::{service, sign_on, websocket};
-use crate::gate::cookies::SESSION_COOKIE;
-use crate::gate::decide::{Decision, Permit, SignIn, Visitor, decide};
-use crate::gate::facts::{Asks, Facts, Malformed, Presented};
-use crate::gate::handover::Handover;
+use crate::gate::decide::{Decision, Permit, Visitor, decide};
+use crate::gate::facts::{Asks, Facts, Malformed};
 use crate::gate::policy::Policies;
-use crate::gate::session::{Secret, Token};
 use crate::gate::traceparent::TraceParent;
-use crate::legacy::SignOns;
 use crate::sessions::{Clock, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
-/// What holds for every request to one product.
-pub struct Way {
-    pub front: Front,
-    /// The largest request body, in bytes.
-    pub body_limit: Option<u64>,
-    /// Whether the bar is added to the pages.
-    pub bar: bool,
-}
-
-/// What is another after gateway.toml changed. A request keeps the one that it began with: a
-/// product's index holds in its own scene alone, and nobody meets half of a change.
-#[derive(Clone)]
-pub struct Scene {
-    pub reader: Arc<Reader>,
-    /// Which proxies may ask instead of sending people here.
-    pub askers: Askers,
-    /// By [`Product::index`].
-    pub upstreams: Vec<Arc<Upstream>>,
-    /// By [`Product::index`].
-    pub ways: Arc<[Way]>,
-    pub portal: Router,
-    pub own: Router,
-    /// The largest form that is kept over a sign-in, in bytes; 0 keeps none.
-    pub keep_form: u64,
-    pub sign_ons: Arc<SignOns>,
-    /// The portal's title, on every page.
-    pub title: Arc<str>,
-    pub books: Arc<Books>,
-}
 
 /// What the hooks need; one for all connections.
 pub struct Gateway {
@@ -430,52 +397,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         passage: &mut Box<Passage>,
     ) -> FailToProxy {
-        if let Some(told) = self.sign_on_failed(session, error, passage).await {
-            return told;
-        }
-        let status = failure_status(error);
-        let begun = session
-            .response_written()
-            .is_some_and(|head| !head.status.is_informational());
-        if status == 0 || begun {
-            return FailToProxy {
-                error_code: status,
-                can_reuse_downstream: false,
-            };
-        }
-        let safe = status == 503 && self.put_back(passage).await;
-        let product = passage.permit.as_ref().map(Permit::product);
-        tracing::warn!(
-            request_id = passage.record.request_id.as_str(),
-            product = product.map(|product| product.id.as_str()),
-            status,
-            error = %error.etype().as_str(),
-            "a request could not be passed on"
-        );
-        let name = product.map(|product| product.name.as_str());
-        let teller = self.teller(session.req_header(), passage, passage.manner);
-        let problem = match status {
-            400 => teller.malformed(Malformed::Framing),
-            413 => teller.malformed(Malformed::BodyTooLarge),
-            _ => teller.backend_failed(status, name),
-        };
-        let problem = if safe {
-            teller.form_is_safe(problem)
-        } else {
-            problem
-        };
-        // The body may be half read: the connection can't be used again.
-        session.set_keepalive(None);
-        let answer = Answer::problem(&problem, passage.manner);
-        if let Err(error) = self.answer(session, passage, answer).await {
-            tracing::debug!(%error, "the refusal could not be sent");
-        } else {
-            passage.close_in_stages = !http2(passage);
-        }
-        FailToProxy {
-            error_code: status,
-            can_reuse_downstream: false,
-        }
+        self.tell_failure(session, error, passage).await
     }
 
     /// The request is over, before the next one on the connection or its end.
@@ -626,71 +548,6 @@ impl Gateway {
         passage.record.bytes_out += bytes;
         Ok(true)
     }
-
-    /// To the portal and back. The way back is bound to this browser by a cookie that only it has:
-    /// nobody can be signed in with somebody else's ticket.
-    async fn ask_to_sign_in(
-        &self,
-        session: &mut Session,
-        passage: &mut Passage,
-        facts: &Facts,
-        (sign_in, kept): (SignIn, Option<String>),
-    ) -> Result<bool> {
-        let (login, cookie) = self.way_to_sign_in(&passage.scene, facts, sign_in, kept);
-        let answer = if sign_in.redirect {
-            Answer::redirect(&login, cookie)
-        } else {
-            refuse::unauthorized(sign_in.reason, &login)
-        };
-        self.answer(session, passage, answer).await
-    }
-
-    /// Where to sign in, and the cookie that the way back is bound to when the browser has none.
-    pub(super) fn way_to_sign_in(
-        &self,
-        scene: &Scene,
-        facts: &Facts,
-        sign_in: SignIn,
-        kept: Option<String>,
-    ) -> (String, Option<http::HeaderValue>) {
-        let plain = || {
-            product(&facts.site)
-                .map(|product| format!("{}{}", product.origin, facts.target.forwarded()))
-                .unwrap_or_default()
-        };
-        let wanted = kept.unwrap_or_else(plain);
-        let (secret, cookie) = match &facts.cookie {
-            // A session's stays, also when it is over: it says whose the next tab's form is.
-            Presented::Token(Token::Visitor(secret) | Token::Session { secret, .. }) => {
-                (secret.clone(), None)
-            }
-            Presented::Nothing | Presented::Malformed => {
-                let mut bytes = [0; 32];
-                (self.random)(&mut bytes);
-                let secret = Secret::from_bytes(bytes);
-                (secret.clone(), Some(visitor_cookie(secret)))
-            }
-        };
-        let bind = secret.hash().to_text();
-        let handover = Handover {
-            wanted: &wanted,
-            bind: sign_in.redirect.then_some(bind.as_str()),
-            reason: Some(sign_in.reason),
-            within: sign_in.within,
-        };
-        (handover.login_url(&scene.reader.portal_origin), cookie)
-    }
-}
-
-fn visitor_cookie(secret: Secret) -> http::HeaderValue {
-    let value = Token::Visitor(secret).expose();
-    let cookie = cookie::Cookie::build((SESSION_COOKIE, value))
-        .secure(true)
-        .http_only(true)
-        .same_site(cookie::SameSite::Lax)
-        .path("/")
-        .build();
-    http::HeaderValue::from_str(&cookie.to_string()).unwrap_or(http::HeaderValue::from_static(""))
 }
 
 pub(super) fn http2(passage: &Passage) -> bool {
@@ -716,31 +573,4 @@ fn waits_for_events(session: &Session) -> bool {
             .get_all(ACCEPT)
             .iter()
             .any(|accept| EVENT_STREAM.find(accept.as_bytes()).is_some())
-}
-
-/// The status that tells best whose fault it was; 0 when nobody is there to be told.
-fn failure_status(error: &Error) -> u16 {
-    match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(status), _) => *status,
-        (
-            ErrorType::ConnectTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout
-            | ErrorType::TLSHandshakeTimedout,
-            ErrorSource::Upstream,
-        ) => 504,
-        (
-            ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::SocketError
-            | ErrorType::BindError,
-            ErrorSource::Upstream,
-        ) => 503,
-        (_, ErrorSource::Upstream) => 502,
-        (ErrorType::WriteError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => 0,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => 408,
-        (_, ErrorSource::Downstream) => 400,
-        (_, ErrorSource::Internal | ErrorSource::Unset) => 500,
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `listen` accepts, `connection` watches over each request, `gateway` takes its five steps:
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
-//! `refuse` or `service` act. `authz` answers for proxies that act elsewhere.
+//! `refuse`, `service` or `way_in` act; `failure` tells what went wrong afterwards. `authz` answers for proxies that act elsewhere.
 
 pub mod authz;
 pub mod bar;
@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod challenge;
 pub mod connection;
 pub mod facts;
+mod failure;
 pub mod forward;
 pub mod framing;
 pub mod gateway;
@@ -19,7 +20,9 @@ pub mod record;
 pub mod redirect;
 pub mod refuse;
 mod resume;
+pub mod scene;
 pub mod service;
 mod sign_on;
 pub mod upstream;
+mod way_in;
 pub mod websocket;
