@@ -124,7 +124,8 @@ impl Managed {
     /// Whether a header of this name is dropped from what a client sent.
     pub fn is_managed(&self, name: &str) -> bool {
         let bytes = trimmed(name.as_bytes());
-        let is_normal = || name.bytes().eq(bytes.iter().map(|byte| normal(*byte)));
+        let is_normal =
+            || bytes.len() == name.len() && bytes.iter().all(|byte| normal(*byte) == *byte);
         if !self.shapes.have(bytes) || (!self.managed.have(bytes) && is_normal()) {
             return false;
         }

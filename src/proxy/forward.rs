@@ -134,9 +134,9 @@ pub fn prepare(
         VIA_HTTP1
     };
     lines.append(VIA, via);
-    for (name, value) in permit.headers().iter() {
+    permit.headers().iter().for_each(|(name, value)| {
         lines.insert(name, value);
-    }
+    });
     *upstream = RequestHeader::from(parts);
     let path = permit.target().forwarded().as_bytes();
     if upstream.uri.authority().is_some() || upstream.raw_path() != path {

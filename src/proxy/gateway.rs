@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH};
 use memchr::memmem::Finder;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
@@ -74,6 +75,10 @@ impl ProxyHttp for Gateway {
     /// Boxed: pingora hands it from future to future by value, and each holds a copy.
     type CTX = Box<Passage>;
 
+    /// None: pingora's own would be asked at each step of an answer whether to compress it, which is not
+    /// wanted here (see [`Bar::prepare`]).
+    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+
     fn new_ctx(&self) -> Box<Passage> {
         let request_id = RequestId::next(self.process);
         let scene = self.scene.load_full();
@@ -110,9 +115,6 @@ impl ProxyHttp for Gateway {
         }
         let limits = &passage.scene.reader.limits;
         let downstream = &mut session.downstream_session;
-        if downstream.get_keepalive().is_some() {
-            downstream.set_keepalive(Some(limits.idle.as_secs()));
-        }
         downstream.set_read_timeout(Some(self.client_patience));
         downstream.set_write_timeout(Some(self.client_patience));
         downstream.set_total_drain_timeout(Some(limits.head));

@@ -43,8 +43,8 @@ impl RequestId {
         let mut text = [0; 32];
         let mut number = (u128::from(process) << 64) | u128::from(count);
         for slot in text.iter_mut().rev() {
-            let digit = u32::try_from(number & 15).unwrap_or(0);
-            *slot = char::from_digit(digit, 16).map_or(b'0', |digit| digit as u8);
+            let digit = (number & 15) as u8;
+            *slot = digit + if digit < 10 { b'0' } else { b'a' - 10 };
             number >>= 4;
         }
         RequestId(text)
