@@ -109,6 +109,10 @@ impl Source {
                     .use_protocol(ProtocolVersion::RESP3)
                     .connection_timeout(NODE)
                     .response_timeout(NODE)
+                    // A shard that is away is not waited for: a few tries within half a second.
+                    .retries(4)
+                    .min_retry_wait(20)
+                    .max_retry_wait(200)
                     .push_sender(heard)
                     .build()?;
                 let mut line = client.get_async_connection().await?;
