@@ -15,6 +15,7 @@ mod address;
 mod line;
 mod link;
 mod patience;
+mod script;
 mod source;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use redis::{ErrorKind, RedisResult, Script, ServerErrorKind};
+use redis::{ErrorKind, RedisResult, ServerErrorKind};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,7 @@ use super::store::{Event, Stamp, Store, StoreError};
 use address::Address;
 use line::{Line, Pulse};
 use link::Link;
+use script::Script;
 
 /// What a deployment's keys begin with unless it shares its Redis with another.
 pub const PREFIX: &str = "vestibule:";
@@ -150,10 +152,7 @@ impl RedisStore {
             .arg(ends_at.millis())
             .arg(id.to_string())
             .arg(millis(life));
-        let () = self
-            .link
-            .settle(&which, call.invoke_async(&mut line))
-            .await?;
+        let () = self.link.settle(&which, call.invoke(&mut line)).await?;
         Ok(())
     }
 
@@ -206,18 +205,14 @@ impl RedisStore {
         }
         let mut pipeline = redis::pipe();
         for touch in batch {
-            let mut command = redis::cmd("EVALSHA");
-            command
-                .arg(self.scripts.touch.get_hash())
-                .arg(1)
-                .arg(&touch.key)
-                .arg(&touch.fields);
-            pipeline.add_command(command).ignore();
+            let mut call = self.scripts.touch.key(&touch.key);
+            call.arg(&touch.fields);
+            pipeline.add_command(call.command().clone()).ignore();
         }
         match pipeline.query_async::<()>(line).await {
             // A server that was restarted knows no scripts.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.scripts.touch.load_async(line).await?;
+                self.scripts.touch.load(line).await?;
                 pipeline.query_async(line).await
             }
             done => done,
@@ -230,7 +225,7 @@ impl RedisStore {
             let (mut line, script) = (line.clone(), Arc::clone(&self.scripts.touch));
             let (key, fields) = (touch.key.clone(), touch.fields.clone());
             calls.push(Box::pin(async move {
-                script.key(key).arg(fields).invoke_async(&mut line).await
+                script.key(key).arg(fields).invoke(&mut line).await
             }));
         }
         let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
@@ -272,10 +267,7 @@ impl Store for RedisStore {
             .arg(session.company.as_str())
             .arg(ends_at.millis())
             .arg(millis(life + BACKSTOP));
-        let created: bool = self
-            .link
-            .settle(&which, call.invoke_async(&mut line))
-            .await?;
+        let created: bool = self.link.settle(&which, call.invoke(&mut line)).await?;
         match created {
             true => Ok(()),
             false => Err(StoreError::Unavailable(String::from(
@@ -321,10 +313,8 @@ impl Store for RedisStore {
             .arg(now.millis())
             .arg(&self.keys.channel)
             .arg(session.id.to_string());
-        let before: Option<(String, String)> = self
-            .link
-            .settle(&which, call.invoke_async(&mut line))
-            .await?;
+        let before: Option<(String, String)> =
+            self.link.settle(&which, call.invoke(&mut line)).await?;
         let Some((company, ends_at)) = before else {
             return Ok(false);
         };
@@ -354,10 +344,8 @@ impl Store for RedisStore {
         let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.end.key(self.keys.session(id));
         call.arg(&self.keys.channel).arg(id.to_string());
-        let ended: Option<(String, String)> = self
-            .link
-            .settle(&which, call.invoke_async(&mut line))
-            .await?;
+        let ended: Option<(String, String)> =
+            self.link.settle(&which, call.invoke(&mut line)).await?;
         let Some((person, company)) = ended else {
             return Ok(false);
         };
@@ -449,14 +437,14 @@ impl Store for RedisStore {
             .arg(now.plus(life).millis())
             .arg(now.millis())
             .arg(millis(life + BACKSTOP));
-        self.link.settle(&which, call.invoke_async(&mut line)).await
+        self.link.settle(&which, call.invoke(&mut line)).await
     }
 
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
         let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.take.key(self.keys.state(key));
         call.arg(now.millis());
-        self.link.settle(&which, call.invoke_async(&mut line)).await
+        self.link.settle(&which, call.invoke(&mut line)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
