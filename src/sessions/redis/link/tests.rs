@@ -129,6 +129,8 @@ fn replies(commands: &str) -> String {
             "HELLO" => "%1\r\n$5\r\nproto\r\n:3\r\n",
             "CLIENT" => "+OK\r\n",
             "PING" => "+PONG\r\n",
+            "EVALSHA" => "-NOSCRIPT No matching script.\r\n",
+            "SCRIPT" => "$5\r\nhello\r\n",
             "SUBSCRIBE" => {
                 let channel = words[at + 2];
                 let length = channel.len();
@@ -355,6 +357,20 @@ async fn time_without_a_turn_is_not_the_servers_silence() {
         asking.await.unwrap().unwrap();
     }
     assert!(home.said().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_scripts_hash_costs_the_connection_and_no_more() {
+    let server = Server::start();
+    let mut home = Home::at(&server).await;
+    let script = super::super::script::Script::new("return 1");
+    let (which, mut line) = home.link.line().await.unwrap();
+    let call = script.key("a");
+    let done = home.link.settle(&which, call.invoke::<i64>(&mut line));
+    let error = done.await.unwrap_err().to_string();
+    assert!(error.contains("another script's hash"), "{error}");
+    home.ping().await.unwrap();
+    assert_eq!(home.said(), [Event::Lost, Event::Connected]);
 }
 
 #[tokio::test(start_paused = true)]
