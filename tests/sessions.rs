@@ -51,6 +51,7 @@ over_both_stores! {
     stores::indexes_follow_the_company,
     stores::every_node_hears_of_a_change,
     story::a_cached_session_costs_no_call,
+    story::who_guesses_at_a_session_keeps_nobody_from_it,
     story::a_cookie_opens_its_own_host_only,
     story::ten_tabs_get_the_same_cookie,
     story::entering_again_makes_the_old_cookie_worthless,

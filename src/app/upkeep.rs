@@ -20,8 +20,8 @@ use crate::policies::{PolicyFolder, Reload};
 const LOOK: Duration = Duration::from_secs(1);
 /// Keys and gauges change slowly.
 const SLOW_LOOK: Duration = Duration::from_secs(15);
-/// The longest that readiness waits for a store.
-const PING: Duration = Duration::from_secs(2);
+/// The longest that readiness waits for a store: less than it has for its answer.
+const PING: Duration = Duration::from_millis(1_500);
 
 /// Ends when told to shut down, or when nobody is left who could tell.
 pub(super) async fn over(shutdown: &mut watch::Receiver<bool>) {
@@ -292,19 +292,18 @@ impl Upkeep {
         if draining {
             missing.push(String::from("draining"));
         }
-        if !matches!(
-            timeout(PING, self.house.ground.sessions.store().ping()).await,
-            Ok(Ok(()))
-        ) {
+        let ground = &self.house.ground;
+        let (store, directory) = tokio::join!(
+            timeout(PING, ground.sessions.store().ping()),
+            timeout(PING, ground.directory.ping()),
+        );
+        if !matches!(store, Ok(Ok(()))) {
             missing.push(String::from("store"));
         }
-        if !matches!(
-            timeout(PING, self.house.ground.directory.ping()).await,
-            Ok(Ok(()))
-        ) {
+        if !matches!(directory, Ok(Ok(()))) {
             missing.push(String::from("directory"));
         }
-        let now = (self.house.ground.world.clock)();
+        let now = (ground.world.clock)();
         if self
             .house
             .certificates

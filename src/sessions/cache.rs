@@ -400,19 +400,28 @@ impl Cache {
         }
     }
 
-    /// Publishes what a flight brought, if its placeholder is still there.
-    pub fn publish(&self, id: SessionId, flight: &Arc<Flight>, cached: &Arc<Cached>) -> bool {
+    /// Publishes what a flight brought, if its placeholder is still there, and returns what may be
+    /// answered from: that, or what others who asked after it have put in its place. An announcement
+    /// marks what it finds, so a record that stands there without the mark is at least as new.
+    pub fn publish(
+        &self,
+        id: SessionId,
+        flight: &Arc<Flight>,
+        cached: &Arc<Cached>,
+    ) -> Option<Arc<Cached>> {
         let slots = self.slots.pin();
         let done = slots.compute(id, |slot| match slot {
             Some((_, Slot::Loading(there))) if Arc::ptr_eq(there, flight) => {
                 Operation::Insert(Slot::Ready(Arc::clone(cached)))
             }
-            Some((_, Slot::Ready(there))) if Arc::ptr_eq(there, cached) => Operation::Abort(true),
-            _ => Operation::Abort(false),
+            Some((_, slot)) => Operation::Abort(slot.cached().map(Arc::clone)),
+            None => Operation::Abort(None),
         });
         match done {
-            Compute::Aborted(published) => published,
-            Compute::Inserted(..) | Compute::Updated { .. } | Compute::Removed(..) => true,
+            Compute::Aborted(there) => there.filter(|there| !there.is_changed()),
+            Compute::Inserted(..) | Compute::Updated { .. } | Compute::Removed(..) => {
+                Some(Arc::clone(cached))
+            }
         }
     }
 
@@ -596,11 +605,11 @@ mod tests {
         let cache = Cache::new();
         let (flight, cached) = land(&cache, session(1, &[]));
         cache.changed(ID);
-        assert!(!cache.publish(ID, &flight, &cached));
+        assert!(cache.publish(ID, &flight, &cached).is_none());
         assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
 
         let (flight, cached) = land(&cache, session(1, &[]));
-        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
         assert!(cache.fresh(ID, Moment::from_secs(30), BOUND).is_some());
         assert!(
             cache.fresh(ID, Moment::from_secs(31), BOUND).is_none(),
@@ -609,12 +618,33 @@ mod tests {
     }
 
     #[test]
+    fn who_is_slow_to_fetch_an_answer_is_not_overtaken_by_those_who_ask_again() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(1, &[]));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
+        // Somebody comes with another secret, and so the store is asked again.
+        let (again, newer) = land(&cache, session(1, &[]));
+        let got = cache.publish(ID, &flight, &cached);
+        assert!(got.is_some_and(|got| Arc::ptr_eq(&got, &cached)));
+        assert!(cache.publish(ID, &again, &newer).is_some());
+        let got = cache.publish(ID, &flight, &cached);
+        assert!(got.is_some_and(|got| Arc::ptr_eq(&got, &newer)));
+        // Not past an announcement, however often it is asked for.
+        cache.changed(ID);
+        assert!(cache.publish(ID, &flight, &cached).is_none());
+        let (_under_way, _) = land(&cache, session(2, &[]));
+        assert!(cache.publish(ID, &flight, &cached).is_none());
+        cache.forget(ID);
+        assert!(cache.publish(ID, &flight, &cached).is_none());
+    }
+
+    #[test]
     fn nothing_confirmed_before_a_lost_connection_counts_after_it() {
         let cache = Cache::new();
         let (flight, cached) = land(&cache, session(1, &[]));
         cache.lost();
         cache.connected();
-        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
         assert!(cache.fresh(ID, Moment::from_secs(0), BOUND).is_none());
     }
 
@@ -622,7 +652,7 @@ mod tests {
     fn a_change_elsewhere_keeps_the_leashes_of_what_stays_the_same() {
         let cache = Cache::new();
         let (flight, first) = land(&cache, session(1, &[("emr", 1), ("billing", 2)]));
-        assert!(cache.publish(ID, &flight, &first));
+        assert!(cache.publish(ID, &flight, &first).is_some());
         let (emr, billing) = (
             place(&first, "emr").leash(),
             place(&first, "billing").leash(),
@@ -632,7 +662,7 @@ mod tests {
             &cache,
             session(2, &[("analytics", 4), ("emr", 1), ("billing", 3)]),
         );
-        assert!(cache.publish(ID, &flight, &second));
+        assert!(cache.publish(ID, &flight, &second).is_some());
         assert!(!emr.is_pulled());
         assert!(billing.is_pulled(), "its cookie was renewed");
         assert!(Arc::ptr_eq(&emr, &place(&second, "emr").leash()));
@@ -644,7 +674,7 @@ mod tests {
     fn what_has_open_requests_is_not_let_go_of() {
         let cache = Cache::new();
         let (flight, cached) = land(&cache, session(1, &[("emr", 1)]));
-        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
         let emr = cached
             .record
             .entry(&ProductId::parse("emr").unwrap())
@@ -661,7 +691,7 @@ mod tests {
     /// Published at second 0 and seen in the EMR at second 5.
     fn used(cache: &Cache) -> Arc<Cached> {
         let (flight, cached) = land(cache, session(1, &[("emr", 1)]));
-        assert!(cache.publish(ID, &flight, &cached));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
         let emr = cached.record.entry(&ProductId::parse("emr").unwrap());
         let mark = &emr.unwrap().mark;
         cached.record.activity.see(mark, Moment::from_secs(5));

@@ -134,8 +134,9 @@ impl Sessions {
                 },
             };
             let Some(entry) = question.admits(&current.record) else {
-                // An answer to somebody else's question may be older than this cookie.
-                if asked {
+                // An answer to somebody else's question may be older than this cookie; whatever was
+                // asked after that is not.
+                if std::mem::replace(&mut asked, true) {
                     return nobody(Stranger::Ended);
                 }
                 continue;
@@ -330,8 +331,8 @@ impl Sessions {
                 .clone();
             match &outcome {
                 Outcome::Found(cached) => {
-                    if self.cache.publish(id, &flight, cached) {
-                        return outcome;
+                    if let Some(current) = self.cache.publish(id, &flight, cached) {
+                        return Outcome::Found(current);
                     }
                 }
                 // An id never comes back.

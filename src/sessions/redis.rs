@@ -12,7 +12,11 @@
 //! Redis' own expiry is the backstop; what counts is `e` against the gateway's clock.
 
 mod address;
+mod line;
 mod link;
+mod patience;
+mod script;
+mod source;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
-use redis::{ErrorKind, RedisResult, Script, ServerErrorKind};
+use redis::{ErrorKind, RedisResult, ServerErrorKind};
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 
@@ -32,7 +36,9 @@ use crate::gate::time::Moment;
 
 use super::store::{Event, Stamp, Store, StoreError};
 use address::Address;
-use link::{Line, Link};
+use line::{Line, Pulse};
+use link::Link;
+use script::Script;
 
 /// What a deployment's keys begin with unless it shares its Redis with another.
 pub const PREFIX: &str = "vestibule:";
@@ -139,33 +145,30 @@ impl RedisStore {
         ends_at: Moment,
         now: Moment,
     ) -> Result<(), StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.index.key(key);
         let life = ends_at.since(now) + BACKSTOP;
         call.arg(now.millis())
             .arg(ends_at.millis())
             .arg(id.to_string())
             .arg(millis(life));
-        let () = self
-            .link
-            .settle(generation, call.invoke_async(&mut line))
-            .await?;
+        let () = self.link.settle(&which, call.invoke(&mut line)).await?;
         Ok(())
     }
 
     async fn unindex(&self, key: String, id: SessionId) -> Result<(), StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZREM");
         command.arg(key).arg(id.to_string());
         let _: i64 = self
             .link
-            .settle(generation, command.query_async(&mut line))
+            .settle(&which, command.query_async(&mut line))
             .await?;
         Ok(())
     }
 
     async fn indexed(&self, key: String, now: Moment) -> Result<Vec<SessionId>, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZRANGEBYSCORE");
         command
             .arg(key)
@@ -173,7 +176,7 @@ impl RedisStore {
             .arg("+inf");
         let ids: Vec<String> = self
             .link
-            .settle(generation, command.query_async(&mut line))
+            .settle(&which, command.query_async(&mut line))
             .await?;
         let mut ids = ids
             .iter()
@@ -184,12 +187,16 @@ impl RedisStore {
     }
 
     /// What is kept of a session, and on which connection it came.
-    async fn hash(&self, id: SessionId) -> Result<(u64, BTreeMap<String, String>), StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+    async fn hash(
+        &self,
+        id: SessionId,
+    ) -> Result<(Arc<Pulse>, BTreeMap<String, String>), StoreError> {
+        let (which, mut line) = self.link.line().await?;
         let mut command = redis::cmd("HGETALL");
         command.arg(self.keys.session(id));
         let call = command.query_async(&mut line);
-        Ok((generation, self.link.settle(generation, call).await?))
+        let hash = self.link.settle(&which, call).await?;
+        Ok((which, hash))
     }
 
     async fn touch_batch(&self, line: &mut Line, batch: &[Touch]) -> RedisResult<()> {
@@ -198,18 +205,14 @@ impl RedisStore {
         }
         let mut pipeline = redis::pipe();
         for touch in batch {
-            let mut command = redis::cmd("EVALSHA");
-            command
-                .arg(self.scripts.touch.get_hash())
-                .arg(1)
-                .arg(&touch.key)
-                .arg(&touch.fields);
-            pipeline.add_command(command).ignore();
+            let mut call = self.scripts.touch.key(&touch.key);
+            call.arg(&touch.fields);
+            pipeline.add_command(call.command().clone()).ignore();
         }
         match pipeline.query_async::<()>(line).await {
             // A server that was restarted knows no scripts.
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.scripts.touch.load_async(line).await?;
+                self.scripts.touch.load(line).await?;
                 pipeline.query_async(line).await
             }
             done => done,
@@ -222,7 +225,7 @@ impl RedisStore {
             let (mut line, script) = (line.clone(), Arc::clone(&self.scripts.touch));
             let (key, fields) = (touch.key.clone(), touch.fields.clone());
             calls.push(Box::pin(async move {
-                script.key(key).arg(fields).invoke_async(&mut line).await
+                script.key(key).arg(fields).invoke(&mut line).await
             }));
         }
         let mut calls = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
@@ -256,7 +259,7 @@ impl Store for RedisStore {
         ] {
             self.index(key, session.id, ends_at, now).await?;
         }
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.create.key(self.keys.session(session.id));
         call.arg(session.version)
             .arg(written(session)?)
@@ -264,10 +267,7 @@ impl Store for RedisStore {
             .arg(session.company.as_str())
             .arg(ends_at.millis())
             .arg(millis(life + BACKSTOP));
-        let created: bool = self
-            .link
-            .settle(generation, call.invoke_async(&mut line))
-            .await?;
+        let created: bool = self.link.settle(&which, call.invoke(&mut line)).await?;
         match created {
             true => Ok(()),
             false => Err(StoreError::Unavailable(String::from(
@@ -281,7 +281,7 @@ impl Store for RedisStore {
         id: SessionId,
         now: Moment,
     ) -> Result<Option<(Session, LastSeen)>, StoreError> {
-        let (generation, hash) = self.hash(id).await?;
+        let (which, hash) = self.hash(id).await?;
         let (Some(record), Some(ends_at)) = (hash.get("r"), hash.get("e")) else {
             return match hash.is_empty() {
                 true => Ok(None),
@@ -295,15 +295,15 @@ impl Store for RedisStore {
         // A reply that belongs to another's question must never become somebody's session
         // (redis-rs issue 325, redis-py issue 2624).
         if session.id != id {
-            self.link.give_up(generation);
-            let text = String::from("the record is another session's");
-            return Err(StoreError::Unavailable(text));
+            let text = "the record is another session's";
+            self.link.give_up(&which, text);
+            return Err(StoreError::Unavailable(String::from(text)));
         }
         Ok(Some((session, seen(&hash)?)))
     }
 
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.replace.key(self.keys.session(session.id));
         call.arg(session.version.saturating_sub(1))
             .arg(session.version)
@@ -313,10 +313,8 @@ impl Store for RedisStore {
             .arg(now.millis())
             .arg(&self.keys.channel)
             .arg(session.id.to_string());
-        let before: Option<(String, String)> = self
-            .link
-            .settle(generation, call.invoke_async(&mut line))
-            .await?;
+        let before: Option<(String, String)> =
+            self.link.settle(&which, call.invoke(&mut line)).await?;
         let Some((company, ends_at)) = before else {
             return Ok(false);
         };
@@ -343,13 +341,11 @@ impl Store for RedisStore {
     }
 
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.end.key(self.keys.session(id));
         call.arg(&self.keys.channel).arg(id.to_string());
-        let ended: Option<(String, String)> = self
-            .link
-            .settle(generation, call.invoke_async(&mut line))
-            .await?;
+        let ended: Option<(String, String)> =
+            self.link.settle(&which, call.invoke(&mut line)).await?;
         let Some((person, company)) = ended else {
             return Ok(false);
         };
@@ -377,9 +373,9 @@ impl Store for RedisStore {
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
         let touches = touches(&self.keys, stamps);
         for batch in touches.chunks(BATCH) {
-            let (generation, mut line) = self.link.line().await?;
+            let (which, mut line) = self.link.line().await?;
             self.link
-                .settle(generation, self.touch_batch(&mut line, batch))
+                .settle(&which, self.touch_batch(&mut line, batch))
                 .await?;
         }
         Ok(())
@@ -402,24 +398,24 @@ impl Store for RedisStore {
     }
 
     async fn count(&self, now: Moment) -> Result<u64, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut command = redis::cmd("ZCOUNT");
         command
             .arg(self.keys.all())
             .arg(format!("({}", now.millis()))
             .arg("+inf");
         self.link
-            .settle(generation, command.query_async(&mut line))
+            .settle(&which, command.query_async(&mut line))
             .await
     }
 
     async fn state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut command = redis::cmd("HMGET");
         command.arg(self.keys.state(key)).arg("v").arg("e");
         let (value, ends_at): (Option<Vec<u8>>, Option<i64>) = self
             .link
-            .settle(generation, command.query_async(&mut line))
+            .settle(&which, command.query_async(&mut line))
             .await?;
         Ok(value.filter(|_| ends_at.is_some_and(|ends_at| ends_at > now.millis())))
     }
@@ -432,7 +428,7 @@ impl Store for RedisStore {
         life: Duration,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.swap.key(self.keys.state(key));
         call.arg(i64::from(expected.is_some()))
             .arg(expected.unwrap_or_default())
@@ -441,26 +437,22 @@ impl Store for RedisStore {
             .arg(now.plus(life).millis())
             .arg(now.millis())
             .arg(millis(life + BACKSTOP));
-        self.link
-            .settle(generation, call.invoke_async(&mut line))
-            .await
+        self.link.settle(&which, call.invoke(&mut line)).await
     }
 
     async fn take_state(&self, key: &str, now: Moment) -> Result<Option<Vec<u8>>, StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.take.key(self.keys.state(key));
         call.arg(now.millis());
-        self.link
-            .settle(generation, call.invoke_async(&mut line))
-            .await
+        self.link.settle(&which, call.invoke(&mut line)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let (generation, mut line) = self.link.line().await?;
+        let (which, mut line) = self.link.line().await?;
         let ping = redis::cmd("PING");
         let _: String = self
             .link
-            .settle(generation, ping.query_async(&mut line))
+            .settle(&which, ping.query_async(&mut line))
             .await?;
         Ok(())
     }

@@ -43,7 +43,11 @@ async fn a_fail_over_under_sentinel_loses_nobody() {
     load.goes_on(5).await;
     sentinel.lose_patience();
     // Nobody starts the first one again: the replica has to take its place.
-    until_written(&mut clinic, || sentinel.ask("SENTINEL MASTER main")).await;
+    let opinion = || {
+        let tilted = sentinel.ask("INFO sentinel");
+        format!("{tilted} {}", sentinel.ask("SENTINEL MASTER main"))
+    };
+    until_written(&mut clinic, opinion).await;
     clinic.until_ready(true).await;
     load.goes_on(10).await;
     let tally = load.end().await;

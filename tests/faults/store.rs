@@ -61,20 +61,27 @@ impl Clinic {
         self.kim.fetch(Method::POST, url).await.status.as_u16()
     }
 
-    pub async fn is_ready(&self) -> bool {
+    /// What the gateway says is missing, when it is not ready.
+    async fn missing(&self) -> Option<String> {
         let answer = reqwest::get(format!("http://{}/readyz", self.gateway.admin)).await;
-        answer.unwrap().status() == 200
+        let answer = answer.unwrap();
+        match answer.status().as_u16() {
+            200 => None,
+            _ => Some(answer.text().await.unwrap_or_default()),
+        }
     }
 
     /// `soon` gives five seconds; a store that hangs may take a few of its deadlines.
     pub async fn until_ready(&self, ready: bool) {
+        let mut missing = self.missing().await;
         let patient = async {
-            while self.is_ready().await != ready {
+            while missing.is_none() != ready {
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                missing = self.missing().await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(LONG), patient).await;
-        assert!(waited.is_ok(), "never ready = {ready}");
+        assert!(waited.is_ok(), "never ready = {ready}: {missing:?}");
     }
 }
 
@@ -169,7 +176,8 @@ async fn failing_line(rounds: usize) {
     let load = clinic.load();
     let clock = clinic.gateway.clock.clone();
     let ageing = tokio::spawn(async move {
-        loop {
+        // Ten hours at most: nobody's session is to end of itself, however long this takes.
+        for _ in 0..32_000 {
             clock.pass(Duration::from_millis(1100));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -219,6 +227,35 @@ async fn a_line_to_redis_that_fails_in_every_way_mixes_nobody_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_a_line_to_redis_that_fails_again_and_again() {
     failing_line(10).await;
+}
+
+/// How long it may take is told by the tests of the link itself, whose time is their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_answers_late_is_no_outage() {
+    let redis = Redis::start();
+    let line = Line::to_url(&redis.url().replace("redis:", "http:")).await;
+    let url = format!("redis://{}/", line.address);
+    let mut clinic = Clinic::over(url, "recheck = \"1s\"").await;
+    let load = clinic.load();
+    load.goes_on(5).await;
+    // There and back: seven tenths of a second.
+    line.set(Fault::Delay(Duration::from_millis(350)));
+    // On the connection that is there, and on one that is made of several such replies.
+    for _ in 0..2 {
+        soon("requests are served", async || {
+            clinic.gateway.clock.pass(Duration::from_millis(1100));
+            clinic.writes().await
+        })
+        .await;
+        load.goes_on(2).await;
+        line.cut();
+    }
+    line.set(Fault::None);
+    clinic.until_ready(true).await;
+    soon("requests are served again", async || clinic.writes().await).await;
+    let tally = load.end().await;
+    println!("{tally:?}");
+    clinic.gateway.stop().await;
 }
 
 /// Whoever goes away in the middle leaves no reply behind for the next (redis-rs issues 325, 1017).
