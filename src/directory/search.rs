@@ -240,6 +240,11 @@ fn pieces(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_lowercase)
 }
 
+/// As a whole piece stands among somebody's words, for who looks for exactly it.
+pub(super) fn whole(piece: &str) -> String {
+    cut(piece)
+}
+
 fn cut(word: &str) -> String {
     word.chars().take(LONGEST).collect()
 }
@@ -248,6 +253,12 @@ fn cut(word: &str) -> String {
 /// by 'example.org'. The parts of a mail host are everybody's, and find nobody.
 fn words_of(texts: &[String]) -> Vec<String> {
     let mut words = BTreeSet::new();
+    let addresses = texts.iter().flat_map(|text| pieces(text));
+    let addresses: BTreeSet<String> = addresses
+        .filter(|piece| piece.contains('@'))
+        .map(|piece| cut(&piece))
+        .take(MOST_WORDS)
+        .collect();
     for piece in texts.iter().flat_map(|text| pieces(text)) {
         let (parted, host) = piece.split_once('@').unwrap_or((&piece, ""));
         let parts = parted.split(|c: char| !c.is_alphanumeric());
@@ -257,7 +268,12 @@ fn words_of(texts: &[String]) -> Vec<String> {
             }
         }
     }
-    words.into_iter().take(MOST_WORDS).collect()
+    // An address is looked for as it is: it is not among those of too many words.
+    let room = MOST_WORDS.saturating_sub(addresses.len());
+    let others = words.into_iter().filter(|word| !addresses.contains(word));
+    let mut kept: BTreeSet<String> = others.take(room).collect();
+    kept.extend(addresses.iter().cloned());
+    kept.into_iter().collect()
 }
 
 /// Each word with a blank before it, for patterns that look for its beginning.

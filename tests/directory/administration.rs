@@ -1,6 +1,6 @@
 //! What User Manager and the audit pages stand on.
 
-use vestibule::directory::{Line, LinesOf};
+use vestibule::directory::{Line, LinesOf, Removal};
 use vestibule::gate::time::Moment;
 
 use super::*;
@@ -186,14 +186,14 @@ pub(crate) async fn an_authenticator_is_replaced_in_one_step(url: String) {
     assert!(!directory.spend_totp_step(&new.id, 9, LATER).await.unwrap());
     assert_eq!(directory.factor_secret(&old.id).await.unwrap(), None);
     // Nobody removes another's.
-    assert!(
-        !directory
-            .remove_factor(&person("lee"), &new.id)
-            .await
-            .unwrap()
-    );
-    assert!(directory.remove_factor(&kim, &new.id).await.unwrap());
-    assert!(!directory.remove_factor(&kim, &new.id).await.unwrap());
+    for (who, came) in [
+        (person("lee"), Removal::Gone),
+        (kim.clone(), Removal::Removed),
+        (kim, Removal::Gone),
+    ] {
+        let removed = directory.remove_factor(&who, &new.id, false).await;
+        assert_eq!(removed.unwrap(), came);
+    }
 }
 
 fn line(at: Moment, apart: u64, event: &str, who: &str) -> Line {

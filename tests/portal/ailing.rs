@@ -19,6 +19,8 @@ pub struct Ailing {
     store: Arc<dyn Store>,
     /// Nobody's sessions can be found, and so not be ended; everything else goes on.
     pub loses_people: AtomicBool,
+    /// This one can't be ended or changed; all others can.
+    pub clings_to: Mutex<Option<SessionId>>,
     /// It gives no sign of life.
     pub is_silent: AtomicBool,
     /// Happens once, before a state whose key begins so is taken.
@@ -30,6 +32,7 @@ impl Ailing {
         Arc::new(Ailing {
             store,
             loses_people: AtomicBool::new(false),
+            clings_to: Mutex::default(),
             is_silent: AtomicBool::new(false),
             interruption: Mutex::default(),
         })
@@ -41,6 +44,10 @@ impl Ailing {
 
     pub fn was_interrupted(&self) -> bool {
         self.interruption.lock().unwrap().is_none()
+    }
+
+    fn clings(&self, id: SessionId) -> bool {
+        *self.clings_to.lock().unwrap() == Some(id)
     }
 
     async fn taking(&self, key: &str) {
@@ -78,10 +85,16 @@ impl Store for Ailing {
     }
 
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
+        if self.clings(session.id) {
+            return Err(away());
+        }
         self.store.replace(session, now).await
     }
 
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        if self.clings(id) {
+            return Err(away());
+        }
         self.store.end(id).await
     }
 
