@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast;
+use tokio::sync::{Barrier, broadcast};
 
 use vestibule::gate::name::{CompanyId, PersonId, SessionId};
 use vestibule::gate::session::{LastSeen, Session};
@@ -21,6 +21,8 @@ pub struct Ailing {
     pub loses_people: AtomicBool,
     /// This one can't be ended or changed; all others can.
     pub clings_to: Mutex<Option<SessionId>>,
+    /// Whoever opens a page of the portal waits here until so many have come.
+    pub meeting: Mutex<Option<Arc<Barrier>>>,
     /// It gives no sign of life.
     pub is_silent: AtomicBool,
     /// Happens once, before a state whose key begins so is taken.
@@ -33,6 +35,7 @@ impl Ailing {
             store,
             loses_people: AtomicBool::new(false),
             clings_to: Mutex::default(),
+            meeting: Mutex::default(),
             is_silent: AtomicBool::new(false),
             interruption: Mutex::default(),
         })
@@ -103,6 +106,10 @@ impl Store for Ailing {
     }
 
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
+        let meeting = self.meeting.lock().unwrap().clone();
+        if let Some(meeting) = meeting {
+            meeting.wait().await;
+        }
         self.store.touch(stamps).await
     }
 

@@ -1,7 +1,9 @@
 //! My Profile, and Company Settings' finer choices.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Barrier;
 use vestibule::gate::name::{CompanyId, PersonId};
 use vestibule::gate::policy::{FactorMethod, MfaMode, Policies, Reach};
 
@@ -207,6 +209,7 @@ async fn two_tabs_that_remove_the_last_two_factors_at_once_leave_one() {
         [("factor", factors[0].id.as_str())],
         [("factor", factors[1].id.as_str())],
     ];
+    *clinic.store.meeting.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
     let (one, other) = tokio::join!(
         max.press(&page, &url, &tabs[0]),
         max.press(&page, &url, &tabs[1])
