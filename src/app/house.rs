@@ -20,6 +20,7 @@ use crate::directory::Directory;
 use crate::directory::passwords::Hasher;
 use crate::gate::headers::Managed;
 use crate::gate::host::HostTable;
+use crate::gate::trail::TrailEvent;
 use crate::legacy::{self, Legacy, SignOns};
 use crate::messages::Messages;
 use crate::observe::access::AccessLog;
@@ -181,7 +182,7 @@ impl House {
                         problems,
                         "gateway.toml can't be used; everything stays as it is"
                     );
-                    self.note("configuration_rejected", "see the program's log");
+                    self.note(TrailEvent::ConfigurationRejected, "see the program's log");
                 }
                 *complaint = Some(problems);
                 None
@@ -215,7 +216,7 @@ impl House {
             .map_err(|error| error.to_string())?;
         let keys = change.followed.join(", ");
         tracing::info!(keys, "gateway.toml is followed");
-        self.note("configuration_changed", &keys);
+        self.note(TrailEvent::ConfigurationChanged, &keys);
         Ok(Some(reload))
     }
 
@@ -329,7 +330,7 @@ impl House {
     }
 
     /// A line of the audit trail that no person is the cause of.
-    pub fn note(&self, event: &'static str, detail: &str) {
+    pub fn note(&self, event: TrailEvent, detail: &str) {
         let now = (self.ground.world.clock)();
         let line = AuditEvent::new(event, now).who("operator").detail(detail);
         self.ground.audit.record(line);

@@ -10,6 +10,7 @@ use crate::config::settings::Settings;
 use crate::directory::seal::MasterKey;
 use crate::gate::time::Moment;
 use crate::gate::traceparent::to_hex;
+use crate::gate::trail::TrailEvent;
 
 /// A node that has not said for so long that it runs does not: several times as long as it takes
 /// between two of its words.
@@ -77,7 +78,7 @@ impl House {
                 keys,
                 "the master key's file is followed, the first key seals"
             );
-            self.note("master_key_followed", &keys);
+            self.note(TrailEvent::MasterKeyFollowed, &keys);
             self.say_that_it_runs().await;
         }
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::config::settings::{self, SecretText};
 use crate::directory::Person;
 use crate::gate::contact::{Address, Destination};
+use crate::gate::language::Language;
 use crate::messages::{
     EmailProvider, Hushed, Messages, MessagesError, Observer, Route, Settings, SmsProvider,
 };
 use crate::observe::metrics::Metrics;
+use crate::pages::Words;
 use crate::portal::Letter;
 
 struct Counter(Arc<Metrics>);
@@ -33,7 +35,11 @@ pub fn open(
 
 /// Tells a person by mail what was done to their access, from beside the gateways; false when they
 /// can't be told.
-pub async fn tell(settings: &settings::Settings, person: &Person, letter: Letter) -> bool {
+pub async fn tell(
+    settings: &settings::Settings,
+    (person, language): (&Person, Language),
+    letter: Letter,
+) -> bool {
     let metrics = Arc::new(Metrics::new(&settings.products));
     let (Ok(messages), Some(to)) = (
         open(&settings.messages, &metrics),
@@ -42,7 +48,9 @@ pub async fn tell(settings: &settings::Settings, person: &Person, letter: Letter
         return false;
     };
     let to = Destination::Email(to);
-    let sent = messages.send(&to, letter.subject(), letter.text()).await;
+    let words = Words::of(language);
+    let (subject, text) = (letter.subject(words), letter.text(words));
+    let sent = messages.send(&to, subject, text).await;
     sent.is_ok()
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::directory::Line;
 use crate::gate::name::ProductId;
+use crate::gate::trail::TrailEvent;
 use crate::legacy::{self, SignedOn};
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
@@ -82,7 +83,7 @@ impl portal::Observer for Trail {
 
     fn audit(&self, told: portal::Audit<'_>) {
         let now = (self.clock)();
-        if let ("factor", Some(company)) = (told.event, told.company) {
+        if let (TrailEvent::Factor, Some(company)) = (told.event, told.company) {
             match told.detail.rsplit(' ').next() {
                 Some("ok") => self.fared.answered(company, true),
                 Some("refused") => self.fared.answered(company, false),
@@ -137,7 +138,7 @@ impl legacy::Observer for Trail {
             now,
             Line {
                 company: Some(claim.company.clone()),
-                event: String::from(SIGN_ON),
+                event: SIGN_ON.to_string(),
                 who: Some(claim.person.to_string()),
                 session: Some(claim.session.to_string()),
                 address: told
@@ -164,7 +165,7 @@ impl legacy::Observer for Trail {
 }
 
 /// The gateway signed in to an application for somebody, or tried to.
-const SIGN_ON: &str = "sign_on";
+const SIGN_ON: TrailEvent = TrailEvent::SignOn;
 
 fn text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
@@ -173,7 +174,7 @@ fn text(text: &str) -> Option<String> {
 fn told_line(told: &portal::Audit<'_>) -> Line {
     Line {
         company: told.company.cloned(),
-        event: told.event.to_owned(),
+        event: told.event.to_string(),
         who: told.person.map(ToString::to_string),
         session: told.session.map(|id| id.to_string()),
         address: told.address.to_canonical().to_string(),
@@ -186,7 +187,7 @@ fn told_line(told: &portal::Audit<'_>) -> Line {
 fn act_line(act: &portal::Act<'_>) -> Line {
     Line {
         company: Some(act.company.clone()),
-        event: act.event.to_owned(),
+        event: act.event.to_string(),
         who: Some(act.who.to_string()),
         whom: Some(act.whom.to_string()),
         session: Some(act.session.to_string()),

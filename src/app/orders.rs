@@ -15,6 +15,7 @@ use crate::acme::{AcmeError, Bundle, Desk, Noted, Notes, Proofs, Shelf};
 use crate::config::settings::{CertificateFiles, Settings};
 use crate::gate::host::Host;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::proxy::certificates::Certificates;
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -183,8 +184,10 @@ impl Orders {
     ) -> Result<(), AcmeError> {
         let authority = office.shelf.name().to_owned();
         tracing::info!(%host, authority, "a certificate is ordered");
-        self.house
-            .note("certificate_ordered", &format!("{host} from {authority}"));
+        self.house.note(
+            TrailEvent::CertificateOrdered,
+            &format!("{host} from {authority}"),
+        );
         let mut shutdown = self.over.clone();
         let ordered = tokio::select! {
             ordered = office.desk.order(host) => ordered,
@@ -235,7 +238,7 @@ impl Orders {
             "no certificate came; what there was stays"
         );
         let detail = format!("{host}: {error}; again at {next}");
-        self.house.note("certificate_failed", &detail);
+        self.house.note(TrailEvent::CertificateFailed, &detail);
         self.house.ground.metrics.certificate_order("failed");
         Ok(())
     }
@@ -262,11 +265,11 @@ impl Orders {
         office.shown = None;
         let until = bundle.term().ends.to_rfc3339();
         let event = if first {
-            "certificate_issued"
+            TrailEvent::CertificateIssued
         } else {
-            "certificate_renewed"
+            TrailEvent::CertificateRenewed
         };
-        tracing::info!(%host, until, from = how, event, "a certificate came");
+        tracing::info!(%host, until, from = how, event = event.as_str(), "a certificate came");
         self.house.note(event, &format!("{host} until {until}"));
         self.house.ground.metrics.certificate_order(how);
         self.show(office)

@@ -12,6 +12,7 @@ use crate::gate::name::CompanyId;
 use crate::gate::policy::{MfaMode, Policies};
 use crate::gate::rollout::{Answers, MFA, Rollout};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 use crate::policies::PolicyFolder;
@@ -143,7 +144,7 @@ impl Release {
             .await?;
         if first {
             self.audit.record(
-                AuditEvent::new("rollout_paused", now)
+                AuditEvent::new(TrailEvent::RolloutPaused, now)
                     .who("vestibule")
                     .detail(format!(
                         "{MFA}: {} of {} answers were wrong within the hour; {} companies keep it",

@@ -14,6 +14,7 @@ use super::keys;
 use super::master_key::KeyFile;
 use super::rollout::Release;
 use crate::gate::policy::Emergency;
+use crate::gate::trail::TrailEvent;
 use crate::policies::{PolicyFolder, Reload};
 
 /// How soon a change of a file, or of Company Settings on another node, is noticed.
@@ -168,7 +169,7 @@ impl Upkeep {
                 seen.complaint = None;
                 if reloaded {
                     tracing::info!("certificates reloaded");
-                    self.house.note("certificates_changed", "");
+                    self.house.note(TrailEvent::CertificatesChanged, "");
                 }
             }
             Err(error) => {
@@ -179,8 +180,9 @@ impl Upkeep {
                 seen.complaint = Some(said);
             }
         }
+        let before = self.policies().switched_on();
         match self.house.ground.directory.factor_switched_on().await {
-            Ok(companies) => self.policies().set_switched_on(companies),
+            Ok(companies) => self.policies().follow_switched_on(&before, companies),
             // What was switched on stays on: nobody gets in with less because a database is away.
             Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
         }
@@ -274,7 +276,7 @@ impl Upkeep {
                 "policies in force"
             );
             let detail = format!("{} of {} companies", reload.changed, reload.companies);
-            self.house.note("policies_changed", &detail);
+            self.house.note(TrailEvent::PoliciesChanged, &detail);
         }
         for rejected in &reload.rejected {
             tracing::error!(

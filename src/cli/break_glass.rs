@@ -11,6 +11,7 @@ use crate::directory::{Directory, DirectoryError, Line, StoredEmergency};
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::policy::Emergency;
 use crate::gate::time::{Moment, parse_span};
+use crate::gate::trail::TrailEvent;
 use crate::observe::audit::AuditEvent;
 
 /// Who needs longer opens another, and says why again.
@@ -114,7 +115,7 @@ pub async fn run(
             );
             Ok(Done {
                 text,
-                record: Some(record("break_glass_opened", &one, now)),
+                record: Some(record(TrailEvent::BreakGlassOpened, &one, now)),
                 found: true,
             })
         }
@@ -137,14 +138,14 @@ pub async fn run(
                 },
                 record: one
                     .filter(|_| closed)
-                    .map(|one| record("break_glass_closed", &one, now)),
+                    .map(|one| record(TrailEvent::BreakGlassClosed, &one, now)),
                 found: closed,
             })
         }
     }
 }
 
-fn record(event: &'static str, one: &StoredEmergency, now: Moment) -> (AuditEvent, Line) {
+fn record(event: TrailEvent, one: &StoredEmergency, now: Moment) -> (AuditEvent, Line) {
     let detail = format!("{} until {}", one.id, one.of.until.to_rfc3339());
     let mut line = AuditEvent::new(event, now)
         .who("operator")
@@ -158,7 +159,7 @@ fn record(event: &'static str, one: &StoredEmergency, now: Moment) -> (AuditEven
         id: Line::id_at(now, u64::from(std::process::id())),
         at: now.millis(),
         company: Some(one.of.company.clone()),
-        event: event.to_owned(),
+        event: event.to_string(),
         who: Some(String::from("operator")),
         whom: one.of.person.as_ref().map(ToString::to_string),
         address: String::from("the command line"),

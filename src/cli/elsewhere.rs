@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::directory::scim::TOKEN_PREFIX;
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::session::Secret;
+use crate::gate::trail::TrailEvent;
 
 /// The longest `sub` (OpenID Connect Core 1.0, section 2).
 const LONGEST_SUBJECT: usize = 255;
@@ -111,10 +112,9 @@ async fn make(
         .await
         .map_err(Failure::not_so)?;
     let deed = Deed {
-        event: "scim_token_made",
         company: Some(company.clone()),
         detail: format!("token {id}"),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::ScimTokenMade)
     };
     record.write(directory, vec![deed]).await?;
     let token = format!("{TOKEN_PREFIX}{}", secret.expose());
@@ -166,10 +166,9 @@ async fn revoke(settings: &Settings, directory: &Directory, id: &str) -> Result<
         return Err(Failure::not_so(format!("there is no token {id:?}")));
     };
     let deed = Deed {
-        event: "scim_token_revoked",
         company: Some(token.company),
         detail: format!("token {id}"),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::ScimTokenRevoked)
     };
     record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: revoked\n"))
@@ -221,11 +220,10 @@ async fn link(
         return Err(Failure::not_so(text));
     }
     let deed = Deed {
-        event: "identity_linked",
         whom: Some(id.clone()),
         company: Some(person.company),
         detail: name.to_owned(),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::IdentityLinked)
     };
     record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: linked\n"))
@@ -248,11 +246,10 @@ async fn unlink(
         return Err(Failure::not_so(text));
     }
     let deed = Deed {
-        event: "identity_unlinked",
         whom: Some(id.clone()),
         company: Some(person.company),
         detail: format!("{gone} identities"),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::IdentityUnlinked)
     };
     record.write(directory, vec![deed]).await?;
     Ok(format!("{id}: {gone} identities forgotten\n"))

@@ -17,6 +17,7 @@ use crate::config::settings::SignOn;
 use crate::directory::seal::MasterKey;
 use crate::directory::{Directory, Resealed, StoredNode};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 
 #[derive(Debug, Args)]
 pub struct MasterKeyArgs {
@@ -56,7 +57,7 @@ pub struct Means<'a> {
 /// What was done.
 pub struct Done {
     /// The audit trail's word.
-    pub event: &'static str,
+    pub event: TrailEvent,
     pub detail: String,
     pub text: String,
 }
@@ -79,9 +80,8 @@ pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> 
         Err(_) => Ok(()),
         Ok(done) => {
             let deed = Deed {
-                event: done.event,
                 detail: done.detail.clone(),
-                ..Deed::default()
+                ..Deed::of(done.event)
             };
             record.write(&directory, vec![deed]).await
         }
@@ -116,7 +116,7 @@ fn add(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
     more.replace(means.file).map_err(Failure::not_so)?;
     let name = more.staged().unwrap_or_default();
     Ok(Done {
-        event: "master_key_added",
+        event: TrailEvent::MasterKeyAdded,
         text: format!(
             "the key {name} is known and not used yet. Bring {} to every gateway, then: vestibule \
              master-key use\n",
@@ -151,7 +151,7 @@ async fn use_new(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
     let round = resealed(directory).await?;
     let Resealed { done, current, .. } = round;
     Ok(Done {
-        event: "master_key_used",
+        event: TrailEvent::MasterKeyUsed,
         detail: format!("{name}: {done} sealed anew, {current} were"),
         text: format!(
             "the key {name} seals: {done} secrets sealed anew, {current} were. Bring {} to every \
@@ -201,12 +201,12 @@ async fn retire(
     }
     Ok(match renew {
         false => Done {
-            event: "master_key_retired",
+            event: TrailEvent::MasterKeyRetired,
             text: format!("{bring}\n"),
             detail: format!("{name} stays alone"),
         },
         true => Done {
-            event: "master_key_retired",
+            event: TrailEvent::MasterKeyRetired,
             text: format!("{bring} and restart them all: people sign in again\n"),
             detail: format!("{name} stays alone, and what is derived is made anew"),
         },
@@ -306,7 +306,7 @@ mod tests {
                 now: self.now,
             };
             let done = run(verb, &means).await;
-            done.map(|done| done.event)
+            done.map(|done| done.event.as_str())
                 .map_err(|failure| failure.message)
         }
 

@@ -7,6 +7,7 @@ use crate::config::Settings;
 use crate::directory::{Directory, Line};
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 
@@ -18,9 +19,8 @@ const OPERATOR: &str = "operator";
 const AT_ONCE: u64 = 256;
 
 /// One line.
-#[derive(Default)]
 pub struct Deed {
-    pub event: &'static str,
+    pub event: TrailEvent,
     pub whom: Option<PersonId>,
     /// `None`: that of `whom`, if there is one.
     pub company: Option<CompanyId>,
@@ -83,6 +83,16 @@ impl Record {
 }
 
 impl Deed {
+    pub fn of(event: TrailEvent) -> Deed {
+        Deed {
+            event,
+            whom: None,
+            company: None,
+            session: None,
+            detail: String::new(),
+        }
+    }
+
     async fn written(self, directory: &Directory, now: Moment, number: u64) -> (AuditEvent, Line) {
         let deed = self;
         let company = match (deed.company, &deed.whom) {
@@ -108,7 +118,7 @@ impl Deed {
             id: Line::id_at(now, apart),
             at: now.millis(),
             company,
-            event: deed.event.to_owned(),
+            event: deed.event.to_string(),
             who: Some(String::from(OPERATOR)),
             whom: deed.whom.map(|whom| whom.to_string()),
             session: deed.session.map(|session| session.to_string()),

@@ -1,6 +1,8 @@
 //! `vestibule sessions list|revoke`: works on the store, so that it needs no running gateway and
 //! every running one hears of it.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -9,6 +11,9 @@ use crate::gate::session::{LastSeen, Session};
 use crate::gate::time::Moment;
 use crate::sessions::ending;
 use crate::sessions::store::{Store, StoreError};
+
+/// So many in a row that can't be ended: the store is away.
+const AWAY: u32 = 16;
 
 #[derive(Debug, Args)]
 pub struct SessionsArgs {
@@ -87,6 +92,8 @@ pub struct Ended {
     pub session: SessionId,
     pub person: PersonId,
     pub company: CompanyId,
+    /// All for which it was at work.
+    pub at_work: BTreeSet<CompanyId>,
 }
 
 pub async fn list(
@@ -113,28 +120,57 @@ pub async fn list(
     })
 }
 
-/// Ends them, one after another; what fails ends it.
+/// Ends them, one after another, each whatever becomes of the others; the first failure is told.
 pub async fn revoke(selection: &Selection, store: &dyn Store, now: Moment) -> Revoked {
     let mut revoked = Revoked {
         one_was_named: selection.which.session.is_some(),
         ..Revoked::default()
     };
-    let all = async {
-        for id in ids(&selection.which, store, now).await? {
-            let known = store.load(id, now).await?;
-            if ending::end(store, id, now).await? {
-                revoked.sessions.push(id);
-                revoked.ended.extend(known.map(|(session, _)| Ended {
-                    session: id,
-                    person: session.person.id,
-                    company: session.company,
-                }));
+    let chosen = match ids(&selection.which, store, now).await {
+        Ok(chosen) => chosen,
+        Err(failure) => {
+            revoked.failure = Some(failure);
+            return revoked;
+        }
+    };
+    let mut failures = 0;
+    for id in chosen {
+        match revoke_one(&mut revoked, id, store, now).await {
+            Ok(()) => failures = 0,
+            Err(failure) => {
+                failures += 1;
+                revoked.failure.get_or_insert(failure);
             }
         }
-        Ok::<(), StoreError>(())
-    };
-    revoked.failure = all.await.err();
+        if failures == AWAY {
+            break;
+        }
+    }
     revoked
+}
+
+async fn revoke_one(
+    revoked: &mut Revoked,
+    id: SessionId,
+    store: &dyn Store,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let known = match store.load(id, now).await {
+        Ok(known) => known,
+        // Ended like any other.
+        Err(StoreError::Corrupt(_)) => None,
+        Err(failure) => return Err(failure),
+    };
+    if ending::end(store, id, now).await? {
+        revoked.sessions.push(id);
+        revoked.ended.extend(known.map(|(session, _)| Ended {
+            session: id,
+            at_work: session.companies_at_work().cloned().collect(),
+            person: session.person.id,
+            company: session.company,
+        }));
+    }
+    Ok(())
 }
 
 impl Revoked {

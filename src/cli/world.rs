@@ -32,6 +32,7 @@ use crate::gate::rollout::MFA;
 use crate::gate::session::Profile;
 use crate::gate::time::Moment;
 use crate::gate::traceparent::to_hex;
+use crate::gate::trail::TrailEvent;
 use crate::observe::audit::{Anchor, trail_name};
 use crate::policies::{Base, PolicyFolder};
 use crate::sessions::store::{Store, StoreError};
@@ -132,7 +133,6 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
             Ok(_) | Err(PeopleError::Sessions { .. } | PeopleError::Late { .. }),
             Some((event, person)),
         ) => Some(Deed {
-            event,
             whom: person.cloned(),
             detail: match (&done, person) {
                 // What was imported is a line for each kind.
@@ -140,7 +140,7 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
                 (Ok(_), Some(_)) => people.command.about(),
                 (Err(error), _) => error.to_string(),
             },
-            ..Deed::default()
+            ..Deed::of(event)
         }),
         _ => None,
     };
@@ -152,10 +152,9 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     let taken_over = taken_over.into_iter().map(|person| Deed {
-        event: "factor_added",
         whom: Some(person),
         detail: String::from("totp, imported"),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::FactorAdded)
     });
     let deeds: Vec<Deed> = deed.into_iter().chain(told).chain(taken_over).collect();
     let recorded = match record {
@@ -176,14 +175,17 @@ async fn tell(
 ) -> Option<Deed> {
     let known = directory.person(person).await.ok().flatten();
     let sent = match known {
-        Some(known) => app::tell(settings, &known, letter).await,
+        Some(known) => {
+            let language = directory.language_of(person).await.ok().flatten();
+            let told = (&known, language.unwrap_or_default());
+            app::tell(settings, told, letter).await
+        }
         None => false,
     };
     (!sent).then(|| Deed {
-        event: "mail_unsent",
         whom: Some(person.clone()),
         detail: letter.as_str().to_owned(),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::MailUnsent)
     })
 }
 
@@ -270,14 +272,20 @@ pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u
         voided.map_err(Failure::not_so)?;
     }
     let revoked = sessions::revoke(selection, store.as_ref(), now()).await;
-    let deeds = revoked.ended.iter().map(|ended| Deed {
-        event: "session_ended",
-        whom: Some(ended.person.clone()),
-        company: Some(ended.company.clone()),
-        session: Some(ended.session),
-        detail: String::from("on the command line"),
-    });
-    let deeds: Vec<Deed> = deeds.collect();
+    let mut deeds = Vec::new();
+    for ended in &revoked.ended {
+        // In the trail of each company that it concerns, their own among them.
+        let person = directory.person(&ended.person).await.ok().flatten();
+        let home = person.map(|person| person.company);
+        let companies: BTreeSet<_> = ended.at_work.iter().cloned().chain(home).collect();
+        deeds.extend(companies.into_iter().map(|company| Deed {
+            event: TrailEvent::SessionEnded,
+            whom: Some(ended.person.clone()),
+            company: Some(company),
+            session: Some(ended.session),
+            detail: String::from("on the command line"),
+        }));
+    }
     let recorded = match deeds.is_empty() {
         true => Ok(()),
         false => record.write(&directory, deeds).await,
@@ -466,9 +474,8 @@ async fn resume_rollout(
         )));
     }
     let deed = Deed {
-        event: "rollout_resumed",
         detail: feature.to_owned(),
-        ..Deed::default()
+        ..Deed::of(TrailEvent::RolloutResumed)
     };
     record.write(directory, vec![deed]).await?;
     print(&format!("the release of {feature} goes on\n"))

@@ -1,12 +1,12 @@
 //! Who a company's provider says somebody is.
 
 use super::pool::Value;
-use super::{Directory, DirectoryError, Person, sql};
+use super::{Directory, DirectoryError, Person, search, sql};
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::time::Moment;
 
-/// So many people with one address are looked at; more than one is no answer anyway.
-const LOOKED_AT: u32 = 50;
+/// So many people have one address, or one login that reads like it, in no company: nobody is meant.
+const LOOKED_AT: i64 = 1_000;
 
 impl Directory {
     /// The person behind a subject of an issuer.
@@ -52,13 +52,23 @@ impl Directory {
         email: &str,
     ) -> Result<Option<Person>, DirectoryError> {
         let wanted = email.trim().to_lowercase();
-        let people = self
-            .people(Some(company), Some(&wanted), LOOKED_AT, 0)
-            .await?;
-        let mut fitting = people
-            .into_iter()
-            .filter(|person| person.email.trim().to_lowercase() == wanted);
-        let first = fitting.next();
-        Ok(first.filter(|_| fitting.next().is_none()))
+        let word = search::whole(&wanted);
+        let values = [
+            Value::Text(company.as_str()),
+            Value::Bytes(word.as_bytes()),
+            Value::Number(LOOKED_AT),
+        ];
+        let rows = self.pool().rows(sql::PEOPLE_WITH_WORD, &values).await?;
+        if i64::try_from(rows.len()).is_ok_and(|found| found >= LOOKED_AT) {
+            return Ok(None);
+        }
+        let mut fitting = Vec::new();
+        for row in &rows {
+            let person = Person::read(row)?;
+            if person.email.trim().to_lowercase() == wanted {
+                fitting.push(person);
+            }
+        }
+        Ok(fitting.pop().filter(|_| fitting.is_empty()))
     }
 }

@@ -14,7 +14,7 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 11] = migrations![
+const TEXTS: [(&str, &str); 12] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
@@ -26,6 +26,7 @@ const TEXTS: [(&str, &str); 11] = migrations![
     "0010_operations",
     "0011_elsewhere",
     "0012_master_keys",
+    "0014_told_and_overdue",
 ];
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

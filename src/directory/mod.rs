@@ -51,6 +51,7 @@ pub use emergencies::StoredEmergency;
 pub use keys::SigningKey;
 pub use links::Pairing;
 pub use nodes::StoredNode;
+pub use own_factors::Removal;
 pub use passkeys::StoredPasskey;
 pub use passwords::PasswordHash;
 pub use reseal::Resealed;

@@ -61,13 +61,46 @@ impl Directory {
         Ok(self.pool().write(sql::FACTOR_NAME, &values).await? == 1)
     }
 
-    /// False when the person has no such factor.
+    /// `last_stays`: not the only one that is left. Of two who remove the last two at once, one does.
     pub async fn remove_factor(
         &self,
         person: &PersonId,
         factor: &str,
-    ) -> Result<bool, DirectoryError> {
+        last_stays: bool,
+    ) -> Result<Removal, DirectoryError> {
         let values = [Value::Text(factor), Value::Text(person.as_str())];
-        Ok(self.pool().write(sql::FACTOR_REMOVE, &values).await? == 1)
+        if !last_stays {
+            let removed = self.pool().write(sql::FACTOR_REMOVE, &values).await? == 1;
+            return Ok(if removed {
+                Removal::Removed
+            } else {
+                Removal::Gone
+            });
+        }
+        let mut transaction = self.pool().begin().await?;
+        // PostgreSQL lets two delete different rows, each seeing the other's: they take turns by the
+        // person's row, and the second one's statement sees what the first one left.
+        let owner = [Value::Text(person.as_str())];
+        transaction.write(sql::PERSON_LOCK, &owner).await?;
+        let removed = transaction
+            .write(sql::FACTOR_REMOVE_FURTHER, &values)
+            .await?;
+        let known = transaction.row(sql::FACTOR_KNOWN, &values).await?;
+        transaction.commit().await?;
+        Ok(match (removed, known) {
+            (1.., _) => Removal::Removed,
+            (0, Some(_)) => Removal::Last,
+            (0, None) => Removal::Gone,
+        })
     }
+}
+
+/// What came of removing a factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    Removed,
+    /// The person has no such factor.
+    Gone,
+    /// It is the only one, and stays.
+    Last,
 }

@@ -2,6 +2,7 @@
 
 use super::pool::{Row, Value};
 use super::{Company, Directory, DirectoryError, Person, sql};
+use crate::gate::language::Language;
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 
 impl Directory {
@@ -70,6 +71,30 @@ impl Directory {
             Value::Number(i64::from(disabled)),
         ];
         Ok(self.pool().write(sql::PERSON_DISABLE, &values).await? == 1)
+    }
+
+    /// The language in which somebody signed in last; `None` before they did.
+    pub async fn language_of(&self, person: &PersonId) -> Result<Option<Language>, DirectoryError> {
+        let values = [Value::Text(person.as_str())];
+        let Some(row) = self.pool().row(sql::PERSON_LANGUAGE, &values).await? else {
+            return Ok(None);
+        };
+        let tag: Option<String> = row.value("language")?;
+        Ok(tag.as_deref().and_then(Language::of_tag))
+    }
+
+    /// Keeps it; writes only where it is another.
+    pub async fn learn_language(
+        &self,
+        person: &PersonId,
+        language: Language,
+    ) -> Result<(), DirectoryError> {
+        if self.language_of(person).await? == Some(language) {
+            return Ok(());
+        }
+        let values = [Value::Text(person.as_str()), Value::Text(language.tag())];
+        self.pool().write(sql::PERSON_SPEAKS, &values).await?;
+        Ok(())
     }
 
     /// The application that opens after signing in; false when there is no such person.

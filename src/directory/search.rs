@@ -241,6 +241,11 @@ fn pieces(text: &str) -> impl Iterator<Item = String> {
         .map(str::to_lowercase)
 }
 
+/// As a whole piece stands among somebody's words, for who looks for exactly it.
+pub(super) fn whole(piece: &str) -> String {
+    cut(piece)
+}
+
 fn cut(word: &str) -> String {
     word.chars().take(LONGEST).collect()
 }
@@ -250,6 +255,12 @@ fn cut(word: &str) -> String {
 /// one begins with finds nobody whom that one does not.
 fn words_of(texts: &[String]) -> Vec<String> {
     let mut words = BTreeSet::new();
+    let addresses = texts.iter().flat_map(|text| pieces(text));
+    let addresses: BTreeSet<String> = addresses
+        .filter(|piece| piece.contains('@'))
+        .map(|piece| cut(&piece))
+        .take(MOST_WORDS)
+        .collect();
     for piece in texts.iter().flat_map(|text| pieces(text)) {
         let (parted, host) = piece.split_once('@').unwrap_or((&piece, ""));
         let parts = parted.split(|c: char| !c.is_alphanumeric());
@@ -260,14 +271,23 @@ fn words_of(texts: &[String]) -> Vec<String> {
         }
     }
     let mut longest: Vec<String> = Vec::with_capacity(words.len());
-    // In this order what begins with a word follows it.
+    // In this order what begins with a word follows it. An address is looked for as it is: it stays, and
+    // is not among those of too many words.
     for word in words {
-        if longest.last().is_some_and(|last| word.starts_with(last)) {
+        let begins = |last: &String| word.starts_with(last) && !addresses.contains(last);
+        if longest.last().is_some_and(begins) {
             longest.pop();
         }
         longest.push(word);
     }
-    longest.truncate(MOST_WORDS);
+    let mut room = MOST_WORDS.saturating_sub(addresses.len());
+    longest.retain(|word| {
+        addresses.contains(word) || {
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        }
+    });
     longest
 }
 
@@ -323,6 +343,9 @@ mod tests {
             ]
         );
         assert_eq!(found_by(&words[..2]), " 7 brien");
+        let texts = ["kim", "kim@a.co", "Kim@a.com"];
+        let words = words_of(&texts.map(str::to_owned));
+        assert_eq!(words, ["a.com", "kim@a.co", "kim@a.com"]);
     }
 
     #[test]

@@ -68,6 +68,13 @@ pub(super) const WORDS_ADD: &str = "INSERT INTO people_words (company_id, word, 
      AS words WHERE true ON CONFLICT DO NOTHING";
 pub(super) const PEOPLE_ANALYZE: &str = "ANALYZE people";
 pub(super) const WORDS_ANALYZE: &str = "ANALYZE people_words";
+pub(super) const PERSON_LANGUAGE: &str = "SELECT language FROM people WHERE id = $1";
+pub(super) const PERSON_SPEAKS: &str = "UPDATE people SET language = $2 WHERE id = $1";
+/// The inner statement is answered from the key of the words.
+pub(super) const PEOPLE_WITH_WORD: &str = "SELECT p.id, p.company_id, p.name, p.email, p.phone, \
+     p.roles, p.grants, p.disabled, p.default_product FROM (SELECT DISTINCT person_id \
+     FROM people_words WHERE company_id = $1 AND word = $2 LIMIT $3) AS found \
+     JOIN people AS p ON p.id = found.person_id ORDER BY p.id";
 pub(super) const PERSON_EPOCH: &str = "SELECT epoch FROM people WHERE id = $1";
 pub(super) const PERSON_EPOCH_RAISE: &str = "UPDATE people SET epoch = epoch + 1 WHERE id = $1";
 pub(super) const PERSON_DEFAULT_PRODUCT: &str =
@@ -155,6 +162,12 @@ pub(super) const FACTOR_REPLACE: &str = "UPDATE factors SET id = $2, secret = $4
 pub(super) const FACTOR_NAME: &str =
     "UPDATE factors SET name = $3 WHERE id = $1 AND person_id = $2";
 pub(super) const FACTOR_REMOVE: &str = "DELETE FROM factors WHERE id = $1 AND person_id = $2";
+/// Takes the row's lock and changes nothing.
+pub(super) const PERSON_LOCK: &str = "UPDATE people SET epoch = epoch WHERE id = $1";
+pub(super) const FACTOR_REMOVE_FURTHER: &str = "DELETE FROM factors \
+     WHERE id = $1 AND person_id = $2 AND EXISTS (SELECT 1 FROM factors AS other \
+     WHERE other.person_id = $2 AND other.id <> $1)";
+pub(super) const FACTOR_KNOWN: &str = "SELECT id FROM factors WHERE id = $1 AND person_id = $2";
 pub(super) const FACTORS_REMOVE: &str = "DELETE FROM factors WHERE person_id = $1";
 
 pub(super) const SIGNING_KEYS: &str =
@@ -286,7 +299,7 @@ pub(super) const SCIM_EXTERNAL_ID: &str =
     "SELECT person_id FROM scim_people WHERE company_id = $1 AND external_id = $2";
 pub(super) const SCIM_PERSON_WRITE: &str = "INSERT INTO scim_people (person_id, company_id, \
      external_id, user_name, given_name, family_name, made_at, changed_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (person_id) DO UPDATE SET \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (person_id) DO UPDATE SET \
      company_id = excluded.company_id, external_id = excluded.external_id, \
      user_name = excluded.user_name, given_name = excluded.given_name, \
      family_name = excluded.family_name, changed_at = excluded.changed_at";
@@ -317,6 +330,15 @@ pub(super) const SCIM_MEMBERS_CLEAR: &str = "DELETE FROM scim_members WHERE grou
 pub(super) const SCIM_MEMBER_ADD: &str =
     "INSERT INTO scim_members (group_id, person_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 pub(super) const SCIM_MEMBER_LEAVES: &str = "DELETE FROM scim_members WHERE person_id = $1";
+
+pub(super) const SCIM_OVERDUE_NOTE: &str = "INSERT INTO scim_overdue \
+     (person_id, company_id, mark) VALUES ($1, $2, $3) ON CONFLICT (person_id) DO UPDATE SET \
+     company_id = excluded.company_id, mark = excluded.mark";
+pub(super) const SCIM_OVERDUE: &str = "SELECT o.person_id, o.mark, p.disabled \
+     FROM scim_overdue AS o JOIN people AS p ON p.id = o.person_id \
+     WHERE o.company_id = $1 AND o.person_id > $2 ORDER BY o.person_id LIMIT $3";
+pub(super) const SCIM_OVERDUE_DONE: &str =
+    "DELETE FROM scim_overdue WHERE person_id = $1 AND mark = $2";
 
 pub(super) const DERIVED_KEYS: &str = "SELECT purpose, secret FROM derived_keys";
 pub(super) const DERIVED_KEY_ADD: &str =

@@ -28,7 +28,7 @@ impl Language {
         }
     }
 
-    fn of_tag(tag: &str) -> Option<Language> {
+    pub fn of_tag(tag: &str) -> Option<Language> {
         Language::ALL
             .into_iter()
             .find(|language| language.tag().eq_ignore_ascii_case(tag))

@@ -36,4 +36,5 @@ pub mod target;
 pub mod throttle;
 pub mod time;
 pub mod traceparent;
+pub mod trail;
 pub mod vouching;

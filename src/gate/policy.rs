@@ -37,7 +37,8 @@ pub struct Policies {
     pub session: SessionLimits,
     pub rollout: Rollout,
     /// Companies whose admin switched multi-factor authentication on, in Company Settings.
-    pub factor_switched_on: ByCompany<Switched>,
+    /// A new one with each change: who reads it elsewhere sees whether it was changed meanwhile.
+    pub factor_switched_on: Arc<ByCompany<Switched>>,
     /// Those that are going on.
     pub emergencies: Vec<Emergency>,
 }

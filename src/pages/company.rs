@@ -123,7 +123,7 @@ pub struct AuditTrail {
     pub from: String,
     pub to: String,
     /// Words to choose from.
-    pub events: &'static [&'static str],
+    pub events: Vec<&'static str>,
     pub problem: Option<&'static str>,
     pub rows: Vec<AuditRow>,
     pub next: Option<String>,

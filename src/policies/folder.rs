@@ -73,7 +73,7 @@ impl PolicyFolder {
             default: policy,
             session: base.session,
             rollout: base.rollout.clone(),
-            factor_switched_on: ByCompany::default(),
+            factor_switched_on: Arc::default(),
             emergencies: Vec::new(),
         };
         let files = Files {
@@ -161,9 +161,31 @@ impl PolicyFolder {
 
     /// Companies whose admin switched multi-factor authentication on. Waits for no file.
     pub fn set_switched_on(&self, companies: ByCompany<Switched>) {
-        if self.shared.published.load().factor_switched_on != companies {
-            self.publish(|policies| policies.factor_switched_on.clone_from(&companies));
+        let before = self.switched_on();
+        self.follow_switched_on(&before, companies);
+    }
+
+    /// Those in force, to be had before they are read from elsewhere.
+    pub fn switched_on(&self) -> Arc<ByCompany<Switched>> {
+        Arc::clone(&self.shared.published.load().factor_switched_on)
+    }
+
+    /// What was read since `before` was in force. An admin's switch that was published meanwhile may
+    /// be newer than what was read, and stays: the next look reads it.
+    pub fn follow_switched_on(
+        &self,
+        before: &Arc<ByCompany<Switched>>,
+        companies: ByCompany<Switched>,
+    ) {
+        if **before == companies {
+            return;
         }
+        let companies = Arc::new(companies);
+        self.publish(|policies| {
+            if Arc::ptr_eq(&policies.factor_switched_on, before) {
+                policies.factor_switched_on = Arc::clone(&companies);
+            }
+        });
     }
 
     /// The emergencies that are going on. Waits for no file.

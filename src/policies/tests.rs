@@ -10,7 +10,7 @@ use super::{Base, PolicyFolder, read_policy};
 use crate::config;
 use crate::gate::name::CompanyId;
 use crate::gate::policy::{
-    Action, CompanyPolicy, Emergency, FactorMethod, MfaMode, Policies, Switched,
+    Action, ByCompany, CompanyPolicy, Emergency, FactorMethod, MfaMode, Policies, Switched,
 };
 use crate::gate::time::Moment;
 
@@ -496,12 +496,41 @@ fn what_an_admin_switches_is_not_lost_to_what_is_read_at_the_same_moment() {
             let id = company(&format!("company-{number}"));
             published.rcu(|policies| {
                 let mut policies = Policies::clone(policies);
-                policies
-                    .factor_switched_on
+                Arc::make_mut(&mut policies.factor_switched_on)
                     .insert(id.clone(), Switched::default());
                 policies
             });
         }
     });
     assert_eq!(published.load().factor_switched_on.len(), EACH);
+}
+
+#[test]
+fn what_was_read_before_an_admin_switched_does_not_switch_back() {
+    let site = Site::new(&[]);
+    let folder = site.open();
+    let acme = || (company("acme"), Switched::default());
+    let switch = |on: bool| {
+        folder.published().rcu(|policies| {
+            let mut policies = Policies::clone(policies);
+            policies.factor_switched_on = Arc::new(on.then(acme).into_iter().collect());
+            policies
+        });
+    };
+    let is_on = || folder.switched_on().contains_key(&company("acme"));
+    // The upkeep looks, and has its answer; the admin saves; the answer is taken over.
+    let before = folder.switched_on();
+    switch(true);
+    folder.follow_switched_on(&before, ByCompany::default());
+    assert!(is_on(), "flipped back by what was read before");
+    // Also when it stands again as it stood, and what was read is from between.
+    let before = folder.switched_on();
+    switch(false);
+    switch(true);
+    folder.follow_switched_on(&before, ByCompany::default());
+    assert!(is_on());
+    // Read afterwards, it holds.
+    let before = folder.switched_on();
+    folder.follow_switched_on(&before, ByCompany::default());
+    assert!(!is_on());
 }

@@ -21,6 +21,7 @@ use super::{State, accounts, courier, recovery, user_agent};
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, Link, Notice};
 
 const PASSKEY: &str = "/account/passkey";
@@ -91,7 +92,7 @@ pub async fn passkey(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
             if !unreset.still().await? {
                 return see_other("/account?done=gone");
             }
-            told(&state, &visit, session, "factor_added", "passkey");
+            told(&state, &visit, session, TrailEvent::FactorAdded, "passkey");
             passkeys::called(&state, person, &factor.id, &sent).await;
             tell(&state, &visit, session, Letter::FactorAdded).await?;
             return with_codes(&state, &visit, session, now).await;
@@ -99,7 +100,7 @@ pub async fn passkey(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
         Answered::Late => words().passkey_too_late(),
         Answered::Wrong("taken") => words().passkey_taken(),
         Answered::Wrong(why) => {
-            told(&state, &visit, session, "passkey_refused", why);
+            told(&state, &visit, session, TrailEvent::PasskeyRefused, why);
             words().passkey_not_accepted_try()
         }
     };
@@ -177,7 +178,7 @@ async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
     if !unreset.still().await? {
         return see_other("/account?done=gone");
     }
-    told(state, visit, session, "recovery_codes_made", "");
+    told(state, visit, session, TrailEvent::RecoveryCodesMade, "");
     let login = accounts::login_in(state, &session.person.id, state.products.primary()).await?;
     page(&pages::RecoveryCodes {
         frame: frame(state, Some(session), "/account"),

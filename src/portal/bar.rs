@@ -52,10 +52,16 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit, headers: Head
     let now = (state.clock)();
     let (product, found) = signed_in(&state, &visit, now)?;
     let session = &found.session;
+    let policies = state.policies.load_full();
     let products = state
         .products
         .iter()
-        .filter(|product| is_granted(&session.person, product))
+        .filter(|product| {
+            // As on the launch page: what was not released to them has no name here.
+            let company = session.company_in(&product.id);
+            is_granted(&session.person, product)
+                && policies.single_sign_on_reaches(company, product)
+        })
         .map(|product| Place {
             id: product.id.to_string(),
             name: product.name.clone(),

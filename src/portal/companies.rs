@@ -17,6 +17,7 @@ use crate::gate::name::CompanyId;
 use crate::gate::product::Product;
 use crate::gate::session::{Session, Tenancy};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::CompanyChoice;
 
 /// Makes `wanted` the current company of `session` in `product`.
@@ -45,7 +46,7 @@ pub async fn change(
         .await?;
     let switched = switched.ok_or_else(|| Trouble::new(401, "ended"))?;
     state.observer.audit(Audit {
-        event: "company_switched",
+        event: TrailEvent::CompanySwitched,
         person: Some(&switched.person.id),
         company: Some(&wanted),
         session: Some(switched.id),

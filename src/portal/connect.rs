@@ -1,6 +1,7 @@
 //! `/connect/PRODUCT`: a person pairs their account of another product. The first product's
 //! credentials, then the second's; only the link is kept.
 
+mod desk;
 mod second;
 mod shown;
 
@@ -13,21 +14,21 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{nothing_here, see_other};
-use super::apps::signed_in;
 use super::credentials::{self, Proof};
-use super::errand::Errand;
 use super::fields::Fields;
 use super::form::{Form, Sent};
 use super::language::words;
-use super::throttles::{PasswordAttempt, count_deed};
+use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts};
+use super::{State, accounts};
 use crate::directory::{Account, TypedCredentials};
-use crate::gate::name::{Login, PersonId};
+use crate::gate::name::Login;
 use crate::gate::product::Product;
-use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
+
+pub use self::desk::{Business, Desk};
 
 /// How long the first product's proof holds.
 const LIFE: Duration = Duration::from_secs(10 * 60);
@@ -47,51 +48,21 @@ struct Expired {
     password_set_at: Moment,
 }
 
-/// One person's pairing with one product.
-struct Desk<'a> {
-    state: &'a Arc<State>,
-    visit: &'a Visit,
-    session: &'a Session,
-    product: &'a Arc<Product>,
-    errand: Errand,
-    now: Moment,
-}
+const PAIRING: Business = Business {
+    page: "",
+    event: TrailEvent::Pairing,
+};
 
-/// Who pairs what, or where they have to go first.
 async fn desk<'a>(
     state: &'a Arc<State>,
     visit: &'a Visit,
     product: &str,
     fields: &Fields,
 ) -> Result<Result<Desk<'a>, Response>, Trouble> {
-    let now = (state.clock)();
     let Some(product) = state.products.by_id(product) else {
         return Err(nothing_here().await);
     };
-    let errand = Errand::of(fields).satisfied();
-    let path = errand.on(&format!("/connect/{}", product.id));
-    let session = match signed_in(state, visit, &path, now).await? {
-        Ok(found) => &*found.session,
-        Err(elsewhere) => return Ok(Err(elsewhere)),
-    };
-    if !accounts::is_granted(&session.person, product) {
-        return Err(accounts::not_granted(state, product, &session.company).await);
-    }
-    if !state
-        .policies
-        .load()
-        .single_sign_on_reaches(session.company_in(&product.id), product)
-    {
-        return Err(accounts::not_released(state, product));
-    }
-    Ok(Ok(Desk {
-        state,
-        visit,
-        session,
-        product,
-        errand,
-        now,
-    }))
+    Desk::of(state, visit, (product, PAIRING), fields).await
 }
 
 pub async fn opened(
@@ -146,14 +117,6 @@ pub async fn submitted(
 }
 
 impl Desk<'_> {
-    fn address(&self) -> String {
-        self.errand.on(&format!("/connect/{}", self.product.id))
-    }
-
-    fn person(&self) -> &PersonId {
-        &self.session.person.id
-    }
-
     fn key(&self) -> String {
         format!("pairing:{}:{}", self.session.id, self.product.id)
     }
@@ -194,12 +157,12 @@ impl Desk<'_> {
             return refused(self.first(Some(words().pair_your_own())).await);
         }
         let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
-        self.count(&attempt).await?;
+        self.count(&attempt, "throttled").await?;
         let credentials = credentials::typed(sent.text("username"), sent.text("password"));
         let primary = self.state.products.primary();
         let asked = (&**primary, Some(&account));
         if !self.prove(asked, &credentials, &attempt).await?.is_right() {
-            self.heard("pairing", "first password refused");
+            self.heard(TrailEvent::Pairing, "first password refused");
             return refused(
                 self.first(Some(words().username_and_password_wrong()))
                     .await,
@@ -208,17 +171,6 @@ impl Desk<'_> {
         attempt.succeed(self.state, self.now).await?;
         self.keep(&Begun { expired: None }).await?;
         see_other(&self.address())
-    }
-
-    async fn count(&self, attempt: &PasswordAttempt) -> Result<(), Trouble> {
-        let counted = async {
-            count_deed(self.state, "pairing", self.person(), self.now).await?;
-            attempt.count(self.state, self.now).await
-        };
-        counted.await.map_err(|trouble| {
-            self.heard("pairing", "throttled");
-            trouble.with_link(self.address(), words().back())
-        })
     }
 
     async fn prove(
@@ -230,11 +182,6 @@ impl Desk<'_> {
         let (state, visit) = (self.state, self.visit);
         let proved = credentials::prove(state, visit, asked, credentials, attempt, self.now).await;
         proved.map_err(|trouble| trouble.with_link(self.address(), words().back()))
-    }
-
-    fn heard(&self, event: &'static str, detail: &str) {
-        let line = Audit::of(self.session, self.visit, event, detail);
-        self.state.observer.audit(line);
     }
 }
 

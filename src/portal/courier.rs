@@ -13,11 +13,12 @@ use super::visit::Visit;
 use super::{Audit, State};
 use crate::directory::Person;
 use crate::gate::contact::{Address, Destination, Number};
-use crate::gate::name::SessionId;
+use crate::gate::name::{CompanyId, SessionId};
 use crate::gate::policy::{CompanyPolicy, FactorMethod};
 use crate::gate::sent_code::{Delivery, LIFE, SentCode, Verdict, digits, judge};
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::messages::Channel;
 
 /// How often a state is read again when others write it at the same moment.
@@ -31,7 +32,9 @@ pub struct Courier<'a> {
     pub state: &'a Arc<State>,
     pub visit: &'a Visit,
     pub person: &'a Person,
-    /// Of their company.
+    /// The one that they work for, whose people's messages are counted together.
+    pub company: &'a CompanyId,
+    /// Its policy.
     pub policy: &'a CompanyPolicy,
     pub method: FactorMethod,
     /// The browser's: a code is worth something to who asked for it.
@@ -202,7 +205,7 @@ impl Courier<'_> {
     fn asked<'b>(&'b self, to: &'b Destination, network: &'b str) -> Asked<'b> {
         Asked {
             person: &self.person.id,
-            company: &self.person.company,
+            company: self.company,
             method: self.method,
             to,
             network,
@@ -304,7 +307,7 @@ impl Courier<'_> {
 
     fn told(&self, result: &str) {
         self.state.observer.audit(Audit {
-            event: "code_sent",
+            event: TrailEvent::CodeSent,
             person: Some(&self.person.id),
             company: Some(&self.person.company),
             session: self.session,

@@ -17,6 +17,7 @@ use crate::directory::{Account, Person};
 use crate::gate::device;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{DeviceRow, Devices, Notice};
 
 const PATH: &str = "/account/devices";
@@ -55,9 +56,12 @@ pub async fn used(
     };
     if let Some(found) = state.directory.device(&person.id, &secret.hash()).await? {
         state.directory.use_device(&found.id, now).await?;
-        state
-            .observer
-            .audit(Audit::about(person, visit, "device_used", &found.id));
+        state.observer.audit(Audit::about(
+            person,
+            visit,
+            TrailEvent::DeviceUsed,
+            &found.id,
+        ));
     }
     Ok(())
 }
@@ -113,7 +117,7 @@ pub async fn forget(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form)
         id => state.directory.forget_device(person, id).await?,
     };
     if forgotten {
-        let line = Audit::of(session, &visit, "device_forgotten", "");
+        let line = Audit::of(session, &visit, TrailEvent::DeviceForgotten, "");
         state.observer.audit(line);
     }
     see_other("/account/devices?forgotten=1")

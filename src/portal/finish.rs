@@ -12,7 +12,7 @@ use super::new_password::age;
 use super::password::{enabled, heard};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts, cookies, devices, factor, renewal, single_sign_on};
+use super::{Audit, State, accounts, cookies, devices, factor, language, renewal, single_sign_on};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::{Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Ground, Next, Proof};
@@ -20,6 +20,7 @@ use crate::gate::name::Login;
 use crate::gate::password::Age;
 use crate::gate::session::{Profile, Session, Token};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::sessions::{EndCause, Footing, NewSession};
 
 /// What the first proof of a sign-in leads to: the session, or the factor that is asked for beside it.
@@ -128,6 +129,7 @@ pub async fn finish(
         }
     };
     tell(state, visit, &session.0);
+    language::learn(state, visit, &person.id).await;
     signed_in(&errand, warn, &session.1)
 }
 
@@ -248,13 +250,13 @@ fn tell(state: &State, visit: &Visit, session: &Session) {
     state.observer.sign_in("ok");
     state
         .observer
-        .audit(Audit::of(session, visit, "sign_in", "ok"));
+        .audit(Audit::of(session, visit, TrailEvent::SignIn, "ok"));
     let policies = state.policies.load();
     if policies.in_emergency(&session.company, &session.person.id) {
         state.observer.audit(Audit::of(
             session,
             visit,
-            "break_glass_used",
+            TrailEvent::BreakGlassUsed,
             "signed in while no second factor was asked for",
         ));
     }

@@ -18,7 +18,7 @@ use super::attempt::fresh_secret;
 use super::errand::Errand;
 use super::fields::Fields;
 use super::form::{Form, Sent};
-use super::language::words;
+use super::language::{self, words};
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
@@ -31,12 +31,13 @@ use crate::gate::contact::Address;
 use crate::gate::name::{Login, PersonId};
 use crate::gate::session::{Secret, SecretHash};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::messages::Channel;
 use crate::pages::{self, Link, Message};
 use crate::sessions::EndCause;
 
 /// The audit trail's word for a link that was asked for.
-pub const EVENT: &str = "password_link";
+pub const EVENT: TrailEvent = TrailEvent::PasswordLink;
 const SENT: &str = "sent";
 /// Another link was, for who asked at the same moment.
 const SENT_MEANWHILE: &str = "sent to another request of this moment";
@@ -231,7 +232,7 @@ fn letter(state: &State, account: &Account, secret: &Secret) -> String {
 }
 
 /// Sends the link for somebody else: for a user manager, whose right to do so the caller has
-/// judged. What became of it, in the trail's words: see [`is_sent`].
+/// judged. In the words of who gets it. What became of it, in the trail's words: see [`is_sent`].
 pub async fn send_for(
     state: &Arc<State>,
     person: &Person,
@@ -244,8 +245,10 @@ pub async fn send_for(
         return Ok(NO_ADDRESS);
     };
     let name = account.login.as_str().to_owned();
+    let theirs = language::words_of(state, &person.id).await;
     let known = (account, person.clone());
-    make_link(state, &name, Some(&known), now).await
+    let made = make_link(state, &name, Some(&known), now);
+    language::speaking(theirs.unwrap_or_default(), made).await
 }
 
 /// Whether a link is on its way.
@@ -323,9 +326,12 @@ pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, posted: 
     }
     // First on record and told: it is done, whether or not the sessions can be ended.
     let told = format!("{} {} by mail", led.account.product, led.account.login);
-    state
-        .observer
-        .audit(Audit::about(&led.person, &visit, "password_changed", &told));
+    state.observer.audit(Audit::about(
+        &led.person,
+        &visit,
+        TrailEvent::PasswordChanged,
+        &told,
+    ));
     letters::tell(&state, &visit, &led.person, Letter::PasswordChanged);
     state
         .sessions

@@ -25,6 +25,7 @@ use crate::gate::name::CompanyId;
 use crate::gate::product::Product;
 use crate::gate::session::{Known, Secret, Session};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{Kept, KeptElsewhere};
 use crate::sessions::kept as forms;
 
@@ -100,7 +101,7 @@ pub async fn deed(
         return see_other(&url(product, &secret));
     }
     state.kept.throw_away(&secret, now).await?;
-    audit(&state, &visit, session, "form_thrown_away");
+    audit(&state, &visit, session, TrailEvent::FormThrownAway);
     see_other(&format!("{}/", product.origin))
 }
 
@@ -117,7 +118,7 @@ async fn theirs(
     let form = form.ok_or_else(|| gone(product))?;
     if form.owner.claim(session, &product.id) == Claim::Somebodys {
         state.kept.throw_away(secret, now).await?;
-        audit(state, visit, session, "form_thrown_away");
+        audit(state, visit, session, TrailEvent::FormThrownAway);
         return Err(Trouble::new(403, "form_not_yours")
             .saying(
                 words().form_not_yours(),
@@ -134,7 +135,7 @@ async fn name_of(state: &State, company: &CompanyId) -> Result<String, Trouble> 
     Ok(known.map_or_else(|| company.to_string(), |known| known.name))
 }
 
-fn audit(state: &State, visit: &Visit, session: &Session, event: &'static str) {
+fn audit(state: &State, visit: &Visit, session: &Session, event: TrailEvent) {
     state.observer.audit(Audit::of(session, visit, event, ""));
 }
 

@@ -7,8 +7,11 @@ use std::future::Future;
 use http::HeaderMap;
 use http::header::ACCEPT_LANGUAGE;
 
+use super::State;
+use super::visit::Visit;
 use crate::gate::facts::Asks;
 use crate::gate::language::preferred;
+use crate::gate::name::PersonId;
 use crate::pages::Words;
 
 tokio::task_local! {
@@ -38,6 +41,30 @@ pub async fn speaking<F: Future>(words: Words, answer: F) -> F::Output {
 /// The words of the request that is being answered; English outside of one.
 pub fn words() -> Words {
     WORDS.try_with(|words| *words).unwrap_or_default()
+}
+
+/// Keeps the language in which somebody signed in: what another does to their access is told to them
+/// in it. A program's requests say nothing of its person's.
+pub async fn learn(state: &State, visit: &Visit, person: &PersonId) {
+    if visit.facts.asks != Asks::Navigation {
+        return;
+    }
+    let language = words().language();
+    let kept = state.directory.learn_language(person, language).await;
+    if let Err(error) = kept {
+        tracing::warn!(%error, "in which language somebody signed in could not be kept");
+    }
+}
+
+/// The words of somebody who is told what another did; `None` while nobody knows.
+pub async fn words_of(state: &State, person: &PersonId) -> Option<Words> {
+    match state.directory.language_of(person).await {
+        Ok(language) => language.map(Words::of),
+        Err(error) => {
+            tracing::warn!(%error, "in which language somebody reads could not be read");
+            None
+        }
+    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ use crate::directory::scim::RolesByGroup;
 use crate::gate::name::{CompanyId, PersonId, SessionId};
 use crate::gate::policy::Policies;
 use crate::gate::product::Products;
+use crate::gate::trail::TrailEvent;
 use crate::legacy::Legacy;
 use crate::messages::Messages;
 use crate::providers::Providers;
@@ -131,7 +132,7 @@ pub trait Observer: Send + Sync {
 /// A line of the audit trail about what one person did to another's access.
 #[derive(Debug, Clone, Copy)]
 pub struct Act<'a> {
-    pub event: &'static str,
+    pub event: TrailEvent,
     pub who: &'a PersonId,
     pub whom: &'a PersonId,
     pub company: &'a CompanyId,
@@ -146,7 +147,7 @@ pub struct Act<'a> {
 /// A line of the audit trail; the observer adds the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Audit<'a> {
-    pub event: &'static str,
+    pub event: TrailEvent,
     pub person: Option<&'a PersonId>,
     pub company: Option<&'a CompanyId>,
     pub session: Option<SessionId>,

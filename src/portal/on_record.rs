@@ -1,6 +1,6 @@
 //! What changes somebody's access is on record or is not done: while the audit trail can't be written,
-//! administration, own factors, pairing and provisioning wait. Signing in goes on, and out: the ends of
-//! sessions are never kept waiting.
+//! administration, own factors, pairing, a new password by a link and provisioning wait. Signing in goes
+//! on, and out: the ends of sessions are never kept waiting.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use super::language::words;
 use super::trouble::Trouble;
 
 /// Where people's access, factors and links are changed.
-const ON_RECORD: [&str; 5] = [
+const ON_RECORD: [&str; 6] = [
     "/company/",
     "/account/",
     "/connect/",
     "/login/enroll",
+    "/password/reset",
     "/scim/",
 ];
 /// A door can be shut at any time.

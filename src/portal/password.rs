@@ -27,6 +27,7 @@ use crate::gate::decide::found as known_session;
 use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::product::Product;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::Notice;
 
 pub async fn submit(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
@@ -263,7 +264,7 @@ pub fn heard(
 ) {
     state.observer.sign_in(result);
     state.observer.audit(Audit {
-        event: "sign_in",
+        event: TrailEvent::SignIn,
         person,
         company,
         session: None,

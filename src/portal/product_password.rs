@@ -8,73 +8,51 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::answer::{nothing_here, page, see_other};
-use super::apps::{frame, signed_in};
+use super::apps::frame;
+use super::connect::{Business, Desk};
 use super::credentials::{place, prove_for_sign_on, typed};
-use super::errand::{Errand, Landing};
 use super::fields::Fields;
 use super::form::{Form, Sent};
 use super::language::words;
-use super::throttles::{PasswordAttempt, count_deed};
+use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts};
+use super::{State, accounts};
+use crate::directory::SignOnPlace;
 use crate::gate::name::Login;
-use crate::gate::product::Product;
-use crate::gate::session::Session;
-use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages;
 
-/// The audit trail's word for a password that is kept for an application.
-const EVENT: &str = "sign_on_password";
+const PASSWORD: Business = Business {
+    page: "/password",
+    event: TrailEvent::SignOnPassword,
+};
 
 /// One person's password for one application.
-struct Desk<'a> {
-    state: &'a Arc<State>,
-    visit: &'a Visit,
-    session: &'a Session,
-    product: &'a Arc<Product>,
+struct Typing<'a> {
+    desk: Desk<'a>,
+    /// Of the account that is linked.
     login: Login,
-    errand: Errand,
-    now: Moment,
 }
 
-async fn desk<'a>(
+async fn typing<'a>(
     state: &'a Arc<State>,
     visit: &'a Visit,
     product: &str,
     fields: &Fields,
-) -> Result<Result<Desk<'a>, Response>, Trouble> {
-    let now = (state.clock)();
+) -> Result<Result<Typing<'a>, Response>, Trouble> {
     let wanted = state.products.by_id(product);
     let Some(product) = wanted.filter(|product| state.legacy.needs_password(product)) else {
         return Err(nothing_here().await);
     };
-    let errand = Errand::of(fields).satisfied();
-    let path = errand.on(&path(product));
-    let session = match signed_in(state, visit, &path, now).await? {
-        Ok(found) => &*found.session,
+    let desk = match Desk::of(state, visit, (product, PASSWORD), fields).await? {
+        Ok(desk) => desk,
         Err(elsewhere) => return Ok(Err(elsewhere)),
     };
-    if !accounts::is_granted(&session.person, product) {
-        return Err(accounts::not_granted(state, product, &session.company).await);
+    match accounts::login_in(state, desk.person(), product).await? {
+        Some(login) => Ok(Ok(Typing { desk, login })),
+        None => see_other(&desk.errand.on(&format!("/connect/{}", product.id))).map(Err),
     }
-    let login = accounts::login_in(state, &session.person.id, product).await?;
-    let Some(login) = login else {
-        return see_other(&errand.on(&format!("/connect/{}", product.id))).map(Err);
-    };
-    Ok(Ok(Desk {
-        state,
-        visit,
-        session,
-        product,
-        login,
-        errand,
-        now,
-    }))
-}
-
-fn path(product: &Product) -> String {
-    format!("/connect/{}/password", product.id)
 }
 
 pub async fn opened(
@@ -83,8 +61,8 @@ pub async fn opened(
     Path(product): Path<String>,
     fields: Fields,
 ) -> Answer {
-    match desk(&state, &visit, &product, &fields).await? {
-        Ok(desk) => desk.show(None).await,
+    match typing(&state, &visit, &product, &fields).await? {
+        Ok(typing) => typing.show(None).await,
         Err(elsewhere) => Ok(elsewhere),
     }
 }
@@ -95,76 +73,53 @@ pub async fn submitted(
     Path(product): Path<String>,
     form: Form,
 ) -> Answer {
-    let desk = match desk(&state, &visit, &product, form.unproved()).await? {
-        Ok(desk) => desk,
+    let typing = match typing(&state, &visit, &product, form.unproved()).await? {
+        Ok(typing) => typing,
         Err(elsewhere) => return Ok(elsewhere),
     };
+    let desk = &typing.desk;
     let Some(sent) = form.of_session(&state, desk.session, desk.now) else {
-        return see_other(&desk.errand.on(&path(desk.product)));
+        return see_other(&desk.address());
     };
-    desk.given(&sent).await
+    typing.given(&sent).await
 }
 
-impl Desk<'_> {
+impl Typing<'_> {
     async fn given(&self, sent: &Sent<'_>) -> Answer {
+        let Desk {
+            state,
+            visit,
+            product,
+            now,
+            ..
+        } = &self.desk;
         let (username, password) = (sent.text("username"), sent.text("password"));
         // The link says whose account it is; the application may care for upper and lower case.
         if Login::parse(username).ok().as_ref() != Some(&self.login) || password.is_empty() {
             return self.refused(words().type_linked_password()).await;
         }
-        let network = self.visit.network();
-        let attempt = PasswordAttempt::at(&self.product.id, self.login.as_str(), &network);
-        self.count(&attempt).await?;
+        let attempt = PasswordAttempt::at(&product.id, self.login.as_str(), &visit.network());
+        self.desk.count(&attempt, &self.line("throttled")).await?;
         let credentials = typed(username, password);
-        let proof = prove_for_sign_on(
-            self.state,
-            self.visit,
-            self.product,
-            &credentials,
-            &attempt,
-            self.now,
-        )
-        .await?;
+        let proof = prove_for_sign_on(state, visit, product, &credentials, &attempt, *now).await?;
         if !proof.is_right() {
             self.heard("refused");
             return self
-                .refused(&words().product_does_not_take(&self.product.name))
+                .refused(&words().product_does_not_take(&product.name))
                 .await;
         }
-        attempt.succeed(self.state, self.now).await?;
-        let place = place(
-            self.state,
-            self.product,
-            &self.login,
-            &self.session.person.id,
-        );
-        self.state
+        attempt.succeed(state, *now).await?;
+        state
             .directory
-            .keep_sign_on_secret(&place, &credentials, self.now)
+            .keep_sign_on_secret(&self.place(), &credentials, *now)
             .await?;
         self.heard("kept");
-        see_other(&self.onward())
+        see_other(&self.desk.onward())
     }
 
-    async fn count(&self, attempt: &PasswordAttempt) -> Result<(), Trouble> {
-        let counted = async {
-            count_deed(self.state, EVENT, &self.session.person.id, self.now).await?;
-            attempt.count(self.state, self.now).await
-        };
-        counted.await.map_err(|trouble| {
-            self.heard("throttled");
-            trouble.with_link(self.errand.on(&path(self.product)), words().back())
-        })
-    }
-
-    /// To what was wanted, and nowhere but into this product.
-    fn onward(&self) -> String {
-        match self.errand.landing(self.state, Some(&self.product.id)) {
-            Landing::Product { product, url, .. } if product.id == self.product.id => url,
-            Landing::Product { .. } | Landing::Portal { .. } => {
-                format!("{}/", self.product.origin)
-            }
-        }
+    fn place(&self) -> SignOnPlace {
+        let Desk { state, product, .. } = &self.desk;
+        place(state, product, &self.login, self.desk.person())
     }
 
     async fn refused(&self, error: &str) -> Answer {
@@ -173,32 +128,32 @@ impl Desk<'_> {
     }
 
     async fn show(&self, error: Option<&str>) -> Answer {
-        let place = place(
-            self.state,
-            self.product,
-            &self.login,
-            &self.session.person.id,
-        );
-        let known = self.state.directory.sign_on_secret(&place).await?;
+        let Desk {
+            state,
+            session,
+            product,
+            errand,
+            now,
+            ..
+        } = &self.desk;
+        let known = state.directory.sign_on_secret(&self.place()).await?;
         let username = known.as_ref().map(|known| &known.credentials.username);
-        let token = self.state.keys.form_token(&self.session.portal, self.now);
         page(&pages::ProductPassword {
-            frame: frame(self.state, Some(self.session), ""),
-            action: path(self.product),
-            product: self.product.name.clone(),
+            frame: frame(state, Some(session), ""),
+            action: self.desk.path(),
+            product: product.name.clone(),
             username: username.map_or_else(|| self.login.to_string(), String::clone),
             changed: known.is_some(),
             error: error.map(str::to_owned),
-            hidden: self.errand.hidden(token),
+            hidden: errand.hidden(state.keys.form_token(&session.portal, *now)),
         })
     }
 
     fn heard(&self, result: &str) {
-        self.state.observer.audit(Audit::of(
-            self.session,
-            self.visit,
-            EVENT,
-            &format!("{} {} {result}", self.product.id, self.login),
-        ));
+        self.desk.heard(PASSWORD.event, &self.line(result));
+    }
+
+    fn line(&self, result: &str) -> String {
+        format!("{} {} {result}", self.desk.product.id, self.login)
     }
 }

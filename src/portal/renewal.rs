@@ -28,6 +28,7 @@ use crate::gate::decide::found;
 use crate::gate::name::Login;
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages;
 use crate::sessions::EndCause;
 
@@ -68,7 +69,7 @@ pub async fn ask(
 ) -> Answer {
     state.observer.sign_in("expired");
     state.observer.audit(Audit {
-        event: "sign_in",
+        event: TrailEvent::SignIn,
         person: Some(proof.person()),
         company: None,
         session: None,
@@ -190,7 +191,7 @@ pub async fn changed(
         .map(|found| found.session.id);
     // First on record and told: it is done, whether or not the sessions can be ended.
     state.observer.audit(Audit {
-        event: "password_changed",
+        event: TrailEvent::PasswordChanged,
         person: Some(&person.id),
         company: Some(&person.company),
         session: kept,

@@ -17,6 +17,7 @@ use super::{Audit, State, cookies, elsewhere};
 use crate::gate::decide::found;
 use crate::gate::facts::Asks;
 use crate::gate::session::Known;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{Link, Message, SignOut};
 use crate::sessions::EndCause;
 
@@ -111,7 +112,7 @@ async fn ended(state: &Arc<State>, visit: &Visit, mut response: Response) -> Ans
         state.sessions.end(session.id, EndCause::SignedOut).await?;
         state
             .observer
-            .audit(Audit::of(session, visit, "sign_out", ""));
+            .audit(Audit::of(session, visit, TrailEvent::SignOut, ""));
     }
     cookies::clear_session(&mut response);
     response

@@ -17,6 +17,7 @@ use crate::gate::name::{PersonId, ProductId};
 use crate::gate::product::{Accounts, Product};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, DefaultChoice, Notice};
 use crate::sessions::EndCause;
 
@@ -135,14 +136,14 @@ pub async fn save(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -
     state.observer.audit(Audit::of(
         session,
         &visit,
-        "default_application",
+        TrailEvent::DefaultApplication,
         wanted.id.as_str(),
     ));
     see_other("/account?sso=saved")
 }
 
 /// The audit trail's word for it.
-pub const RESET: &str = "single_sign_on_reset";
+pub const RESET: TrailEvent = TrailEvent::SingleSignOnReset;
 
 /// `POST /account/reset-sso`: Reset Single Sign-On.
 pub async fn reset_own(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {

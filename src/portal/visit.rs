@@ -15,6 +15,7 @@ use crate::gate::cookies;
 use crate::gate::facts::{Facts, Presented, Site};
 use crate::gate::product::Product;
 use crate::gate::session::{Known, Secret, SecretHash, Session, Token};
+use crate::gate::trail::TrailEvent;
 use crate::pages::RequestId;
 
 pub struct Visit {
@@ -49,7 +50,7 @@ impl<'a> Audit<'a> {
     pub fn of(
         session: &'a Session,
         visit: &'a Visit,
-        event: &'static str,
+        event: TrailEvent,
         detail: &'a str,
     ) -> Audit<'a> {
         Audit {
@@ -67,7 +68,7 @@ impl<'a> Audit<'a> {
     pub fn about(
         person: &'a Person,
         visit: &'a Visit,
-        event: &'static str,
+        event: TrailEvent,
         detail: &'a str,
     ) -> Audit<'a> {
         Audit {

@@ -1,12 +1,17 @@
 //! The keys that a provider signs with. They change without a word: a token under an unknown one
 //! makes us look again, but not more often than is good for the provider.
+//!
+//! Anybody can post a token under a name that no key has (OpenID Connect Back-Channel Logout 1.0). What
+//! that costs is theirs alone: sign-ins and sign-outs under a known key don't wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
+use tokio::sync::Mutex;
 
 use super::fetch;
 use super::{Provider, ProviderError};
@@ -135,38 +140,100 @@ fn word(algorithm: Algorithm) -> &'static str {
     found.map_or("", |(word, _)| *word)
 }
 
+/// Who brings a token: whether it is known to come from the provider, before its signature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// Fetched from the provider itself, for a code.
+    ByProvider,
+    /// Posted to us by anybody.
+    ByAnybody,
+}
+
+/// What is kept of a provider's keys. Nobody who brings a token under a known key waits for anything:
+/// what a stranger can make us fetch must not stand before sign-ins and sign-outs.
+#[derive(Default)]
+pub struct Shelf {
+    known: ArcSwapOption<(Keys, Moment)>,
+    /// Held over a fetch: of a hundred who want one, one fetches and all hear the answer.
+    tries: Mutex<Tries>,
+}
+
+#[derive(Default)]
+struct Tries {
+    failed: Option<(Moment, ProviderError)>,
+    /// The last fetch for an unknown key, of tokens that came from the provider and of others: a
+    /// stranger's don't use up those of the sign-ins.
+    by_provider: Option<Moment>,
+    by_anybody: Option<Moment>,
+}
+
+impl Tries {
+    fn last(&mut self, brought: Brought) -> &mut Option<Moment> {
+        match brought {
+            Brought::ByProvider => &mut self.by_provider,
+            Brought::ByAnybody => &mut self.by_anybody,
+        }
+    }
+}
+
+impl Shelf {
+    /// The key, and whether the keys are as fresh as they need to be.
+    fn look(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        now: Moment,
+    ) -> (Option<DecodingKey>, bool) {
+        let known = self.known.load();
+        match known.as_deref() {
+            Some((keys, at)) if now.since(*at) < FRESH => (keys.find(kid, algorithm), true),
+            Some(_) | None => (None, false),
+        }
+    }
+}
+
 impl Provider {
     /// The key for a token, fetched again when it is unknown.
     pub(super) async fn key(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
+        brought: Brought,
         now: Moment,
     ) -> Result<DecodingKey, ProviderError> {
-        let mut kept = self.keys.lock().await;
-        if let Some((keys, at)) = &kept.value
-            && now.since(*at) < FRESH
-            && let Some(key) = keys.find(kid, algorithm)
-        {
+        if let (Some(key), _) = self.keys.look(kid, algorithm, now) {
             return Ok(key);
         }
-        let last = kept.value.as_ref().map(|(_, at)| *at);
-        let tried = kept.tried.as_ref().map(|(at, _)| *at).max(last);
-        if tried.is_some_and(|at| now.since(at) < PAUSE) {
-            return Err(match &kept.tried {
-                Some((_, error)) => error.clone(),
-                None => unknown(kid),
-            });
+        let mut tries = self.keys.tries.lock().await;
+        // Somebody else fetched while this one waited.
+        let (key, fresh) = self.keys.look(kid, algorithm, now);
+        if let Some(key) = key {
+            return Ok(key);
+        }
+        if let Some((at, error)) = &tries.failed
+            && now.since(*at) < PAUSE
+        {
+            return Err(error.clone());
+        }
+        if fresh {
+            let last = tries.last(brought);
+            if last.is_some_and(|at| now.since(at) < PAUSE) {
+                return Err(unknown(kid));
+            }
+            *last = Some(now);
         }
         match self.fetch_keys(now).await {
             Ok(keys) => {
                 let key = keys.find(kid, algorithm).ok_or_else(|| unknown(kid));
-                kept.value = Some((Arc::new(keys), now));
-                kept.tried = None;
+                self.keys.known.store(Some(Arc::new((keys, now))));
+                tries.failed = None;
                 key
             }
             Err(error) => {
-                kept.tried = Some((now, error.clone()));
+                // What is known of keys serves on, when it was a key unknown to us that was looked for.
+                if !fresh {
+                    tries.failed = Some((now, error.clone()));
+                }
                 Err(error)
             }
         }

@@ -76,7 +76,7 @@ pub struct Provider {
     pub settings: ProviderSettings,
     client: Client,
     metadata: Mutex<Kept<Metadata>>,
-    keys: Mutex<Kept<keys::Keys>>,
+    keys: keys::Shelf,
 }
 
 /// Something that was fetched, and when it was last tried.
@@ -103,7 +103,7 @@ impl Providers {
                 client: fetch::client(settings.deadline, settings.ca.as_deref())?,
                 settings,
                 metadata: Mutex::default(),
-                keys: Mutex::default(),
+                keys: keys::Shelf::default(),
             }))
         });
         Ok(Providers {

@@ -50,6 +50,9 @@ const SLACK: Duration = Duration::from_secs(600);
 /// through, so this many must change one session at once for the last to fail.
 const ROUNDS: u32 = 64;
 
+/// So many sessions in a row that can't be ended: the store is away, and not one of its nodes.
+const AWAY: u32 = 16;
+
 /// The sign-ins of this gateway: the store behind, the cache before it.
 pub struct Sessions {
     parts: Parts,
@@ -455,7 +458,8 @@ impl Sessions {
     }
 
     /// Ends a person's presence in these products, in every session, with what is open there; the
-    /// sign-ins go on. Returns how many presences ended.
+    /// sign-ins go on. Returns how many presences ended; one that can't be ended keeps none of the
+    /// others.
     pub async fn leave(
         &self,
         person: &PersonId,
@@ -463,10 +467,10 @@ impl Sessions {
         cause: EndCause,
     ) -> Result<usize, StoreError> {
         let now = (self.parts.clock)();
-        let mut ended = 0;
+        let (mut ended, mut tried) = (0, Ok(()));
         for id in self.store.of_person(person, now).await? {
             let mut left = Vec::new();
-            self.change(id, now, |session| {
+            let changed = self.change(id, now, |session| {
                 left.clear();
                 for product in products {
                     if session.entries.get(product).is_some() {
@@ -475,15 +479,18 @@ impl Sessions {
                     }
                 }
                 !left.is_empty()
-            })
-            .await?;
+            });
+            if let Err(error) = changed.await {
+                tried = tried.and(Err(error));
+                continue;
+            }
             ended += left.len();
             forget_sign_on(self.store.as_ref(), id, left.iter().copied(), now).await;
             for product in left {
                 self.parts.observer.ended(Some(product), cause);
             }
         }
-        Ok(ended)
+        tried.map(|()| ended)
     }
 
     /// Ends every session of a person but this one; returns how many ended.
@@ -566,11 +573,34 @@ impl Sessions {
     }
 
     async fn end_all(&self, ids: &[SessionId], cause: EndCause) -> Result<usize, StoreError> {
-        let mut count = 0;
+        let (ended, tried) = self.end_each(ids, cause).await;
+        tried.map(|()| ended.len())
+    }
+
+    /// Ends these, each whatever became of the others: which of them had not ended before, and the
+    /// first failure. A store that fails so often in a row is away, and is waited for no longer.
+    pub async fn end_each(
+        &self,
+        ids: &[SessionId],
+        cause: EndCause,
+    ) -> (Vec<SessionId>, Result<(), StoreError>) {
+        let (mut ended, mut tried, mut failures) = (Vec::new(), Ok(()), 0);
         for id in ids {
-            count += usize::from(self.end(*id, cause).await?);
+            match self.end(*id, cause).await {
+                Ok(just_now) => {
+                    ended.extend(just_now.then_some(*id));
+                    failures = 0;
+                }
+                Err(error) => {
+                    tried = tried.and(Err(error));
+                    failures += 1;
+                }
+            }
+            if failures == AWAY {
+                break;
+            }
         }
-        Ok(count)
+        (ended, tried)
     }
 
     /// Oldest first.

@@ -1,6 +1,6 @@
 //! What User Manager and the audit pages stand on.
 
-use vestibule::directory::{Line, LinesOf};
+use vestibule::directory::{Line, LinesOf, Removal};
 use vestibule::gate::time::Moment;
 
 use super::*;
@@ -94,13 +94,14 @@ pub(crate) async fn a_reset_takes_every_factor_and_voids_what_was_begun(url: Str
 #[tokio::test]
 async fn no_table_of_a_persons_factors_is_forgotten_by_a_reset() {
     // None of them is a factor: who they are elsewhere, what they are found by, what they type.
-    const KEPT: [&str; 8] = [
+    const KEPT: [&str; 9] = [
         "accounts",
         "emergencies",
         "identities",
         "people",
         "people_words",
         "scim_members",
+        "scim_overdue",
         "scim_people",
         "sign_on_secrets",
     ];
@@ -186,14 +187,14 @@ pub(crate) async fn an_authenticator_is_replaced_in_one_step(url: String) {
     assert!(!directory.spend_totp_step(&new.id, 9, LATER).await.unwrap());
     assert_eq!(directory.factor_secret(&old.id).await.unwrap(), None);
     // Nobody removes another's.
-    assert!(
-        !directory
-            .remove_factor(&person("lee"), &new.id)
-            .await
-            .unwrap()
-    );
-    assert!(directory.remove_factor(&kim, &new.id).await.unwrap());
-    assert!(!directory.remove_factor(&kim, &new.id).await.unwrap());
+    for (who, came) in [
+        (person("lee"), Removal::Gone),
+        (kim.clone(), Removal::Removed),
+        (kim, Removal::Gone),
+    ] {
+        let removed = directory.remove_factor(&who, &new.id, false).await;
+        assert_eq!(removed.unwrap(), came);
+    }
 }
 
 fn line(at: Moment, apart: u64, event: &str, who: &str) -> Line {

@@ -1,6 +1,6 @@
 //! Second factors: once only, and sealed.
 
-use vestibule::directory::DirectoryError;
+use vestibule::directory::{DirectoryError, Removal};
 use vestibule::gate::policy::FactorMethod;
 
 use super::*;
@@ -205,4 +205,39 @@ async fn a_sealed_secret_does_not_open_in_another_row() {
         Err(DirectoryError::Corrupt(_))
     ));
     raw.close().await;
+}
+
+pub(crate) async fn of_many_who_remove_the_last_factors_one_is_too_late(url: String) {
+    let directory = seeded(&url).await;
+    let kim = person("kim");
+    for _ in 0..5 {
+        let mut ids = Vec::new();
+        for _ in 0..20 {
+            let added = directory.add_factor(&kim, FactorMethod::Passkey, b"key", 0, NOW);
+            ids.push(added.await.unwrap().unwrap().id);
+        }
+        let tabs: Vec<_> = ids
+            .into_iter()
+            .map(|id| {
+                let (directory, kim) = (directory.clone(), kim.clone());
+                tokio::spawn(async move { directory.remove_factor(&kim, &id, true).await.unwrap() })
+            })
+            .collect();
+        let mut came = Vec::new();
+        for tab in tabs {
+            came.push(tab.await.unwrap());
+        }
+        let count = |wanted: Removal| came.iter().filter(|one| **one == wanted).count();
+        assert_eq!((count(Removal::Removed), count(Removal::Last)), (19, 1));
+        let left = directory.factors(&kim).await.unwrap();
+        assert_eq!(left.len(), 1);
+        let last = &left[0].id;
+        // Nobody's and another's is not there, whatever is the last.
+        let gone = directory.remove_factor(&person("lee"), last, true).await;
+        assert_eq!(gone.unwrap(), Removal::Gone);
+        let freely = directory.remove_factor(&kim, last, false).await;
+        assert_eq!(freely.unwrap(), Removal::Removed);
+        let gone = directory.remove_factor(&kim, last, true).await;
+        assert_eq!(gone.unwrap(), Removal::Gone);
+    }
 }

@@ -132,3 +132,27 @@ pub(crate) async fn two_nodes_start_at_once(url: String) {
         opened.unwrap();
     }
 }
+
+pub(crate) async fn the_language_of_the_last_sign_in_is_kept(url: String) {
+    use vestibule::gate::language::Language;
+    let directory = seeded(&url).await;
+    let kim = person("kim");
+    assert_eq!(directory.language_of(&kim).await.unwrap(), None);
+    for language in [Language::Spanish, Language::Spanish, Language::English] {
+        directory.learn_language(&kim, language).await.unwrap();
+        assert_eq!(directory.language_of(&kim).await.unwrap(), Some(language));
+    }
+    // An import says nothing of it.
+    directory
+        .learn_language(&kim, Language::Spanish)
+        .await
+        .unwrap();
+    import(&directory, SEED).await.unwrap();
+    let kept = directory.language_of(&kim).await.unwrap();
+    assert_eq!(kept, Some(Language::Spanish));
+    assert_eq!(directory.language_of(&person("lee")).await.unwrap(), None);
+    assert_eq!(
+        directory.language_of(&person("nobody")).await.unwrap(),
+        None
+    );
+}

@@ -57,7 +57,7 @@ pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
         let found = find(wanted).await;
         assert_eq!(found[0].id, id);
         assert_eq!(found[0].user_name, "Asa@Acme.test");
-        assert_eq!(found[0].made_at, NOW);
+        assert_eq!(found[0].made_at, Some(NOW));
     }
     assert_eq!(
         find(Wanted::default()).await.len(),
@@ -108,7 +108,7 @@ pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
         .unwrap();
     assert_eq!(
         (read.made_at, read.changed_at, read.active),
-        (NOW, LATER, false)
+        (Some(NOW), Some(LATER), false)
     );
     let foreign = directory
         .change_scim_person(&bolt, &emr(), &id, &after, LATER)
@@ -188,6 +188,42 @@ pub(crate) async fn groups_settle_roles(url: String) {
         .unwrap();
     assert_eq!(held().await, words(&["company_admin"]));
     assert!(directory.person(&kim).await.unwrap().unwrap().disabled);
+}
+
+pub(crate) async fn somebody_is_found_by_exactly_their_address(url: String) {
+    let directory = seeded(&url).await;
+    let mut lines = String::new();
+    // Whose addresses hold another's, and who come before them by id.
+    for number in 0..60 {
+        lines += &format!(
+            r#"{{"kind":"person","id":"a{number:02}","company":"acme","name":"A {number}","email":"a{number:02}.zoe@acme.test"}}"#
+        );
+        lines += "\n";
+    }
+    lines += r#"{"kind":"person","id":"zoe","company":"acme","name":"Zoe","email":"Zoe@Acme.test"}
+{"kind":"person","id":"bea","company":"bolt","name":"Bea","email":"zoe@acme.test"}
+{"kind":"person","id":"two","company":"acme","name":"Two","email":"both@acme.test"}
+{"kind":"person","id":"too","company":"acme","name":"Too","email":"BOTH@acme.test"}
+"#;
+    import(&directory, &lines).await.unwrap();
+    let (acme, bolt) = (company("acme"), company("bolt"));
+    let of = async |company: &CompanyId, address: &str| {
+        let found = directory.person_by_email(company, address).await.unwrap();
+        found.map(|person| person.id.to_string())
+    };
+    assert_eq!(of(&acme, " zoe@ACME.test").await.unwrap(), "zoe");
+    assert_eq!(of(&bolt, "zoe@acme.test").await.unwrap(), "bea");
+    assert_eq!(of(&acme, "a07.zoe@acme.test").await.unwrap(), "a07");
+    for nobody in [
+        "oe@acme.test",
+        "zoe@acme.tes",
+        "zoe",
+        "acme.test",
+        "both@acme.test",
+        "",
+    ] {
+        assert_eq!(of(&acme, nobody).await, None, "{nobody}");
+    }
 }
 
 pub(crate) async fn tokens_and_identities_belong_to_one(url: String) {

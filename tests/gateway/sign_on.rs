@@ -529,3 +529,27 @@ async fn an_application_that_takes_basic_gets_the_persons_own() {
     assert!(done.body.contains("Kim-Billing by basic"), "{}", done.body);
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_it_was_not_released_no_password_is_asked_for() {
+    let emr = Backend::start().await;
+    let application = Application::start(&[("kim", "old secret")]).await;
+    let start = async |companies: &str| {
+        let mut setup = Setup::new(&emr.url);
+        setup.backends[2] = vec![application.url.clone()];
+        setup.analytics = format!("needs_grant = true\naccounts = \"primary\"\n{FORM}");
+        setup.more =
+            format!("[rollout]\nanalytics_sso = {{ companies = [{companies}], percent = 0 }}\n");
+        setup.start().await
+    };
+    for (companies, status) in [("\"northside\"", 403), ("\"acme-rehab\"", 200)] {
+        let gateway = start(companies).await;
+        let mut kim = Visitor::new(&gateway);
+        kim.sign_in("kim", kim.url("emr", "/")).await;
+        for path in ["/connect/analytics", "/connect/analytics/password"] {
+            let page = kim.open(kim.url("login", path)).await;
+            assert_eq!(page.status, status, "{path}: {}", page.body);
+        }
+        gateway.stop().await;
+    }
+}

@@ -333,6 +333,76 @@ async fn disabling_ends_sessions_and_enabling_lets_in_again() {
 }
 
 #[tokio::test]
+async fn what_a_user_manager_ends_for_another_company_stands_in_its_trail_too() {
+    use crate::company_sessions::{ACROSS, companies};
+    let clinic = Clinic::open().await;
+    clinic.import(ACROSS).await;
+    let (kim, _) = official(&clinic, "kim").await;
+    for (fields, event) in [
+        (
+            [("end", "all"), ("reason", "left it open")],
+            "sessions_ended",
+        ),
+        ([("reset", "mfa"), ("reason", "lost phone")], "mfa_reset"),
+        (
+            [("status", "disabled"), ("reason", "gone")],
+            "person_disabled",
+        ),
+    ] {
+        let ada = clinic.signed_in("ada").await;
+        ada.open(&format!("{BILLING}/")).await;
+        save(&kim, "ada", &fields).await;
+        assert_eq!(ada.get(&format!("{BILLING}/")).await.status, 302);
+        let told = companies(&clinic, event, fields[1].1);
+        assert_eq!(told, ["acme", "north"], "{event}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_for_one_session_is_done_for_the_others() {
+    let clinic = Clinic::open().await;
+    clinic
+        .import(concat!(
+            r#"{"kind":"account","product":"billing","login":"lee.billing","person":"lee","password_hash":"HASH"}"#,
+            "\n"
+        ))
+        .await;
+    let lees = [clinic.signed_in("lee").await, clinic.signed_in("lee").await];
+    for lee in &lees {
+        assert_eq!(lee.open(&format!("{BILLING}/")).await.status, 200);
+    }
+    let (kim, _) = official(&clinic, "kim").await;
+    let lee = PersonId::parse("lee").unwrap();
+    let all = clinic.sessions.of_person(&lee).await.unwrap();
+    *clinic.store.clings_to.lock().unwrap() = Some(all[0].id);
+    let inside = async |url: String| {
+        let mut inside = 0;
+        for lee in &lees {
+            inside += usize::from(lee.get(&url).await.status == 200);
+        }
+        inside
+    };
+    // The link's end, in each session.
+    let answer = save(
+        &kim,
+        "lee",
+        &[("unlink", "all"), ("reason", "wrong account")],
+    )
+    .await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(inside(format!("{BILLING}/")).await, 1);
+    assert_eq!(inside(format!("{EMR}/")).await, 2);
+    // Each session, and each deed.
+    let deeds = [("end", "all"), ("status", "disabled"), ("reason", "left")];
+    let answer = save(&kim, "lee", &deeds).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(inside(format!("{EMR}/")).await, 1);
+    let person = clinic.directory.person(&lee).await.unwrap().unwrap();
+    assert!(person.disabled);
+    assert_eq!(acts(&clinic).len(), 3, "{:?}", acts(&clinic));
+}
+
+#[tokio::test]
 async fn nobody_locks_themselves_out_and_is_told_so() {
     let clinic = Clinic::open().await;
     let (kim, _) = official(&clinic, "kim").await;

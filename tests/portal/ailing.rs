@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tokio::sync::broadcast;
+use tokio::sync::{Barrier, broadcast};
 
 use vestibule::gate::name::{CompanyId, PersonId, SessionId};
 use vestibule::gate::session::{LastSeen, Session};
@@ -19,6 +19,10 @@ pub struct Ailing {
     store: Arc<dyn Store>,
     /// Nobody's sessions can be found, and so not be ended; everything else goes on.
     pub loses_people: AtomicBool,
+    /// This one can't be ended or changed; all others can.
+    pub clings_to: Mutex<Option<SessionId>>,
+    /// Whoever opens a page of the portal waits here until so many have come.
+    pub meeting: Mutex<Option<Arc<Barrier>>>,
     /// It gives no sign of life.
     pub is_silent: AtomicBool,
     /// Happens once, before a state whose key begins so is taken.
@@ -30,6 +34,8 @@ impl Ailing {
         Arc::new(Ailing {
             store,
             loses_people: AtomicBool::new(false),
+            clings_to: Mutex::default(),
+            meeting: Mutex::default(),
             is_silent: AtomicBool::new(false),
             interruption: Mutex::default(),
         })
@@ -41,6 +47,10 @@ impl Ailing {
 
     pub fn was_interrupted(&self) -> bool {
         self.interruption.lock().unwrap().is_none()
+    }
+
+    fn clings(&self, id: SessionId) -> bool {
+        *self.clings_to.lock().unwrap() == Some(id)
     }
 
     async fn taking(&self, key: &str) {
@@ -78,10 +88,16 @@ impl Store for Ailing {
     }
 
     async fn replace(&self, session: &Session, now: Moment) -> Result<bool, StoreError> {
+        if self.clings(session.id) {
+            return Err(away());
+        }
         self.store.replace(session, now).await
     }
 
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
+        if self.clings(id) {
+            return Err(away());
+        }
         self.store.end(id).await
     }
 
@@ -90,6 +106,10 @@ impl Store for Ailing {
     }
 
     async fn touch(&self, stamps: &[Stamp]) -> Result<(), StoreError> {
+        let meeting = self.meeting.lock().unwrap().clone();
+        if let Some(meeting) = meeting {
+            meeting.wait().await;
+        }
         self.store.touch(stamps).await
     }
 

@@ -124,3 +124,97 @@ async fn only_an_admin_with_a_fresh_factor_sees_them() {
     let max = clinic.signed_in_strict("max").await;
     assert_eq!(max.get(&url("")).await.status, 403);
 }
+
+/// Ada belongs to Acme and works for North in Billing; Noa runs North.
+pub const ACROSS: &str = r#"{"kind":"company","id":"north","name":"North"}
+{"kind":"person","id":"noa","company":"north","name":"Noa Sun","email":"noa@north.test","roles":["company_admin","user_manager"]}
+{"kind":"account","product":"emr","login":"noa","person":"noa","password_hash":"HASH"}
+{"kind":"person","id":"ada","company":"acme","name":"Ada Nova","email":"ada@acme.test","roles":[]}
+{"kind":"account","product":"emr","login":"ada","person":"ada","password_hash":"HASH"}
+{"kind":"account","product":"billing","login":"ada.billing","person":"ada","password_hash":"HASH","companies":["acme","north"],"default_company":"north"}
+"#;
+
+/// The companies in whose trails this event stands, with this reason.
+pub fn companies(clinic: &Clinic, event: &str, reason: &str) -> Vec<String> {
+    let lines = clinic.heard.lines.lock().unwrap();
+    let of = |line: &String| {
+        let (_, rest) = line.split_once("company: ")?;
+        Some(rest.split(',').next()?.to_owned())
+    };
+    let fitting = lines
+        .iter()
+        .filter(|line| line.contains(&format!("event: {event:?}")) && line.contains(reason));
+    let mut companies: Vec<String> = fitting.filter_map(of).collect();
+    companies.sort();
+    companies
+}
+
+#[tokio::test]
+async fn an_end_stands_in_the_trail_of_every_company_that_it_concerns() {
+    let clinic = Clinic::open().await;
+    clinic.import(ACROSS).await;
+    let ada = clinic.signed_in("ada").await;
+    assert!(
+        ada.open(&format!("{BILLING}/"))
+            .await
+            .body
+            .ends_with("in north")
+    );
+    let (noa, _) = official(&clinic, "noa").await;
+    let page = noa.get(&url("?person=ada")).await;
+    let session = ids(&page).remove(0);
+    let fields = [
+        ("session", session.as_str()),
+        ("reason", "not ours any more"),
+    ];
+    let done = noa.submit(&page, &fields).await;
+    assert_eq!(done.location(), "/company/sessions?ended=1");
+    assert!(!is_in(&ada).await, "the whole session");
+    assert_eq!(
+        companies(&clinic, "sessions_ended", "not ours any more"),
+        ["acme", "north"],
+        "Ada's own company hears of it"
+    );
+}
+
+#[tokio::test]
+async fn switching_off_what_is_off_writes_nothing() {
+    let clinic = Clinic::open().await;
+    let kim = clinic.signed_in("kim").await;
+    let page = kim.get(&format!("{PORTAL}/company/settings")).await;
+    let saved = kim.submit(&page, &[("mfa", "off")]).await;
+    assert_eq!(saved.location(), "/company/settings?saved=1");
+    assert!(!clinic.heard("mfa_switched"));
+}
+
+#[tokio::test]
+async fn one_session_that_can_t_be_ended_keeps_no_other() {
+    let clinic = Clinic::open().await;
+    let lees = [
+        clinic.signed_in("lee").await,
+        clinic.signed_in("lee").await,
+        clinic.signed_in("lee").await,
+    ];
+    let lee = vestibule::gate::name::PersonId::parse("lee").unwrap();
+    let (kim, _) = official(&clinic, "kim").await;
+    let page = kim.get(&url("?person=lee")).await;
+    let all = clinic.sessions.of_person(&lee).await.unwrap();
+    *clinic.store.clings_to.lock().unwrap() = Some(all[0].id);
+    let fields: Vec<(String, String)> = page
+        .hidden()
+        .into_iter()
+        .chain(
+            all.iter()
+                .map(|one| (String::from("session"), one.id.to_string())),
+        )
+        .chain([(String::from("reason"), String::from("a stolen laptop"))])
+        .collect();
+    let answer = kim.post(&url(""), &fields).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    let mut inside = 0;
+    for browser in &lees {
+        inside += usize::from(is_in(browser).await);
+    }
+    assert_eq!(inside, 1, "but the one");
+    assert!(clinic.heard("2 sessions ended in Sessions"));
+}

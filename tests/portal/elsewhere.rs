@@ -692,6 +692,95 @@ async fn who_signs_out_at_the_provider_is_signed_out_here() {
     assert!(scene.clinic.heard("signed_out_elsewhere"));
 }
 
+/// A logout token of the provider's, or of whoever writes one under a key's name.
+fn logout_token(scene: &Scene, kid: &str) -> String {
+    let provider = &scene.provider;
+    let now = scene.secs.load(Ordering::SeqCst);
+    let claims = json!({
+        "iss": provider.issuer(), "aud": "vestibule", "sub": "subject-1", "jti": "1",
+        "iat": now, "exp": now + 120,
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let mut before = String::new();
+    provider.behave(|manner| before = std::mem::replace(&mut manner.kid, kid.to_owned()));
+    let token = provider.sign(&claims);
+    provider.behave(|manner| manner.kid = before);
+    token
+}
+
+async fn posted(scene: &Scene, token: String) -> u16 {
+    let url = format!("{PORTAL}/login/with/acme-id/ended");
+    let fields = [(String::from("logout_token"), token)];
+    let browser = scene.clinic.browser();
+    browser.post_from(&url, &fields, Vec::new()).await.status
+}
+
+#[tokio::test]
+async fn a_sign_out_there_is_on_record_though_a_session_could_not_be_ended() {
+    let scene = Scene::open().await;
+    scene.sign_in(&scene.clinic.browser()).await;
+    let lost = &scene.clinic.store.loses_people;
+    lost.store(true, Ordering::SeqCst);
+    assert_eq!(posted(&scene, logout_token(&scene, "k1")).await, 503);
+    assert!(scene.clinic.heard("signed_out_elsewhere"));
+    lost.store(false, Ordering::SeqCst);
+    assert_eq!(posted(&scene, logout_token(&scene, "k1")).await, 200);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_key_that_a_stranger_names() {
+    let scene = Scene::open_with(|settings| settings.deadline = HOUR).await;
+    let browser = scene.clinic.browser();
+    assert_eq!(scene.sign_in(&browser).await.status, 200);
+    assert_eq!(scene.provider.calls("keys"), 1);
+    let forged = logout_token(&scene, "nobody-s");
+    let good = logout_token(&scene, "k1");
+    scene
+        .provider
+        .behave(|manner| manner.silent_at = Some("keys"));
+    let stranger = posted(&scene, forged);
+    let others = async {
+        while scene.provider.calls("keys") < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(scene.sign_in(&scene.clinic.browser()).await.status, 200);
+        assert_eq!(posted(&scene, good).await, 200);
+        let page = browser.open(&format!("{EMR}/")).await;
+        assert!(page.url.contains("/login"), "{}", page.url);
+    };
+    let patience = Duration::from_secs(60);
+    tokio::select! {
+        status = stranger => panic!("the provider is silent: {status}"),
+        came = tokio::time::timeout(patience, others) => came.expect("they waited"),
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_s_unknown_key_uses_up_nobody_s_fetch() {
+    let scene = Scene::open().await;
+    assert_eq!(scene.sign_in(&scene.clinic.browser()).await.status, 200);
+    scene.wait(Duration::from_secs(60));
+    // What would not be believed whoever signed it makes no call at all.
+    let mut claims = json!({"iss": "https://evil.test"});
+    claims["aud"] = json!("vestibule");
+    let token = scene.provider.sign(&claims);
+    assert_eq!(posted(&scene, token).await, 400);
+    assert_eq!(scene.provider.calls("keys"), 1);
+    for _ in 0..5 {
+        assert_eq!(posted(&scene, logout_token(&scene, "nobody-s")).await, 400);
+    }
+    assert_eq!(scene.provider.calls("keys"), 2, "one in ten seconds");
+    // At that moment the provider changes its key.
+    scene.provider.behave(|manner| {
+        manner.kid = String::from("k2");
+        manner.published = vec![String::from("k2")];
+    });
+    let browser = scene.clinic.browser();
+    assert_eq!(scene.sign_in(&browser).await.status, 200);
+    assert_eq!(scene.provider.calls("keys"), 3);
+    assert_eq!(posted(&scene, logout_token(&scene, "k2")).await, 200);
+}
+
 #[tokio::test]
 async fn going_back_at_the_provider_is_told_kindly() {
     let scene = Scene::open().await;

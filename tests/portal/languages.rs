@@ -173,6 +173,45 @@ async fn messages_are_in_the_language_of_the_request_that_they_follow() {
 }
 
 #[tokio::test]
+async fn what_a_user_manager_does_is_told_in_the_language_of_whom_it_befalls() {
+    let clinic = Clinic::open().await;
+    // Lee signs in in Spanish, Kim manages in English.
+    let lee = spanish(&clinic);
+    lee.log_in(&format!("{EMR}/"), "lee").await;
+    let (mut kim, _) = crate::administration::official(&clinic, "kim").await;
+    let newest = async |kim: &Browser<'_>, person: &str, deed: (&str, &str)| {
+        let before = clinic.messages.outbox().all().len();
+        let url = format!("{PORTAL}/company/users/{person}");
+        let page = kim.get(&url).await;
+        let saved = kim.press(&page, &url, &[deed, ("reason", "asked")]).await;
+        assert_eq!(saved.status, 303, "{}", saved.body);
+        crate::forgot::mail(&clinic, before + 1).await
+    };
+    let mail = newest(&kim, "lee", ("link", "mail")).await;
+    assert!(mail.contains("quiere establecer una contraseña"), "{mail}");
+    let mail = newest(&kim, "lee", ("reset", "mfa")).await;
+    assert!(mail.contains("restableció su autenticación"), "{mail}");
+    // And the other way round: to who never signed in, in English.
+    kim.language = Some(SPANISH);
+    clinic
+        .import(concat!(
+            r#"{"kind":"person","id":"new","company":"acme","name":"Nia New","email":"nia@acme.test","roles":[]}"#,
+            "\n",
+            r#"{"kind":"account","product":"emr","login":"nia","person":"new","password_hash":"HASH"}"#,
+            "\n",
+        ))
+        .await;
+    let mail = newest(&kim, "new", ("link", "mail")).await;
+    assert!(mail.contains("wants to set a new password"), "{mail}");
+    // The last sign-in says which.
+    let mut english = clinic.browser();
+    english.language = Some("en");
+    english.log_in(&format!("{EMR}/"), "lee").await;
+    let mail = newest(&kim, "lee", ("link", "mail")).await;
+    assert!(mail.contains("wants to set a new password"), "{mail}");
+}
+
+#[tokio::test]
 async fn every_page_is_spanish_from_its_title_to_its_end() {
     let clinic = Clinic::open().await;
     let (mut kim, _) = crate::administration::official(&clinic, "kim").await;

@@ -122,7 +122,7 @@ async fn who_has_codes_alone_sets_up_an_authenticator_app_beside_them() {
         .find(|factor| factor.kind == FactorMethod::Totp);
     clinic
         .directory
-        .remove_factor(&person, &app.unwrap().id)
+        .remove_factor(&person, &app.unwrap().id, false)
         .await
         .unwrap();
 

@@ -443,6 +443,10 @@ async fn analytics_needs_a_grant_and_its_release() {
     assert_eq!((page.status, page.body.as_str()), (403, "not_released"));
     let apps = kim.open(&format!("{PORTAL}/apps")).await;
     assert!(!apps.body.contains("Analytics"), "{}", apps.body);
+    let bar = format!("{EMR}/.vestibule/bar");
+    let bar = kim.fetch(http::Method::GET, &bar).await;
+    assert!(bar.body.contains("Billing"), "{}", bar.body);
+    assert!(!bar.body.contains("Analytics"), "{}", bar.body);
     let fresh = clinic.signed_in("kim").await;
     let page = fresh.open(&format!("{ANALYTICS}/")).await;
     assert_eq!(page.status, 403);

@@ -1,9 +1,11 @@
 //! My Profile, and Company Settings' finer choices.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Barrier;
 use vestibule::gate::name::{CompanyId, PersonId};
-use vestibule::gate::policy::{Policies, Reach};
+use vestibule::gate::policy::{FactorMethod, MfaMode, Policies, Reach};
 
 use crate::administration::{official, told};
 use crate::clinic::*;
@@ -65,6 +67,29 @@ async fn own_sessions_are_listed_and_signed_out() {
     assert_eq!(here.get(&format!("{EMR}/")).await.status, 200);
     let heard = clinic.heard.lines.lock().unwrap().join("\n");
     assert_eq!(heard.matches("\"session_ended\"").count(), 2);
+}
+
+#[tokio::test]
+async fn one_s_sessions_are_ended_each_and_what_was_ended_is_on_record() {
+    let clinic = Clinic::open().await;
+    let here = clinic.signed_in("lee").await;
+    let first = clinic.signed_in("lee").await;
+    let second = clinic.signed_in("lee").await;
+    let lee = PersonId::parse("lee").unwrap();
+    let all = clinic.sessions.of_person(&lee).await.unwrap();
+    let cookie = first.cookie(PORTAL, "__Host-vestibule").unwrap();
+    let clung = all
+        .iter()
+        .find(|one| cookie.starts_with(&one.id.to_string()));
+    *clinic.store.clings_to.lock().unwrap() = Some(clung.unwrap().id);
+    let page = here.get(&account("")).await;
+    let others = [("which", "others")];
+    let answer = here.press(&page, &account("/sessions"), &others).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    assert_eq!(first.get(&format!("{EMR}/")).await.status, 200);
+    assert_eq!(second.get(&format!("{EMR}/")).await.status, 302);
+    let heard = clinic.heard.lines.lock().unwrap().join("\n");
+    assert_eq!(heard.matches("\"session_ended\"").count(), 1);
 }
 
 #[tokio::test]
@@ -166,6 +191,72 @@ async fn where_a_factor_is_asked_for_the_last_one_stays() {
     let page = press(&kim, "/factors", &[("factor", &factor)]).await;
     assert!(page.body.contains("changed meanwhile"));
     assert_eq!(factor_of(&clinic, "max").await, factor);
+}
+
+#[tokio::test]
+async fn two_tabs_that_remove_the_last_two_factors_at_once_leave_one() {
+    let clinic = Clinic::open().await;
+    let max = clinic.signed_in_strict("max").await;
+    let person = PersonId::parse("max").unwrap();
+    let directory = &clinic.directory;
+    let mail = FactorMethod::Email;
+    let added = directory.add_factor(&person, mail, b"max@strict.test", 0, clinic.now());
+    added.await.unwrap().unwrap();
+    let factors = directory.factors(&person).await.unwrap();
+    let page = max.get(&account("")).await;
+    let url = account("/factors");
+    let tabs = [
+        [("factor", factors[0].id.as_str())],
+        [("factor", factors[1].id.as_str())],
+    ];
+    *clinic.store.meeting.lock().unwrap() = Some(Arc::new(Barrier::new(2)));
+    let (one, other) = tokio::join!(
+        max.press(&page, &url, &tabs[0]),
+        max.press(&page, &url, &tabs[1])
+    );
+    assert_eq!(directory.factors(&person).await.unwrap().len(), 1);
+    let mut said = [one.location(), other.location()];
+    said.sort_unstable();
+    assert_eq!(said, ["/account?done=last", "/account?done=removed"]);
+}
+
+/// Of Acme, and works for Texting wherever they sign in; and the other way round.
+const VISITORS: &str = r#"{"kind":"person","id":"vic","company":"acme","name":"Vic Way","email":"vic@acme.test","phone":"+15550100041","roles":[]}
+{"kind":"account","product":"emr","login":"vic","person":"vic","password_hash":"HASH","companies":["acme","texting"],"default_company":"texting"}
+{"kind":"person","id":"wes","company":"texting","name":"Wes Way","email":"wes@texting.test","phone":"+15550100042","roles":[]}
+{"kind":"account","product":"emr","login":"wes","person":"wes","password_hash":"HASH","companies":["texting","acme"],"default_company":"acme"}
+"#;
+
+#[tokio::test]
+async fn a_sign_in_and_my_profile_go_by_the_company_that_one_works_for() {
+    let clinic = Clinic::open().await;
+    clinic.import(VISITORS).await;
+    clinic.decide_mfa("acme", |mfa| mfa.mode = MfaMode::Required);
+    for (login, texts) in [("vic", true), ("wes", false)] {
+        let browser = clinic.browser();
+        let page = browser.log_in(&format!("{EMR}/"), login).await;
+        assert!(page.url.contains("/login/enroll"), "{}", page.url);
+        let methods = browser
+            .get(&format!("{PORTAL}/login/enroll?method=other"))
+            .await;
+        assert_eq!(
+            methods.body.contains("method=sms"),
+            texts,
+            "{login}: {}",
+            methods.body
+        );
+        let (_, page) = enrol(&browser, page).await;
+        assert_eq!(page.url, format!("{EMR}/"), "{}", page.body);
+        let profile = browser.get(&account("")).await;
+        assert_eq!(
+            profile.body.contains("href=\"/account/sms\""),
+            texts,
+            "{login}: {}",
+            profile.body
+        );
+        let sms = browser.get(&account("/sms")).await;
+        assert_eq!(sms.status, if texts { 200 } else { 403 }, "{login}");
+    }
 }
 
 #[tokio::test]

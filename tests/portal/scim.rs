@@ -505,3 +505,52 @@ async fn nothing_is_changed_while_sessions_could_not_be_ended() {
     assert!(!clinic.rows().await.contains("Somebody Else"));
     assert!(!clinic.heard("\"person_changed\""));
 }
+
+#[tokio::test]
+async fn a_role_that_is_taken_away_is_out_of_every_session_when_the_directory_tries_again() {
+    use std::sync::atomic::Ordering;
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let group = json!({"displayName": "Managers", "members": [{"value": "lee"}]});
+    let (_, group) = idp.ask(Method::POST, "/Groups", group).await;
+    let path = format!("/Groups/{}", group["id"].as_str().unwrap());
+    let lee = clinic.signed_in("lee").await;
+    let id = PersonId::parse("lee").unwrap();
+    let roles = async || {
+        let sessions = clinic.sessions.of_person(&id).await.unwrap();
+        sessions.first().map(|session| session.person.roles.clone())
+    };
+    assert_eq!(roles().await.unwrap(), ["user_manager"]);
+
+    clinic.store.loses_people.store(true, Ordering::SeqCst);
+    let gone = json!([{"op": "remove", "path": "members", "value": [{"value": "lee"}]}]);
+    assert_eq!(idp.patch(&path, gone.clone()).await.0, 503, "say it again");
+    clinic.store.loses_people.store(false, Ordering::SeqCst);
+    assert!(roles().await.is_some(), "still with the old role");
+    // The group is as it should be by now, and the sessions are not.
+    assert_eq!(idp.patch(&path, gone.clone()).await.0, 200);
+    assert_eq!(roles().await, None);
+    assert_eq!(lee.get(&format!("{EMR}/")).await.status, 302);
+    // What is done once is not done to who signs in afterwards.
+    let lee = clinic.signed_in("lee").await;
+    assert_eq!(idp.patch(&path, gone).await.0, 200);
+    assert_eq!(lee.get(&format!("{EMR}/")).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_who_was_imported_no_made_up_moment_is_told() {
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let (_, lee) = idp.get("/Users/lee").await;
+    assert_eq!(lee["meta"].get("created"), None, "{lee}");
+    assert_eq!(lee["meta"].get("lastModified"), None, "{lee}");
+    assert_eq!(lee["meta"]["resourceType"], "User");
+    let named = json!([{"op": "replace", "path": "externalId", "value": "x-lee"}]);
+    let (_, lee) = idp.patch("/Users/lee", named).await;
+    assert_eq!(lee["meta"].get("created"), None, "{lee}");
+    let now = clinic.now().to_rfc3339();
+    assert_eq!(lee["meta"]["lastModified"], json!(now));
+    let made = idp.make("new@acme.test").await;
+    let (_, made) = idp.get(&format!("/Users/{made}")).await;
+    assert_eq!(made["meta"]["created"], json!(now));
+}

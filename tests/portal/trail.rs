@@ -1,6 +1,7 @@
 //! The audit pages.
 
 use vestibule::directory::Line;
+use vestibule::gate::trail::TrailEvent;
 
 use crate::administration::official;
 use crate::clinic::*;
@@ -56,6 +57,20 @@ async fn a_company_admin_reads_the_companys_lines_and_nobody_elses() {
     // A user manager who is no admin doesn't either.
     let max = clinic.signed_in_strict("max").await;
     assert_eq!(max.get(&url).await.status, 403);
+}
+
+#[tokio::test]
+async fn whatever_can_stand_in_a_companys_trail_can_be_asked_for() {
+    let clinic = Clinic::open().await;
+    let (kim, _) = official(&clinic, "kim").await;
+    let page = kim.get(&format!("{PORTAL}/company/audit")).await;
+    for event in TrailEvent::of_companies() {
+        let offered = format!("<option value=\"{event}\">");
+        assert!(page.body.contains(&offered), "{event}: {}", page.body);
+    }
+    for word in ["device_used", "break_glass_opened", "roles_changed"] {
+        assert!(page.body.contains(&format!("\"{word}\"")), "{word}");
+    }
 }
 
 #[tokio::test]

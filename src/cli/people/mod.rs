@@ -16,6 +16,7 @@ use crate::directory::passwords::{HashError, Hasher, LONGEST_PASSWORD};
 use crate::directory::{Account, Directory, DirectoryError, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::sessions::store::StoreError;
 use crate::sessions::{EndCause, Sessions};
 use answers::{import_told, line, people_told, person_told, problems_told};
@@ -163,13 +164,17 @@ const PAGE: u32 = 500;
 impl PeopleCommand {
     /// What the command does, in the audit trail's word, and to whose access if it is one person's;
     /// `None` when it only looks.
-    pub fn act(&self) -> Option<(&'static str, Option<&PersonId>)> {
+    pub fn act(&self) -> Option<(TrailEvent, Option<&PersonId>)> {
         match self {
-            PeopleCommand::ResetMfa { person, .. } => Some(("mfa_reset", Some(person))),
-            PeopleCommand::Disable { person, .. } => Some(("person_disabled", Some(person))),
-            PeopleCommand::Enable { person, .. } => Some(("person_enabled", Some(person))),
-            PeopleCommand::SetPassword { person, .. } => Some(("password_set", Some(person))),
-            PeopleCommand::Import { .. } => Some(("people_imported", None)),
+            PeopleCommand::ResetMfa { person, .. } => Some((TrailEvent::MfaReset, Some(person))),
+            PeopleCommand::Disable { person, .. } => {
+                Some((TrailEvent::PersonDisabled, Some(person)))
+            }
+            PeopleCommand::Enable { person, .. } => Some((TrailEvent::PersonEnabled, Some(person))),
+            PeopleCommand::SetPassword { person, .. } => {
+                Some((TrailEvent::PasswordSet, Some(person)))
+            }
+            PeopleCommand::Import { .. } => Some((TrailEvent::PeopleImported, None)),
             PeopleCommand::List { .. } | PeopleCommand::Show { .. } => None,
         }
     }

@@ -2,6 +2,7 @@
 //! and the tokens that it comes with. Everything is of one company: no statement reaches another's.
 
 mod groups;
+mod overdue;
 mod people;
 mod tokens;
 
@@ -12,8 +13,11 @@ use super::{DirectoryError, Person, sql};
 use crate::gate::name::{CompanyId, PersonId};
 
 pub use groups::{GroupDraft, ScimGroup};
+pub use overdue::Overdue;
 pub use people::{PersonChange, PersonDraft, ScimPerson};
 pub use tokens::ScimToken;
+
+use overdue::note_overdue;
 
 /// What tokens begin with, so that scanners of leaked secrets know one.
 pub const TOKEN_PREFIX: &str = "vscim_";
@@ -86,6 +90,7 @@ async fn settle_roles(
                 .map_err(|_| DirectoryError::Corrupt(String::from("roles")))?;
             let values = [Value::Text(id.as_str()), Value::Text(&text)];
             transaction.write(sql::PERSON_ROLES, &values).await?;
+            note_overdue(transaction, &person.company, id).await?;
             changed.insert(id.clone());
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::rand;
 
+use super::overdue::note_overdue;
 use super::{RolesByGroup, ScimError, Wanted, lock_company, settle_roles};
 use crate::directory::pool::{Row, Transaction, Value};
 use crate::directory::seal::SealError;
@@ -28,8 +29,10 @@ pub struct ScimPerson {
     pub email: String,
     pub phone: Option<String>,
     pub active: bool,
-    pub made_at: Moment,
-    pub changed_at: Moment,
+    /// `None`: from an import, and nobody knows when.
+    pub made_at: Option<Moment>,
+    /// `None`: not since they were imported.
+    pub changed_at: Option<Moment>,
 }
 
 /// How a person is to be.
@@ -145,7 +148,7 @@ impl Directory {
             let values = [Value::Text(id.as_str()), Value::Number(1)];
             transaction.write(sql::PERSON_DISABLE, &values).await?;
         }
-        write_beside(&mut transaction, company, &id, draft, now).await?;
+        write_beside(&mut transaction, company, (&id, now), draft, now).await?;
         write_words_of(&mut transaction, &id).await?;
         transaction.commit().await?;
         Ok(id)
@@ -187,14 +190,19 @@ impl Directory {
             let values = [Value::Text(id.as_str()), Value::Number(disabled)];
             transaction.write(sql::PERSON_DISABLE, &values).await?;
         }
-        write_beside(&mut transaction, company, id, draft, now).await?;
+        // Who was there before SCIM was not made by it.
+        write_beside(&mut transaction, company, (id, Moment::EPOCH), draft, now).await?;
         write_words_of(&mut transaction, id).await?;
-        transaction.commit().await?;
-        Ok(Some(PersonChange {
+        let change = PersonChange {
             profile: renamed || before.name != draft.name || before.email != draft.email,
             disabled: !before.disabled && !draft.active,
             enabled: before.disabled && draft.active,
-        }))
+        };
+        if change.profile || !draft.active {
+            note_overdue(&mut transaction, company, id).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(change))
     }
 
     /// Disables a person and takes them out of every group; `None` when the company has none such.
@@ -217,6 +225,7 @@ impl Directory {
         transaction.write(sql::SCIM_MEMBER_LEAVES, &key).await?;
         let one = BTreeSet::from([id.clone()]);
         settle_roles(&mut transaction, &one, roles).await?;
+        note_overdue(&mut transaction, company, id).await?;
         transaction.commit().await?;
         Ok(Some(()))
     }
@@ -293,7 +302,7 @@ async fn rename(
 async fn write_beside(
     transaction: &mut Transaction,
     company: &CompanyId,
-    id: &PersonId,
+    (id, made_at): (&PersonId, Moment),
     draft: &PersonDraft,
     now: Moment,
 ) -> Result<(), DirectoryError> {
@@ -304,6 +313,7 @@ async fn write_beside(
         Value::Text(&draft.user_name),
         Value::TextOrNull(draft.given_name.as_deref()),
         Value::TextOrNull(draft.family_name.as_deref()),
+        Value::Number(made_at.millis()),
         Value::Number(now.millis()),
     ];
     transaction.write(sql::SCIM_PERSON_WRITE, &values).await?;
@@ -321,7 +331,7 @@ impl ScimPerson {
         let id: PersonId = row.parsed("id")?;
         let spelled: Option<String> = row.value("user_name")?;
         let login: Option<String> = row.value("login")?;
-        let moment = |at: Option<i64>| at.map_or(Moment::EPOCH, Moment::from_millis);
+        let moment = |at: Option<i64>| at.filter(|at| *at > 0).map(Moment::from_millis);
         Ok(ScimPerson {
             // Imported, or linked since: the login is what there is.
             user_name: match (spelled, login) {

@@ -311,9 +311,8 @@ fn a_factor_is_wanted_by_the_operator_or_the_companys_admin() {
             ..policy()
         });
         all.factor_switched_on = if switched {
-            [(company("acme"), Switched::default())]
-                .into_iter()
-                .collect()
+            let switched = (company("acme"), Switched::default());
+            Arc::new([switched].into_iter().collect())
         } else {
             Default::default()
         };

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::gate::name::{CompanyId, ProductId, SessionId};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::observe::json::{put_address, put_capped, put_text, put_time};
 
 /// The longest free text, in bytes.
@@ -14,7 +15,7 @@ const LONGEST: usize = 512;
 /// Something that happened to somebody's access. Never holds a password, a code or a cookie.
 #[derive(Debug, Clone)]
 pub struct AuditEvent {
-    event: &'static str,
+    event: TrailEvent,
     time: Moment,
     who: Option<String>,
     whom: Option<String>,
@@ -28,8 +29,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// `event` is a word: `sign_in`, `sign_in_refused`, `factor_added`, `session_ended`…
-    pub fn new(event: &'static str, time: Moment) -> AuditEvent {
+    pub fn new(event: TrailEvent, time: Moment) -> AuditEvent {
         AuditEvent {
             event,
             time,
@@ -103,7 +103,7 @@ impl AuditEvent {
         self
     }
 
-    pub fn event(&self) -> &'static str {
+    pub fn event(&self) -> TrailEvent {
         self.event
     }
 
@@ -112,7 +112,7 @@ impl AuditEvent {
         out.extend_from_slice(b",\"time\":");
         put_time(out, self.time);
         out.extend_from_slice(b",\"event\":");
-        put_text(out, self.event.as_bytes());
+        put_text(out, self.event.as_str().as_bytes());
         put(out, b",\"who\":", self.who.as_deref());
         put(out, b",\"whom\":", self.whom.as_deref());
         put(

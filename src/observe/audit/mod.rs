@@ -149,7 +149,7 @@ impl Audit {
             self.failures.inc();
             if let Message::Event(event) = lost {
                 tracing::error!(
-                    event = event.event(),
+                    event = event.event().as_str(),
                     "an audit event was lost: its writer can't keep up"
                 );
             }

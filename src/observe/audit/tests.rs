@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 
 fn counter() -> IntCounter {
     IntCounter::new("failures", "failures").unwrap()
@@ -15,7 +16,7 @@ fn open(path: &Path) -> Audit {
 }
 
 fn event(n: i64) -> AuditEvent {
-    AuditEvent::new("sign_in", Moment::from_secs(n))
+    AuditEvent::new(TrailEvent::SignIn, Moment::from_secs(n))
         .who("kim")
         .reason("ok")
         .detail(format!("number {n}"))
@@ -63,7 +64,7 @@ fn a_line_says_what_happened() {
     let path = dir.path().join("audit.jsonl");
     let audit = open(&path);
     audit.record(
-        AuditEvent::new("factor_reset", Moment::from_millis(1_795_269_900_250))
+        AuditEvent::new(TrailEvent::MfaReset, Moment::from_millis(1_795_269_900_250))
             .who("ann")
             .whom("kim")
             .company(&"acme-rehab".to_owned().try_into().unwrap())
@@ -77,7 +78,7 @@ fn a_line_says_what_happened() {
     let line: serde_json::Value = serde_json::from_str(&lines(&path)[0]).unwrap();
     for (key, expected) in [
         ("time", "2026-11-21T14:05:00.250Z"),
-        ("event", "factor_reset"),
+        ("event", "mfa_reset"),
         ("who", "ann"),
         ("whom", "kim"),
         ("company", "acme-rehab"),
@@ -382,9 +383,9 @@ fn an_export_can_ask_for_what_one_person_did_to_another() {
     let path = dir.path().join("audit.jsonl");
     let audit = open(&path);
     for (what, who, whom) in [
-        ("mfa_reset", "ann", "kim"),
-        ("mfa_reset", "ann", "sam"),
-        ("person_disabled", "lee", "kim"),
+        (TrailEvent::MfaReset, "ann", "kim"),
+        (TrailEvent::MfaReset, "ann", "sam"),
+        (TrailEvent::PersonDisabled, "lee", "kim"),
     ] {
         audit.record(
             AuditEvent::new(what, Moment::from_secs(1))

@@ -1,4 +1,5 @@
-//! Mails and text messages, in the language of the request that they follow.
+//! Mails and text messages: in the language of the request that they follow, or of who gets them where
+//! somebody else's request it was.
 
 use super::words;
 

@@ -27,6 +27,10 @@ impl Words {
         Words(language)
     }
 
+    pub const fn language(self) -> Language {
+        self.0
+    }
+
     /// For `lang` and `Content-Language`.
     pub const fn tag(self) -> &'static str {
         self.0.tag()

@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 
 use super::unreset::Unreset;
 use super::{PATH, sent};
-use crate::directory::Factor;
+use crate::directory::{Factor, Removal};
 use crate::gate::name::SessionId;
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, FactorRow};
 use crate::portal::account_keys::{not_offered, offers};
 use crate::portal::answer::{page as answered, see_other};
@@ -28,7 +29,7 @@ use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{Audit, State, when};
+use crate::portal::{Audit, State, accounts, when};
 
 const REPLACE: &str = "/account/authenticator";
 
@@ -91,7 +92,7 @@ async fn proven<'a>(
     }
 }
 
-pub fn told(state: &State, visit: &Visit, session: &Session, event: &'static str, detail: &str) {
+pub fn told(state: &State, visit: &Visit, session: &Session, event: TrailEvent, detail: &str) {
     state
         .observer
         .audit(Audit::of(session, visit, event, detail));
@@ -109,6 +110,24 @@ pub async fn tell(
     Ok(())
 }
 
+/// Whether a factor is asked of them at work or at their next sign-in: then they keep their last one, or
+/// whoever has their password alone could set up another.
+pub async fn keeps_last(state: &State, session: &Session) -> Result<bool, Trouble> {
+    let policies = state.policies.load_full();
+    let id = &session.person.id;
+    let mut at_work = session.companies_at_work();
+    if at_work.any(|company| policies.wants_factor(company, id)) {
+        return Ok(true);
+    }
+    let account = accounts::account_in(state, id, state.products.primary()).await?;
+    let person = state.directory.person(id).await?;
+    let (Some(account), Some(person)) = (account, person) else {
+        return Ok(true);
+    };
+    let first = accounts::tenancy(&account, &person.company).current;
+    Ok(policies.wants_factor(&first, id))
+}
+
 pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
     let session = match proven(&state, &visit, "/account?done=again", now).await? {
@@ -123,18 +142,21 @@ pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form)
     let Some(factor) = factors.iter().find(|f| f.id == sent.text("factor")) else {
         return see_other("/account?done=gone");
     };
-    let wanted = state.policies.load().wants_factor(&session.company, person);
-    if wanted && factors.len() == 1 {
-        return see_other("/account?done=last");
-    }
-    if !state.directory.remove_factor(person, &factor.id).await? {
-        return see_other("/account?done=gone");
+    let stays = keeps_last(&state, session).await?;
+    match state
+        .directory
+        .remove_factor(person, &factor.id, stays)
+        .await?
+    {
+        Removal::Removed => {}
+        Removal::Last => return see_other("/account?done=last"),
+        Removal::Gone => return see_other("/account?done=gone"),
     }
     told(
         &state,
         &visit,
         session,
-        "factor_removed",
+        TrailEvent::FactorRemoved,
         factor.kind.as_str(),
     );
     tell(&state, &visit, session, Letter::FactorRemoved).await?;
@@ -198,8 +220,12 @@ pub async fn replace(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
     };
     let stands = unreset.still().await? && kept;
     let (event, letter, done) = match old {
-        Some(_) => ("factor_replaced", Letter::FactorReplaced, "replaced"),
-        None => ("factor_added", Letter::FactorAdded, "added"),
+        Some(_) => (
+            TrailEvent::FactorReplaced,
+            Letter::FactorReplaced,
+            "replaced",
+        ),
+        None => (TrailEvent::FactorAdded, Letter::FactorAdded, "added"),
     };
     if stands {
         told(&state, &visit, session, event, FactorMethod::Totp.as_str());

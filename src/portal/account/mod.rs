@@ -64,7 +64,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         },
         offers_authenticator: offers(&state, session, FactorMethod::Totp),
         ways: sent::ways(&state, session, &factors),
-        may_go_without: !policies.wants_factor(&session.company, &session.person.id),
+        may_go_without: !factors::keeps_last(&state, session).await?,
         more_sessions: all.len().saturating_sub(rows.len()),
         sessions: rows,
         hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],

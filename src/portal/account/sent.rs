@@ -15,6 +15,7 @@ use crate::gate::policy::{CompanyPolicy, FactorMethod};
 use crate::gate::sent_code::Delivery;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, Notice};
 use crate::portal::account_keys::{offers, owner, stale, to_profile};
 use crate::portal::answer::{page, see_other};
@@ -146,7 +147,7 @@ impl<'a> Desk<'a> {
     ) -> Result<Desk<'a>, Trouble> {
         let person = state.directory.person(&session.person.id).await?;
         let person = person.ok_or_else(|| Trouble::internal("person"))?;
-        let policy = Arc::clone(state.policies.load().of(&person.company));
+        let policy = Arc::clone(state.policies.load().of(&session.company));
         let factors = state.directory.factors(&person.id).await?;
         let old = factors.into_iter().find(|factor| factor.kind == method);
         Ok(Desk {
@@ -166,6 +167,7 @@ impl<'a> Desk<'a> {
             state: self.state,
             visit: self.visit,
             person: &self.person,
+            company: &self.session.company,
             policy: &self.policy,
             method: self.method,
             cookie: self.session.portal,
@@ -222,8 +224,12 @@ impl<'a> Desk<'a> {
             return see_other("/account?done=gone");
         }
         let (event, letter, done) = match self.old {
-            Some(_) => ("factor_replaced", Letter::DestinationChanged, "moved"),
-            None => ("factor_added", Letter::FactorAdded, "added"),
+            Some(_) => (
+                TrailEvent::FactorReplaced,
+                Letter::DestinationChanged,
+                "moved",
+            ),
+            None => (TrailEvent::FactorAdded, Letter::FactorAdded, "added"),
         };
         let (state, visit) = (self.state, self.visit);
         told(state, visit, self.session, event, self.method.as_str());

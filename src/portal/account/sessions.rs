@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::gate::name::SessionId;
 use crate::gate::session::Session;
+use crate::gate::trail::TrailEvent;
 use crate::pages::SessionRow;
 use crate::portal::answer::see_other;
 use crate::portal::apps::signed_in;
@@ -53,26 +54,25 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) ->
         Some("one") => one == Some(*session),
         _ => false,
     };
-    let others = mine
+    let others: Vec<SessionId> = mine
         .iter()
         .map(|session| session.id)
-        .filter(|id| *id != current.id && chosen(id));
-    let mut ended = 0_usize;
-    for id in others {
-        if state.sessions.end(id, EndCause::Revoked).await? {
-            ended += 1;
-            state.observer.audit(Audit {
-                event: "session_ended",
-                person: Some(&current.person.id),
-                company: Some(&current.company),
-                session: Some(id),
-                address: visit.facts.address,
-                request_id: &visit.request_id,
-                detail: "in My Profile",
-            });
-        }
+        .filter(|id| *id != current.id && chosen(id))
+        .collect();
+    let (ended, tried) = state.sessions.end_each(&others, EndCause::Revoked).await;
+    for id in &ended {
+        state.observer.audit(Audit {
+            event: TrailEvent::SessionEnded,
+            person: Some(&current.person.id),
+            company: Some(&current.company),
+            session: Some(*id),
+            address: visit.facts.address,
+            request_id: &visit.request_id,
+            detail: "in My Profile",
+        });
     }
-    see_other(match (sent.of("which"), ended) {
+    tried?;
+    see_other(match (sent.of("which"), ended.len()) {
         (Some("others"), _) => "/account?done=others",
         (_, 0) => "/account?done=gone",
         _ => "/account?done=session",

@@ -13,6 +13,7 @@ use url::form_urlencoded::Serializer;
 use super::{Official, proven_official};
 use crate::directory::{Line, LinesOf};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, AuditRow};
 use crate::portal::answer::page as answered;
 use crate::portal::apps::{COMPANY_ADMIN, frame};
@@ -32,40 +33,6 @@ const CHUNK: u32 = 1_000;
 const LONGEST_FILE: usize = 20_000;
 /// How far back one looks without saying so.
 const LOOK_BACK: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-
-/// What can be asked for by name.
-const EVENTS: [&str; 30] = [
-    "sign_in",
-    "sign_out",
-    "factor",
-    "factor_added",
-    "factor_locked",
-    "factor_replaced",
-    "factor_removed",
-    "mfa_reset",
-    "mfa_switched",
-    "person_disabled",
-    "person_enabled",
-    "password_set",
-    "password_changed",
-    "password_link",
-    "code_sent",
-    "passkey_refused",
-    "recovery_codes_made",
-    "pairing",
-    "pairing_contested",
-    "default_application",
-    "identity_linked",
-    "identity_unlinked",
-    "scim_token_made",
-    "scim_token_revoked",
-    "single_sign_on_reset",
-    "sessions_ended",
-    "session_ended",
-    "company_switched",
-    "mail_unsent",
-    "audit_exported",
-];
 
 /// What is looked for, as it was typed.
 struct Filter {
@@ -154,7 +121,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         event: filter.event.clone(),
         from: filter.from.clone(),
         to: filter.to.clone(),
-        events: &EVENTS,
+        events: TrailEvent::of_companies().map(TrailEvent::as_str).collect(),
         problem,
         zone: timezone
             .iana_name()
@@ -195,7 +162,7 @@ pub async fn export(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fie
     let (of, _) = filter.lines_of(&official, &timezone, now);
     let (file, count) = file(&state, of).await?;
     state.observer.audit(Audit {
-        event: "audit_exported",
+        event: TrailEvent::AuditExported,
         person: Some(&official.person.id),
         company: Some(&official.company.id),
         session: Some(official.session.id),

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::Official;
+use super::concerned::Concerned;
 use crate::directory::Person;
 use crate::gate::time::Moment;
-use crate::portal::language::words;
+use crate::gate::trail::TrailEvent;
+use crate::portal::language::{self, words};
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
@@ -30,18 +32,20 @@ impl Changes {
     }
 }
 
-/// One deed's line of the audit trail.
-struct Told<'a> {
-    state: &'a State,
+/// Whose access is changed, by whom and why.
+struct Deeds<'a> {
+    state: &'a Arc<State>,
     visit: &'a Visit,
     official: &'a Official,
     person: &'a Person,
     reason: &'a str,
+    /// The companies for which the person was at work in what ends.
+    concerned: Concerned,
 }
 
-impl Told<'_> {
-    fn line(&self, event: &'static str, detail: &str) {
-        self.state.observer.administered(Act {
+impl Deeds<'_> {
+    fn act<'b>(&'b self, event: TrailEvent, detail: &'b str) -> Act<'b> {
+        Act {
             event,
             who: &self.official.person.id,
             whom: &self.person.id,
@@ -51,30 +55,76 @@ impl Told<'_> {
             request_id: &self.visit.request_id,
             reason: self.reason,
             detail,
-        });
+        }
     }
 
-    /// Also when sessions could not be ended: then that is what there is to know.
+    fn line(&self, event: TrailEvent, detail: &str) {
+        self.state.observer.administered(self.act(event, detail));
+    }
+
+    /// The line where something ends at work for others too. Also when sessions could not be ended:
+    /// then that is what there is to know.
     fn ended(
         &self,
-        event: &'static str,
+        event: TrailEvent,
         before: &str,
         ended: Result<usize, StoreError>,
     ) -> Result<(), Trouble> {
-        match ended {
-            Ok(count) => {
-                self.line(event, &format!("{before}{count} sessions ended"));
-                Ok(())
-            }
-            Err(error) => {
-                self.line(event, &format!("{before}sessions could not be ended"));
-                Err(error.into())
-            }
+        let (detail, done): (_, Result<(), Trouble>) = match ended {
+            Ok(count) => (format!("{before}{count} sessions ended"), Ok(())),
+            Err(error) => (
+                format!("{before}sessions could not be ended"),
+                Err(error.into()),
+            ),
+        };
+        self.concerned.hear(self.state, self.act(event, &detail));
+        done
+    }
+
+    async fn end_sessions(&self) -> Result<(), Trouble> {
+        let id = &self.person.id;
+        self.state.directory.void_beginnings(id).await?;
+        let ended = self.state.sessions.end_person(id, EndCause::Revoked).await;
+        self.ended(TrailEvent::SessionsEnded, "", ended)
+    }
+
+    async fn set_disabled(&self, disabled: bool) -> Result<(), Trouble> {
+        let (id, sessions) = (&self.person.id, &self.state.sessions);
+        self.state.directory.set_disabled(id, disabled).await?;
+        if !disabled {
+            self.line(TrailEvent::PersonEnabled, "");
+            return Ok(());
         }
+        let ended = sessions.end_person(id, EndCause::PersonDisabled).await;
+        self.ended(TrailEvent::PersonDisabled, "", ended)
+    }
+
+    async fn reset(&self) -> Result<(), Trouble> {
+        let (state, person) = (self.state, self.person);
+        let removed = state.directory.reset_factors(&person.id).await?;
+        let ended = state
+            .sessions
+            .end_person(&person.id, EndCause::FactorReset)
+            .await;
+        // One that a session added while it was still there.
+        let late = state.directory.remove_factors(&person.id).await;
+        let before = format!("{removed} factors removed, ");
+        let done = self.ended(TrailEvent::MfaReset, &before, ended);
+        let theirs = language::words_of(state, &person.id).await;
+        letters::tell_in(
+            theirs.unwrap_or_default(),
+            (state.as_ref(), self.visit),
+            person,
+            Letter::FactorsReset,
+        );
+        let forgotten = state.sessions.forget_wrong_codes(&person.id).await;
+        done?;
+        late?;
+        Ok(forgotten?)
     }
 }
 
-/// Does all of it; the word for the page.
+/// Does all of it, each whatever becomes of the others; the word for the page.
 pub async fn carry_out(
     state: &Arc<State>,
     visit: &Visit,
@@ -84,62 +134,66 @@ pub async fn carry_out(
     reason: &str,
     now: Moment,
 ) -> Result<&'static str, Trouble> {
-    let told = Told {
+    let deeds = Deeds {
         state,
         visit,
         official,
         person,
         reason,
+        concerned: concerned(state, official, person).await,
     };
     let mut done = "sessions";
+    let mut tried = Ok(());
     let mut unsent = false;
     if changes.link {
-        let sent = forgot::send_for(state, person, now).await?;
-        told.line(forgot::EVENT, sent);
-        unsent = !forgot::is_sent(sent);
+        match forgot::send_for(state, person, now).await {
+            Ok(sent) => {
+                deeds.line(forgot::EVENT, sent);
+                unsent = !forgot::is_sent(sent);
+            }
+            Err(trouble) => tried = Err(trouble),
+        }
         done = "link";
     }
     if changes.unlink {
-        let unlinked = |products: &str| told.line(single_sign_on::RESET, products);
-        single_sign_on::unlink(state, &person.id, unlinked).await?;
+        let told = |products: &str| {
+            let act = deeds.act(single_sign_on::RESET, products);
+            deeds.concerned.hear(state, act);
+        };
+        tried = tried.and(single_sign_on::unlink(state, &person.id, told).await);
         done = "unlinked";
     }
     if changes.end {
-        state.directory.void_beginnings(&person.id).await?;
-        let ended = state.sessions.end_person(&person.id, EndCause::Revoked);
-        told.ended("sessions_ended", "", ended.await)?;
+        tried = tried.and(deeds.end_sessions().await);
         done = "sessions";
     }
     if let Some(disabled) = changes.disabled {
-        state.directory.set_disabled(&person.id, disabled).await?;
-        if disabled {
-            let ended = state
-                .sessions
-                .end_person(&person.id, EndCause::PersonDisabled);
-            told.ended("person_disabled", "", ended.await)?;
-            done = "disabled";
-        } else {
-            told.line("person_enabled", "");
-            done = "enabled";
-        }
+        tried = tried.and(deeds.set_disabled(disabled).await);
+        done = if disabled { "disabled" } else { "enabled" };
     }
     if changes.reset {
-        let removed = state.directory.reset_factors(&person.id).await?;
-        let ended = state
-            .sessions
-            .end_person(&person.id, EndCause::FactorReset)
-            .await;
-        // One that a session added while it was still there.
-        let late = state.directory.remove_factors(&person.id).await;
-        let before = format!("{removed} factors removed, ");
-        told.ended("mfa_reset", &before, ended)?;
-        late?;
-        state.sessions.forget_wrong_codes(&person.id).await?;
-        letters::tell(state, visit, person, Letter::FactorsReset);
+        tried = tried.and(deeds.reset().await);
         done = "mfa";
     }
+    tried?;
     // What was not done is what there is to know, whatever else was.
     Ok(if unsent { "no_link" } else { done })
+}
+
+/// Looked at before anything ends. The official's own company hears in any case.
+async fn concerned(state: &State, official: &Official, person: &Person) -> Concerned {
+    let mut concerned = Concerned::by(&official.company.id);
+    match state.sessions.of_person(&person.id).await {
+        Ok(sessions) => {
+            for session in &sessions {
+                concerned.session(session);
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "for whom somebody was at work could not be read");
+        }
+    }
+    concerned
 }
 
 /// The trail's word for how a sign-in went, in a person's.

@@ -2,6 +2,7 @@
 //! company that they belong to, whichever of their companies is the current one.
 
 pub mod audit;
+mod concerned;
 mod deeds;
 pub mod sessions;
 pub mod settings;

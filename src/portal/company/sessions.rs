@@ -1,16 +1,18 @@
 //! The company's live sessions: who is at work in it now, where, and ending that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
 use axum::response::IntoResponse;
 use http::StatusCode;
 
+use super::concerned::Concerned;
 use super::{Official, proven_official};
 use crate::gate::name::{PersonId, SessionId};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, Notice};
 use crate::portal::answer::{page as answered, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, frame};
@@ -91,8 +93,8 @@ pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) ->
     see_other(&format!("{PATH}?ended={ended}"))
 }
 
-/// Ends what was chosen and is at work in this company; one audit line for each person. The
-/// official's own session stays.
+/// Ends what was chosen and is at work in this company; for each person one audit line in the trail of
+/// each company that it concerns. The official's own session stays.
 async fn carry_out(
     state: &Arc<State>,
     visit: &Visit,
@@ -101,44 +103,61 @@ async fn carry_out(
 ) -> Result<usize, Trouble> {
     let shown = typed(sent);
     let most = if shown.all { usize::MAX } else { READ };
-    let (sessions, _) = state
+    let (mut sessions, _) = state
         .sessions
         .some_of_company(&official.company.id, most, &shown.chosen)
         .await?;
-    let mut ended: BTreeMap<PersonId, usize> = BTreeMap::new();
-    let mut trouble = None;
-    for session in sessions {
+    sessions.retain(|session| {
         let chosen = shown.all || shown.chosen.contains(&session.id);
-        if !chosen || session.id == official.session.id {
-            continue;
+        chosen && session.id != official.session.id
+    });
+    let ids: Vec<SessionId> = sessions.iter().map(|session| session.id).collect();
+    let (ended, tried) = state.sessions.end_each(&ids, EndCause::Revoked).await;
+    let ended: HashSet<SessionId> = ended.into_iter().collect();
+    sessions.retain(|session| ended.contains(&session.id));
+    // What was ended is written down first, whatever was not.
+    let told = tell(state, visit, official, &sessions, &shown.reason).await;
+    tried?;
+    told?;
+    Ok(sessions.len())
+}
+
+async fn tell(
+    state: &State,
+    visit: &Visit,
+    official: &Official,
+    ended: &[Arc<Session>],
+    reason: &str,
+) -> Result<(), Trouble> {
+    let mut people: BTreeMap<&PersonId, (usize, Concerned)> = BTreeMap::new();
+    for session in ended {
+        let fresh = || (0, Concerned::by(&official.company.id));
+        let (count, concerned) = people.entry(&session.person.id).or_insert_with(fresh);
+        *count += 1;
+        concerned.session(session);
+    }
+    let mut known = Ok(());
+    for (person, (count, mut concerned)) in people {
+        match state.directory.person(person).await {
+            Ok(person) => person.into_iter().for_each(|one| concerned.person(one)),
+            Err(error) => known = Err(error),
         }
-        match state.sessions.end(session.id, EndCause::Revoked).await {
-            Ok(true) => *ended.entry(session.person.id.clone()).or_default() += 1,
-            Ok(false) => {}
-            // What was ended before is written down first.
-            Err(error) => {
-                trouble = Some(error);
-                break;
-            }
-        }
+        concerned.hear(
+            state,
+            Act {
+                event: TrailEvent::SessionsEnded,
+                who: &official.person.id,
+                whom: person,
+                company: &official.company.id,
+                session: official.session.id,
+                address: visit.facts.address,
+                request_id: &visit.request_id,
+                reason,
+                detail: &format!("{count} sessions ended in Sessions"),
+            },
+        );
     }
-    for (person, count) in &ended {
-        state.observer.administered(Act {
-            event: "sessions_ended",
-            who: &official.person.id,
-            whom: person,
-            company: &official.company.id,
-            session: official.session.id,
-            address: visit.facts.address,
-            request_id: &visit.request_id,
-            reason: &shown.reason,
-            detail: &format!("{count} sessions ended in Sessions"),
-        });
-    }
-    match trouble {
-        Some(error) => Err(error.into()),
-        None => Ok(ended.values().sum()),
-    }
+    Ok(known?)
 }
 
 async fn show(

@@ -8,9 +8,10 @@ use super::{Official, official, proved_lately};
 use crate::directory::Company;
 use crate::gate::arrival::{Arrival, Place, arrive};
 use crate::gate::name::CompanyId;
-use crate::gate::policy::{MfaMode, Policies, Switched};
+use crate::gate::policy::{ByCompany, MfaMode, Policies, Switched};
 use crate::gate::rollout::{MFA, Reached};
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{Link, Message, Notice, Settings};
 use crate::portal::answer::{page, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, company_name, frame};
@@ -151,12 +152,15 @@ pub async fn settings(Shared(state): Shared<Arc<State>>, visit: Visit, form: For
     let Standing::Switched(before) = standing(&state, &official.company.id).await? else {
         return Err(Trouble::new(403, "decided"));
     };
-    // Who takes the second factor from everybody shows their own.
-    if chosen.is_none()
-        && before.is_some()
-        && let Some(elsewhere) = proved_lately(&state, &visit, PATH, now)?
-    {
-        return Ok(elsewhere);
+    if chosen.is_none() {
+        // Nothing is written where it is off: another admin may be switching it on at this moment.
+        if before.is_none() {
+            return see_other("/company/settings?saved=1");
+        }
+        // Who takes the second factor from everybody shows their own.
+        if let Some(elsewhere) = proved_lately(&state, &visit, PATH, now)? {
+            return Ok(elsewhere);
+        }
     }
     switch(&state, &visit, &official, chosen, now).await?;
     see_other("/company/settings?saved=1")
@@ -194,7 +198,7 @@ async fn switch(
         .policies
         .rcu(|policies| switched(policies, company, on));
     state.observer.audit(Audit {
-        event: "mfa_switched",
+        event: TrailEvent::MfaSwitched,
         person: Some(&person.id),
         company: Some(company),
         session: Some(session.id),
@@ -212,11 +216,11 @@ async fn switch(
 /// In force on this node at once; the others hear of it when they read the directory again.
 fn switched(policies: &Policies, company: &CompanyId, on: Option<Switched>) -> Policies {
     let mut policies = policies.clone();
+    let mut switched_on = ByCompany::clone(&policies.factor_switched_on);
     match on {
-        Some(switched) => policies
-            .factor_switched_on
-            .insert(company.clone(), switched),
-        None => policies.factor_switched_on.remove(company),
+        Some(switched) => switched_on.insert(company.clone(), switched),
+        None => switched_on.remove(company),
     };
+    policies.factor_switched_on = Arc::new(switched_on);
     policies
 }

@@ -4,6 +4,7 @@ use super::{Begun, Desk, Expired, refused};
 use crate::directory::{Account, Pairing, TypedCredentials};
 use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::password::Age;
+use crate::gate::trail::TrailEvent;
 use crate::portal::Audit;
 use crate::portal::accounts;
 use crate::portal::answer::see_other;
@@ -24,7 +25,7 @@ impl Desk<'_> {
         let login = Login::parse(typed).ok();
         let counted = login.as_ref().map_or(typed, Login::as_str);
         let attempt = PasswordAttempt::at(&self.product.id, counted, &self.visit.network());
-        self.count(&attempt).await?;
+        self.count(&attempt, "throttled").await?;
         let account = match &login {
             Some(login) => {
                 self.state
@@ -42,7 +43,7 @@ impl Desk<'_> {
                 Proof::Unknown => "second name unknown",
                 _ => "second password refused",
             };
-            self.heard("pairing", told);
+            self.heard(TrailEvent::Pairing, told);
             return refused(self.second(typed, Some(words().username_and_password_wrong())));
         }
         let account = match (account, &login, proof) {
@@ -68,7 +69,7 @@ impl Desk<'_> {
             return self.taken(&account, holder).await;
         }
         if age(self.state, &account, &self.session.company, self.now) == Age::Expired {
-            self.heard("pairing", "second password expired");
+            self.heard(TrailEvent::Pairing, "second password expired");
             self.keep(&Begun {
                 expired: Some(Expired {
                     login: account.login.clone(),
@@ -101,7 +102,7 @@ impl Desk<'_> {
             return self.begin_again().await;
         }
         self.heard(
-            "password_changed",
+            TrailEvent::PasswordChanged,
             &format!("{} {} at pairing", self.product.id, account.login),
         );
         if let Some(person) = directory.person(self.person()).await? {
@@ -125,7 +126,7 @@ impl Desk<'_> {
         match self.state.directory.pair(account, self.person()).await? {
             Pairing::Paired => {
                 let told = format!("{} paired as {}", self.product.id, account.login);
-                self.heard("pairing", &told);
+                self.heard(TrailEvent::Pairing, &told);
                 if let Some(proved) = proved {
                     self.keep_password(account, proved).await?;
                 }
@@ -152,10 +153,10 @@ impl Desk<'_> {
 
     async fn taken(&self, account: &Account, holder: &PersonId) -> Answer {
         let what = format!("{} {}", self.product.id, account.login);
-        self.heard("pairing", &format!("{what} is another's"));
+        self.heard(TrailEvent::Pairing, &format!("{what} is another's"));
         // In the holder's own company's trail, which may be another than this session's.
         self.state.observer.audit(Audit {
-            event: "pairing_contested",
+            event: TrailEvent::PairingContested,
             person: Some(holder),
             company: self.company_of(holder).await?.as_ref(),
             session: None,

@@ -6,7 +6,6 @@ use crate::gate::product::Accounts;
 use crate::pages::{self, Notice};
 use crate::portal::answer::page;
 use crate::portal::apps::frame;
-use crate::portal::errand::Landing;
 use crate::portal::language::words;
 use crate::portal::new_password::Owner;
 use crate::portal::trouble::Answer;
@@ -53,7 +52,7 @@ impl Desk<'_> {
         hidden.push(("step", step.word().to_owned()));
         page(&pages::Connect {
             frame: frame(self.state, Some(self.session), ""),
-            action: format!("/connect/{}", self.product.id),
+            action: self.path(),
             first: self.state.products.primary().name.clone(),
             second: self.product.name.clone(),
             asked: asked.to_owned(),
@@ -78,10 +77,7 @@ impl Desk<'_> {
         if just_now {
             paragraphs.push(words().pairing_holds_at_once().to_owned());
         }
-        let href = match self.errand.landing(self.state, Some(&self.product.id)) {
-            Landing::Product { product, url, .. } if product.id == self.product.id => url,
-            Landing::Product { .. } | Landing::Portal { .. } => format!("{}/", self.product.origin),
-        };
+        let href = self.onward();
         page(&pages::Paired {
             frame: frame(self.state, Some(self.session), ""),
             product: second.clone(),

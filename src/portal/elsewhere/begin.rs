@@ -11,6 +11,7 @@ use crate::gate::ceremony::LIFE;
 use crate::gate::session::SecretHash;
 use crate::gate::throttle::ADDRESS;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::Link;
 use crate::portal::answer::see_other;
 use crate::portal::errand::Errand;
@@ -157,7 +158,7 @@ pub fn away(
     );
     state.observer.sign_in("provider_failed");
     state.observer.audit(crate::portal::Audit {
-        event: "sign_in",
+        event: TrailEvent::SignIn,
         person: None,
         company: Some(&settings.company),
         session: None,

@@ -6,6 +6,7 @@ use axum::extract::{Path, State as Shared};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use crate::gate::trail::TrailEvent;
 use crate::portal::form::Posted;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
@@ -40,13 +41,15 @@ pub async fn ended(
     if let Some(person) = person.filter(|person| person.company == settings.company) {
         state.directory.void_beginnings(&person.id).await?;
         let cause = EndCause::SignedOut;
-        state.sessions.end_person(&person.id, cause).await?;
+        let ended = state.sessions.end_person(&person.id, cause).await;
+        // On record whatever could not be ended: the rest was.
         state.observer.audit(Audit::about(
             &person,
             &visit,
-            "signed_out_elsewhere",
+            TrailEvent::SignedOutElsewhere,
             &settings.name,
         ));
+        ended?;
     }
     Ok(StatusCode::OK.into_response())
 }

@@ -6,6 +6,7 @@ use super::super::{Audit, State};
 use crate::directory::{Account, Person};
 use crate::gate::name::PersonId;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::providers::{Answered, Provider};
 
 /// Somebody who can't be let in; the page says the same to all of them.
@@ -101,7 +102,7 @@ async fn by_email(
     state.observer.audit(Audit::about(
         &person,
         visit,
-        "identity_linked",
+        TrailEvent::IdentityLinked,
         &settings.name,
     ));
     Ok(Some(person))

@@ -6,6 +6,7 @@ use http::header::SET_COOKIE;
 use super::audit;
 use super::scene::Scene;
 use crate::gate::cookies::SESSION_COOKIE;
+use crate::gate::trail::TrailEvent;
 use crate::portal::attempt::fresh_secret;
 use crate::portal::cookies;
 use crate::portal::form::Sent;
@@ -49,7 +50,7 @@ async fn keep(scene: &Scene<'_>, response: &mut Response) -> Result<(), Trouble>
         )
         .await?;
     cookies::set_device(response, &secret, scene.policy.mfa.remember_device);
-    audit(scene, "device_remembered", "");
+    audit(scene, TrailEvent::DeviceRemembered, "");
     Ok(())
 }
 

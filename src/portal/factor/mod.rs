@@ -37,8 +37,9 @@ use crate::gate::name::PersonId;
 use crate::gate::session::SecretHash;
 use crate::gate::throttle::FACTOR_CODES;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::messages::Channel;
-use crate::portal::language::words;
+use crate::portal::language::{self, words};
 use crate::sessions::EndCause;
 
 pub use self::codes::KEY_LENGTH;
@@ -185,7 +186,10 @@ async fn answered(scene: &Scene<'_>, sent: &Sent<'_>) -> Answer {
             heard(scene, "refused");
             // The count has been here once: whoever comes next is stopped.
             if FACTOR_CODES.hard_stop == Some(in_a_row) {
-                lock_told(scene);
+                // Whoever typed them may be anybody.
+                let theirs = language::words_of(state, &person.id).await;
+                let told = async { lock_told(scene) };
+                language::speaking(theirs.unwrap_or(words()), told).await;
             }
             refused(scene, (step, remark), typed_key).await
         }
@@ -310,7 +314,7 @@ fn stopped(scene: &Scene<'_>) -> Trouble {
 
 /// Tells the owner that a factor was locked: it takes the password to do that.
 fn lock_told(scene: &Scene<'_>) {
-    audit(scene, "factor_locked", scene.method.as_str());
+    audit(scene, TrailEvent::FactorLocked, scene.method.as_str());
     let messages = &scene.state.messages;
     let owner = Address::parse(&scene.person.email);
     if let (Some(owner), true) = (owner, messages.can(Channel::Email)) {
@@ -346,14 +350,14 @@ pub async fn greet(
 fn heard(scene: &Scene<'_>, result: &'static str) {
     let method = scene.method.as_str();
     scene.state.observer.factor_challenge(method, result);
-    audit(scene, "factor", &format!("{method} {result}"));
+    audit(scene, TrailEvent::Factor, &format!("{method} {result}"));
 }
 
 fn added(scene: &Scene<'_>) {
-    audit(scene, "factor_added", scene.method.as_str());
+    audit(scene, TrailEvent::FactorAdded, scene.method.as_str());
 }
 
-fn audit(scene: &Scene<'_>, event: &'static str, detail: &str) {
+fn audit(scene: &Scene<'_>, event: TrailEvent, detail: &str) {
     scene
         .state
         .observer

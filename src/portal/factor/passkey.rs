@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::audit;
 use super::methods::{Proved, Typed};
 use super::scene::{Scene, Shown};
+use crate::gate::trail::TrailEvent;
 use crate::pages;
 use crate::pages::Notice;
 use crate::portal::answer::{page_with_script, passkey_script};
@@ -108,7 +109,7 @@ pub async fn prove(scene: &Scene<'_>, answer: &str, sent: &Sent<'_>) -> Result<P
     Ok(match answered {
         Answered::Right(()) => Proved::Right,
         Answered::Wrong(why) => {
-            audit(scene, "passkey_refused", why);
+            audit(scene, TrailEvent::PasskeyRefused, why);
             Proved::Wrong
         }
         // Another request of this browser took the question since it was looked for.

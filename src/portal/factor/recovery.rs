@@ -8,6 +8,7 @@ use super::audit;
 use super::methods::{Proved, Typed};
 use super::scene::{Scene, Shown};
 use crate::gate::policy::FactorMethod;
+use crate::gate::trail::TrailEvent;
 use crate::pages;
 use crate::pages::Link;
 use crate::portal::answer::page;
@@ -44,7 +45,7 @@ pub async fn prove(scene: &Scene<'_>, code: &str) -> Result<Proved, Trouble> {
     let left = left.map_or(String::new(), |left| {
         format!("{} left", left.unwrap_or_default())
     });
-    audit(scene, "recovery_code_used", &left);
+    audit(scene, TrailEvent::RecoveryCodeUsed, &left);
     Ok(Proved::Right)
 }
 
@@ -71,7 +72,7 @@ pub async fn shown_first(scene: &Scene<'_>, response: Response) -> Answer {
         .directory
         .replace_recovery_codes(&person.id, &codes, *now)
         .await?;
-    audit(scene, "recovery_codes_made", "");
+    audit(scene, TrailEvent::RecoveryCodesMade, "");
     let shown: Vec<Zeroizing<String>> = codes.iter().map(|code| recovery::shown(code)).collect();
     let mut with_codes = page(&pages::RecoveryCodes {
         frame: scene.frame(),

@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use super::page_of;
 use crate::directory::{Factor, Person};
+use crate::gate::arrival::{Arrival, Place, arrive};
 use crate::gate::ceremony::{Ground, Pending, Step, offered, usable};
+use crate::gate::name::{CompanyId, Login};
 use crate::gate::policy::{CompanyPolicy, FactorMethod};
+use crate::gate::session::Session;
 use crate::gate::time::Moment;
 use crate::messages::Channel;
 use crate::pages::{Frame, Hidden, Link, Notice};
-use crate::portal::State;
 use crate::portal::apps::frame;
 use crate::portal::attempt::Current;
-use crate::portal::errand::Errand;
+use crate::portal::errand::{Errand, Landing};
 use crate::portal::fields::Fields;
 use crate::portal::language::words;
 use crate::portal::passkeys;
 use crate::portal::trouble::Trouble;
 use crate::portal::visit::Visit;
+use crate::portal::{State, accounts};
 
 pub struct Scene<'a> {
     pub state: &'a Arc<State>,
@@ -25,7 +28,9 @@ pub struct Scene<'a> {
     pub errand: &'a Errand,
     pub current: &'a Current,
     pub person: Person,
-    /// The policy of the person's company.
+    /// The one that the person is about to work for; see [`company`].
+    pub company: CompanyId,
+    /// Its policy.
     pub policy: Arc<CompanyPolicy>,
     /// Theirs, last used first.
     pub factors: Vec<Factor>,
@@ -72,7 +77,8 @@ impl<'a> Scene<'a> {
         let Some(person) = person.filter(|person| !person.disabled) else {
             return Ok(Err(Missing::Ended));
         };
-        let policy = Arc::clone(state.policies.load().of(&person.company));
+        let company = company(state, visit, errand, (&person, &current.attempt.login), now).await?;
+        let policy = Arc::clone(state.policies.load().of(&company));
         let mut factors = state.directory.factors(&person.id).await?;
         factors.sort_by_key(|factor| std::cmp::Reverse(factor.last_used_at));
         let mut enrolled: Vec<FactorMethod> = factors.iter().map(|factor| factor.kind).collect();
@@ -99,6 +105,7 @@ impl<'a> Scene<'a> {
             errand,
             current,
             person,
+            company,
             policy,
             factors,
             method: method.unwrap_or(first),
@@ -158,6 +165,39 @@ impl<'a> Scene<'a> {
                 text: words().start_again().to_owned(),
             },
         }
+    }
+}
+
+/// For which company somebody proves themselves, whose policy therefore says how: the one that their
+/// session works for in what they want to open, as at the product's door; while there is no session, the
+/// one that it will begin with. My Profile goes by the same one, that of the session.
+async fn company(
+    state: &State,
+    visit: &Visit,
+    errand: &Errand,
+    (person, login): (&Person, &Login),
+    now: Moment,
+) -> Result<CompanyId, Trouble> {
+    if let Some(session) = alive(state, visit, now).filter(|one| one.person.id == person.id) {
+        return Ok(match errand.landing(state, None) {
+            Landing::Product { product, .. } => session.company_in(&product.id).clone(),
+            Landing::Portal { .. } => session.company.clone(),
+        });
+    }
+    let primary = &state.products.primary().id;
+    let account = state.directory.account(primary, login).await?;
+    let company = account.map(|account| accounts::tenancy(&account, &person.company).current);
+    Ok(company.unwrap_or_else(|| person.company.clone()))
+}
+
+/// This browser's session, if it goes on.
+fn alive<'a>(state: &State, visit: &'a Visit, now: Moment) -> Option<&'a Session> {
+    let policies = state.policies.load();
+    match arrive(&visit.known, &policies, Place::Portal, None, now) {
+        Arrival::Enter(found) | Arrival::PasswordAgain(found, _) | Arrival::Factor(found) => {
+            Some(&found.session)
+        }
+        Arrival::SignIn(_) | Arrival::Unavailable => None,
     }
 }
 

@@ -26,6 +26,7 @@ fn courier<'a>(scene: &'a Scene<'_>) -> Courier<'a> {
         state: scene.state,
         visit: scene.visit,
         person: &scene.person,
+        company: &scene.company,
         policy: &scene.policy,
         method: scene.method,
         cookie: scene.current.cookie,

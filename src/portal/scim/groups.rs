@@ -10,12 +10,12 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Wrong, list as listed, made, nothing_left, object, said};
 use super::filter::{Filter, bare, page};
 use super::person::{Operation, operations, text};
-use super::{Client, end};
+use super::{Client, end_overdue};
 use crate::directory::scim::{GroupDraft, ScimGroup, Wanted};
 use crate::gate::name::PersonId;
+use crate::gate::trail::TrailEvent;
 use crate::portal::State;
 use crate::portal::fields::Fields;
-use crate::sessions::EndCause;
 
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const KNOWN: [&str; 3] = ["displayName", "externalId", "id"];
@@ -101,7 +101,12 @@ pub async fn remove(
         .remove_scim_group(&client.company, &id, client.roles(&state))
         .await?
         .ok_or_else(|| Wrong::nothing("group", &id))?;
-    client.tell(&state, "group_removed", None, &format!("group {id}"));
+    client.tell(
+        &state,
+        TrailEvent::GroupRemoved,
+        None,
+        &format!("group {id}"),
+    );
     roles_changed(&state, &client, &changed, &id).await?;
     Ok(nothing_left())
 }
@@ -136,7 +141,12 @@ async fn write(
     let Some((id, changed)) = written else {
         return Err(Wrong::nothing("group", id.unwrap_or_default()));
     };
-    client.tell(state, "group_changed", None, &format!("group {id}"));
+    client.tell(
+        state,
+        TrailEvent::GroupChanged,
+        None,
+        &format!("group {id}"),
+    );
     roles_changed(state, client, &changed, &id).await?;
     found(state, client, &id).await
 }
@@ -148,18 +158,11 @@ async fn roles_changed(
     people: &BTreeSet<PersonId>,
     group: &str,
 ) -> Result<(), Wrong> {
-    let mut all = Ok(());
     for person in people {
-        client.tell(
-            state,
-            "roles_changed",
-            Some(person),
-            &format!("group {group}"),
-        );
-        // Everybody's turn, even when one fails.
-        all = all.and(end(state, person, EndCause::Revoked).await);
+        let what = format!("group {group}");
+        client.tell(state, TrailEvent::RolesChanged, Some(person), &what);
     }
-    all
+    end_overdue(state, client).await
 }
 
 fn whole(object: &Map<String, Value>) -> Result<GroupDraft, Wrong> {

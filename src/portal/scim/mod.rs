@@ -18,16 +18,20 @@ use http::request::Parts;
 
 use super::visit::Visit;
 use super::{Audit, State};
-use crate::directory::scim::{RolesByGroup, ScimToken, TOKEN_PREFIX};
+use crate::directory::scim::{Overdue, RolesByGroup, ScimToken, TOKEN_PREFIX};
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::session::Secret;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::sessions::EndCause;
 
 use answer::Wrong;
 
 /// A group with thousands of members, in bytes.
 const LARGEST: usize = 1 << 20;
+
+/// People whose sessions are ended before the next are read.
+const AT_ONCE: u32 = 100;
 
 pub fn routes() -> Router<Arc<State>> {
     Router::new()
@@ -112,7 +116,7 @@ fn secret_of(value: &str) -> Option<Secret> {
 
 impl Client {
     /// A line of the audit trail: which token did what, to whom.
-    fn tell(&self, state: &State, event: &'static str, person: Option<&PersonId>, what: &str) {
+    fn tell(&self, state: &State, event: TrailEvent, person: Option<&PersonId>, what: &str) {
         let detail = if what.is_empty() {
             format!("token {}", self.token.id)
         } else {
@@ -136,13 +140,35 @@ impl Client {
     }
 }
 
-/// Ends what carries the old state: sessions, and sign-ins that are not finished.
-async fn end(state: &State, person: &PersonId, cause: EndCause) -> Result<(), Wrong> {
-    state.directory.void_beginnings(person).await?;
-    state
-        .sessions
-        .end_person(person, cause)
-        .await
-        .map_err(|_| Wrong::unavailable())?;
-    Ok(())
+/// Ends what carries an old state, of everybody of the company for whom that is to be done: sessions,
+/// and sign-ins that are not finished. Before the answer: when the company's directory hears that it
+/// is done, it is done. When it isn't, the answer is an error, and the request that is sent again finds
+/// here what is left, though it changes nothing more itself.
+async fn end_overdue(state: &State, client: &Client) -> Result<(), Wrong> {
+    let (mut after, mut tried) = (None, Ok(()));
+    loop {
+        let overdue = state
+            .directory
+            .scim_overdue(&client.company, after.as_ref(), AT_ONCE)
+            .await?;
+        let Some(last) = overdue.last() else {
+            return tried;
+        };
+        after = Some(last.person.clone());
+        for one in &overdue {
+            // Everybody's turn, even when one fails.
+            tried = tried.and(end(state, one).await);
+        }
+    }
+}
+
+async fn end(state: &State, overdue: &Overdue) -> Result<(), Wrong> {
+    let cause = match overdue.disabled {
+        true => EndCause::PersonDisabled,
+        false => EndCause::Revoked,
+    };
+    state.directory.void_beginnings(&overdue.person).await?;
+    let ended = state.sessions.end_person(&overdue.person, cause).await;
+    ended.map_err(|_| Wrong::unavailable())?;
+    Ok(state.directory.scim_ended(overdue).await?)
 }

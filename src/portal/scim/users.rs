@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Wrong, list as listed, made, nothing_left, object, said};
 use super::filter::{Filter, page};
 use super::person::Sketch;
-use super::{Client, end};
+use super::{Client, end_overdue};
 use crate::directory::scim::{PersonDraft, ScimPerson, Wanted};
 use crate::gate::name::{Login, PersonId};
+use crate::gate::trail::TrailEvent;
 use crate::portal::State;
 use crate::portal::fields::Fields;
-use crate::sessions::EndCause;
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const KNOWN: [&str; 3] = ["userName", "externalId", "id"];
@@ -67,7 +67,7 @@ pub async fn make(Shared(state): Shared<Arc<State>>, client: Client, body: Bytes
         .directory
         .add_scim_person(&client.company, primary, &draft, client.now)
         .await?;
-    client.tell(&state, "person_made", Some(&id), "");
+    client.tell(&state, TrailEvent::PersonMade, Some(&id), "");
     let person = found(&state, &client, id.as_str()).await?;
     Ok(made(&resource(&state, &person)))
 }
@@ -106,8 +106,8 @@ pub async fn remove(
         .remove_scim_person(&client.company, &person.id, client.roles(&state))
         .await?
         .ok_or_else(|| Wrong::nothing("user", &id))?;
-    client.tell(&state, "person_disabled", Some(&person.id), "");
-    end(&state, &person.id, EndCause::PersonDisabled).await?;
+    client.tell(&state, TrailEvent::PersonDisabled, Some(&person.id), "");
+    end_overdue(&state, &client).await?;
     Ok(nothing_left())
 }
 
@@ -131,21 +131,18 @@ async fn change(state: &State, client: &Client, person: ScimPerson, draft: Perso
         .await?
         .ok_or_else(|| Wrong::nothing("user", id.as_str()))?;
     for (event, happened) in [
-        ("person_disabled", change.disabled),
-        ("person_changed", change.profile && !change.disabled),
-        ("person_enabled", change.enabled),
+        (TrailEvent::PersonDisabled, change.disabled),
+        (
+            TrailEvent::PersonChanged,
+            change.profile && !change.disabled,
+        ),
+        (TrailEvent::PersonEnabled, change.enabled),
     ] {
         if happened {
             client.tell(state, event, Some(&id), "");
         }
     }
-    // Before the answer: when the directory hears that it is done, it is done. Whoever is disabled
-    // has no sessions, also when this was asked before and the sessions could not be ended then.
-    if !draft.active {
-        end(state, &id, EndCause::PersonDisabled).await?;
-    } else if change.profile {
-        end(state, &id, EndCause::Revoked).await?;
-    }
+    end_overdue(state, client).await?;
     let person = found(state, client, id.as_str()).await?;
     Ok(said(200, &resource(state, &person)))
 }
@@ -161,8 +158,6 @@ fn resource(state: &State, person: &ScimPerson) -> Value {
         "active": person.active,
         "meta": {
             "resourceType": "User",
-            "created": person.made_at.to_rfc3339(),
-            "lastModified": person.changed_at.to_rfc3339(),
             "location": format!("{}/scim/v2/Users/{}", state.portal_origin, person.id),
         },
     });
@@ -173,6 +168,13 @@ fn resource(state: &State, person: &ScimPerson) -> Value {
             object.insert(key.to_owned(), value);
         }
     };
+    // Of somebody from an import nobody knows when, and no moment is better than a wrong one.
+    for (key, at) in [
+        ("created", person.made_at),
+        ("lastModified", person.changed_at),
+    ] {
+        put("/meta", key, at.map(|at| json!(at.to_rfc3339())));
+    }
     put(
         "",
         "externalId",

@@ -172,10 +172,8 @@ impl Case {
         });
         let mut policies = policies(self.policy);
         if self.switched_on {
-            policies.factor_switched_on =
-                [(company("acme"), crate::gate::policy::Switched::default())]
-                    .into_iter()
-                    .collect();
+            let switched = (company("acme"), crate::gate::policy::Switched::default());
+            policies.factor_switched_on = std::sync::Arc::new([switched].into_iter().collect());
         }
         decide_witnessed(
             &facts,
