@@ -20,8 +20,10 @@ const MOST_WORDS: usize = 48;
 const AT_ONCE: usize = 8;
 /// What stands in an index, whose entries PostgreSQL limits to 2,704 bytes, in characters.
 const LONGEST_FOUND_BY: usize = 500;
-/// Of the rarest word: so many are looked at and sorted, more are looked for in the list's order.
-const MANY: u32 = 10_000;
+/// Entries of one word: so many are read and sorted, more are not.
+const MANY: i64 = 10_000;
+/// People of one word: so many are looked at one by one for other words that too many have.
+const FEW: i64 = 1_000;
 /// People whose words are written in one transaction.
 const BATCH: i64 = 500;
 
@@ -44,38 +46,40 @@ impl Directory {
             id: Value::Text(after.map_or("", |person| person.id.as_str())),
             limit: Value::Number(i64::from(limit)),
         };
-        let rows = match self.rarest(&place, &sought).await? {
-            Some((_, 0)) => return Ok(Vec::new()),
-            Some((word, _)) if sought.len() == 1 => self.having(&place, word).await?,
-            Some((word, _)) => self.having_all(&place, word, &sought).await?,
-            None => self.walked(&place, &sought).await?,
+        let counted = self.counted(&place, &sought).await?;
+        let all_few_enough = counted.iter().all(|(_, count)| *count < MANY);
+        let rows = match counted.as_slice() {
+            [] => self.walked(&place, &sought).await?,
+            [(_, 0), ..] => return Ok(Vec::new()),
+            [(word, _)] if all_few_enough => self.having(&place, word).await?,
+            [..] if all_few_enough => self.having_each(&place, &counted).await?,
+            [(rarest, ..FEW), ..] => self.having_all(&place, rarest, &sought).await?,
+            [..] => self.walked(&place, &sought).await?,
         };
         rows.iter().map(Person::read).collect()
     }
 
-    /// The word that the fewest have, and how many; `None` when even they are many.
-    async fn rarest<'a>(
+    /// How many entries each word has, at most [`MANY`]; the rarest first.
+    async fn counted<'a>(
         &self,
         place: &Place<'_>,
         sought: &'a [String],
-    ) -> Result<Option<(&'a str, i64)>, DirectoryError> {
-        let mut rarest = None;
+    ) -> Result<Vec<(&'a str, i64)>, DirectoryError> {
+        let mut counted = Vec::with_capacity(sought.len());
         for word in sought {
             let end = end_of(word);
             let values = [
                 place.company,
                 Value::Bytes(word.as_bytes()),
                 Value::Bytes(&end),
-                Value::Number(i64::from(MANY)),
+                Value::Number(MANY),
             ];
             let row = self.pool().row(sql::WORD_COUNT, &values).await?;
             let count: i64 = row.map_or(Ok(0), |row| row.value("found"))?;
-            let fewest = rarest.map_or(i64::from(MANY), |(_, fewest)| fewest);
-            if count < fewest {
-                rarest = Some((word.as_str(), count));
-            }
+            counted.push((word.as_str(), count));
         }
-        Ok(rarest)
+        counted.sort_by_key(|(_, count)| *count);
+        Ok(counted)
     }
 
     async fn having(&self, place: &Place<'_>, word: &str) -> Result<Vec<Row>, DirectoryError> {
@@ -89,6 +93,28 @@ impl Directory {
             place.limit,
         ];
         self.pool().rows(sql::PEOPLE_HAVING, &values).await
+    }
+
+    /// Who has each of these words. A place that none of three words needs is told the first again.
+    async fn having_each(
+        &self,
+        place: &Place<'_>,
+        counted: &[(&str, i64)],
+    ) -> Result<Vec<Row>, DirectoryError> {
+        let (statement, places) = match counted.len() {
+            ..=2 => (sql::PEOPLE_HAVING_BOTH, 2),
+            _ => (sql::PEOPLE_HAVING_EACH, WORDS),
+        };
+        let words = counted.iter().chain(counted.first()).take(places);
+        let ranges: Vec<(&[u8], Vec<u8>)> = words
+            .map(|(word, _)| (word.as_bytes(), end_of(word)))
+            .collect();
+        let mut values = vec![place.company];
+        for (word, end) in &ranges {
+            values.extend([Value::Bytes(word), Value::Bytes(end)]);
+        }
+        values.extend([place.name, place.id, place.limit]);
+        self.pool().rows(statement, &values).await
     }
 
     async fn having_all(

@@ -46,6 +46,26 @@ pub(super) const PEOPLE_HAVING: &str = "SELECT p.id, p.company_id, p.name, p.ema
      FROM people_words WHERE company_id = $1 AND word >= $2 AND word < $3 \
      AND (name, person_id) > ($4, $5) ORDER BY name, person_id LIMIT $6) AS found \
      JOIN people AS p ON p.id = found.person_id ORDER BY p.name, p.id";
+/// The same for each of two words.
+pub(super) const PEOPLE_HAVING_BOTH: &str = "SELECT p.id, p.company_id, p.name, p.email, \
+     p.phone, p.roles, p.grants, p.disabled, p.default_product FROM (SELECT name, person_id FROM \
+     (SELECT name, person_id FROM people_words WHERE company_id = $1 AND word >= $2 AND word < $3 \
+     INTERSECT SELECT name, person_id FROM people_words \
+     WHERE company_id = $1 AND word >= $4 AND word < $5) AS both_of \
+     WHERE (name, person_id) > ($6, $7) ORDER BY name, person_id LIMIT $8) AS found \
+     JOIN people AS p ON p.id = found.person_id ORDER BY p.name, p.id";
+/// The same for each of four words.
+pub(super) const PEOPLE_HAVING_EACH: &str = "SELECT p.id, p.company_id, p.name, p.email, \
+     p.phone, p.roles, p.grants, p.disabled, p.default_product FROM (SELECT name, person_id FROM \
+     (SELECT name, person_id FROM people_words WHERE company_id = $1 AND word >= $2 AND word < $3 \
+     INTERSECT SELECT name, person_id FROM people_words \
+     WHERE company_id = $1 AND word >= $4 AND word < $5 \
+     INTERSECT SELECT name, person_id FROM people_words \
+     WHERE company_id = $1 AND word >= $6 AND word < $7 \
+     INTERSECT SELECT name, person_id FROM people_words \
+     WHERE company_id = $1 AND word >= $8 AND word < $9) AS each_of \
+     WHERE (name, person_id) > ($10, $11) ORDER BY name, person_id LIMIT $12) AS found \
+     JOIN people AS p ON p.id = found.person_id ORDER BY p.name, p.id";
 pub(super) const PEOPLE_HAVING_ALL: &str = "WITH found AS MATERIALIZED \
      (SELECT DISTINCT person_id FROM people_words \
      WHERE company_id = $1 AND word >= $2 AND word < $3) \
