@@ -309,7 +309,7 @@ impl Visitor {
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
         for name in [
-            "rd", "bind", "reason", "need", "within", "again", "key", "step", "csrf",
+            "rd", "bind", "reason", "need", "within", "again", "key", "step", "token", "csrf",
         ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)
