@@ -81,8 +81,8 @@ async fn a_page_gets_the_element_and_nothing_else() {
     let page = kim.look(kim.url("emr", "/asked")).await;
     assert_eq!(
         page.body,
-        format!("<p>nothing</p>{ELEMENT}"),
-        "no head: at the end"
+        format!("{ELEMENT}<p>nothing</p>"),
+        "no head, no body: before what is shown first"
     );
     let page = kim.look(kim.url("emr", "/big")).await;
     let rows = "<p>row</p>".repeat(200_000);
