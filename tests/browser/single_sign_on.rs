@@ -1,7 +1,7 @@
 //! The users' page about Single Sign-On, sentence by sentence, in a real browser.
 
 use crate::support::browser::Browser;
-use crate::{Demo, code, log_in, pass_recovery_codes, step};
+use crate::{Demo, code, log_in, step};
 
 async fn type_credentials(browser: &Browser, login: &str, password: &str) {
     browser.fill("Username", login).await;
