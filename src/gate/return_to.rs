@@ -365,7 +365,8 @@ mod tests {
                 prop_assert_eq!(url.port(), Some(8443));
                 let known = ["emr.localhost", "billing.localhost", "analytics.localhost", "login.localhost"];
                 prop_assert!(known.contains(&url.host_str().unwrap()), "{} -> {}", rd, there.url());
-                prop_assert!(!url.path().starts_with("/.vestibule"));
+                let first = url.path().split(['/', ';']).nth(1);
+                prop_assert_ne!(first, Some(".vestibule"), "{}", rd);
                 // Also when only the path is sent as a redirect.
                 let base = Url::parse("https://emr.localhost:8443/x").unwrap();
                 let relative = base.join(there.path_and_query()).unwrap();
