@@ -352,6 +352,7 @@ mod tests {
             Just("a"),
             Just("[::1]"),
             Just(".vestibule"),
+            Just("/.vestibule/"),
         ];
         proptest::collection::vec(piece, 0..9).prop_map(|pieces| pieces.concat())
     }

@@ -1,5 +1,6 @@
 //! Somebody sets the clock, forwards and back, while people work. What depends on it errs on the side
-//! of asking again: nobody is let in longer for it, and nobody who works is sent away by an hour.
+//! of asking again: no grace is longer for it, and nobody who works is sent away by an hour. An idle limit whose
+//! last activity stands in the future is the longer by that.
 
 use std::time::Duration;
 
