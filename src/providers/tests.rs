@@ -17,12 +17,18 @@ fn judged(name: &str, body: &[u8]) -> Result<(), ProviderError> {
     match name.split('-').next().unwrap() {
         "discovery" => Metadata::read(body, ISSUER).map(drop),
         "keys" => Keys::read(body).map(drop),
-        "claims" => {
+        "token" => {
+            let token = std::str::from_utf8(body).unwrap().trim();
+            super::tokens::unsigned(token).map(drop)
+        }
+        kind @ ("claims" | "fresh") => {
+            // A step-up asks for a proof from just now.
+            let since = Moment::from_secs(1_789_999_900);
             let asked = Asked {
                 issuer: ISSUER,
                 client_id: "vestibule",
                 nonce: "n1",
-                proved_since: None,
+                proved_since: (kind == "fresh").then_some(since),
             };
             let claims = Claims::read(body)?;
             claims.judge(&asked, Moment::from_secs(1_790_000_000))?;
