@@ -16,8 +16,8 @@ fn value<'a>(values: &'a Value, path: &str) -> &'a Value {
     path.split('.')
         .filter(|key| !key.is_empty())
         .fold(values, |at, key| {
-            assert!(!at[key].is_null(), "values.yaml has no {path}");
-            &at[key]
+            let found = at.get(key);
+            found.unwrap_or_else(|| panic!("values.yaml has no {path}"))
         })
 }
 
@@ -45,6 +45,7 @@ fn rendered(template: &str, values: &Value) -> String {
         let name = steps.next().unwrap();
         let found = match name {
             ".Release.Name" => Value::from("clinic"),
+            ".Values" | "" => panic!("the chart names what it wants"),
             ".Chart.AppVersion" => Value::from(env!("CARGO_PKG_VERSION")),
             other => {
                 let path = other.strip_prefix(".Values.");
@@ -52,7 +53,7 @@ fn rendered(template: &str, values: &Value) -> String {
             }
         };
         let plain = match &found {
-            Value::String(text) => text.clone(),
+            Value::String(text) if !tag.contains("toYaml") => text.clone(),
             other => other.to_string(),
         };
         let text = steps.fold(plain, |text, step| match step.split_once(' ') {
@@ -68,24 +69,33 @@ fn rendered(template: &str, values: &Value) -> String {
     out + rest
 }
 
+const CHART: &str = "deploy/helm/vestibule";
+
 fn chart() -> Vec<(String, Value)> {
-    let folder = "deploy/helm/vestibule";
-    let values = yaml(&read(&format!("{folder}/values.yaml")));
+    rendered_with(&yaml(&read(&format!("{CHART}/values.yaml"))))
+}
+
+/// Every object that the templates come to, with these values.
+fn rendered_with(values: &Value) -> Vec<(String, Value)> {
+    let folder = CHART;
     let mut all = Vec::new();
     for entry in std::fs::read_dir(root().join(folder).join("templates")).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let object = yaml(&rendered(&text, &values));
+        let object = yaml(&rendered(&text, values));
         all.push((object["kind"].as_str().unwrap().to_owned(), object));
     }
     all
 }
 
 fn of_kind(kind: &str) -> Value {
-    chart()
-        .into_iter()
-        .find(|(found, _)| found == kind)
-        .unwrap()
-        .1
+    object(&chart(), kind, "clinic")
+}
+
+fn object(chart: &[(String, Value)], kind: &str, name: &str) -> Value {
+    let mut all = chart.iter();
+    let found = all.find(|(found, object)| found == kind && object["metadata"]["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("no {kind} {name}"));
+    found.1.clone()
 }
 
 /// Settings that a text of gateway.toml and an environment come to.
@@ -105,13 +115,13 @@ fn the_chart_is_of_this_version_and_its_objects_fit_together() {
     let chart = yaml(&read("deploy/helm/vestibule/Chart.yaml"));
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     let kinds: BTreeSet<String> = self::chart().into_iter().map(|(kind, _)| kind).collect();
-    let expected = ["ConfigMap", "Deployment", "PodDisruptionBudget", "Service"];
+    let expected = ["ConfigMap", "PodDisruptionBudget", "Service", "StatefulSet"];
     assert_eq!(
         kinds.iter().map(String::as_str).collect::<Vec<_>>(),
         expected
     );
 
-    let deployment = of_kind("Deployment");
+    let deployment = of_kind("StatefulSet");
     let pod = &deployment["spec"]["template"];
     let selector = &of_kind("Service")["spec"]["selector"];
     assert_eq!(selector, &pod["metadata"]["labels"]);
@@ -121,15 +131,23 @@ fn the_chart_is_of_this_version_and_its_objects_fit_together() {
         &of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
     );
 
+    let pods = deployment["spec"]["serviceName"].as_str().unwrap();
+    let pods = object(&self::chart(), "Service", pods);
+    assert_eq!(selector, &pods["spec"]["selector"]);
+
     let spec = &pod["spec"];
+    let claims = deployment["spec"]["volumeClaimTemplates"]
+        .as_array()
+        .unwrap();
+    let claims = claims.iter().map(|claim| &claim["metadata"]);
     let volumes: BTreeSet<&str> = spec["volumes"]
         .as_array()
         .unwrap()
         .iter()
+        .chain(claims)
         .map(|volume| volume["name"].as_str().unwrap())
         .collect();
-    let containers = ["containers", "initContainers"].map(|key| spec[key].as_array().unwrap());
-    for container in containers.into_iter().flatten() {
+    for container in spec["containers"].as_array().unwrap() {
         let security = &container["securityContext"];
         assert_eq!(security["readOnlyRootFilesystem"], true);
         assert_eq!(security["allowPrivilegeEscalation"], false);
@@ -161,7 +179,7 @@ fn the_chart_is_of_this_version_and_its_objects_fit_together() {
 #[test]
 fn the_charts_configuration_is_one_that_the_program_takes() {
     let map = of_kind("ConfigMap");
-    let deployment = of_kind("Deployment");
+    let deployment = of_kind("StatefulSet");
     let gateway = &deployment["spec"]["template"]["spec"]["containers"][0];
     let variables: Vec<(String, String)> = gateway["env"]
         .as_array()
@@ -183,17 +201,79 @@ fn the_charts_configuration_is_one_that_the_program_takes() {
     assert_eq!(settings.store.data_dir, Path::new("/var/lib/vestibule"));
     assert_eq!(
         settings.store.master_key,
-        Path::new("/var/lib/vestibule/master.key")
+        Path::new("/etc/vestibule/master/master.key")
     );
     assert_eq!(settings.policies_dir, Path::new("/etc/vestibule/policies"));
     let grace = &deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"];
     assert!(grace.as_u64().unwrap() > settings.limits.drain.as_secs());
 
+    policies(&chart(), &["default.toml"]);
+}
+
+/// The files that the pods have as their policies: those, and the program takes them.
+fn policies(chart: &[(String, Value)], expected: &[&str]) {
+    let map = object(chart, "ConfigMap", "clinic-policies");
+    let files = map["data"].as_object().unwrap();
+    assert_eq!(files.keys().collect::<Vec<_>>(), expected);
     let folder = tempfile::tempdir().unwrap();
-    let default = map["data"]["default.toml"].as_str().unwrap();
-    std::fs::write(folder.path().join("default.toml"), default).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text.as_str().unwrap()).unwrap();
+    }
     let any = vestibule::config::ProductIds::any();
     vestibule::policies::PolicyFolder::examine(folder.path(), any).unwrap();
+}
+
+/// The volume of the pods with this name.
+fn volume(pods: &Value, name: &str) -> Value {
+    let volumes = pods["spec"]["template"]["spec"]["volumes"].as_array();
+    let mut volumes = volumes.unwrap().iter();
+    let found = volumes.find(|volume| volume["name"] == name);
+    found.unwrap_or_else(|| panic!("no volume {name}")).clone()
+}
+
+#[test]
+fn what_is_set_in_the_values_is_what_the_pods_have() {
+    let mut values = yaml(&read(&format!("{CHART}/values.yaml")));
+    let acme = "name = \"Acme \\\"Rehab\\\"\"\n\n[mfa]\nmode = \"required\"\n";
+    values["policies"]["acme-rehab.toml"] = Value::from(acme);
+    values["secrets"]["master"] = Value::from("our-key");
+    values["data"]["size"] = Value::from("20Gi");
+    values["data"]["storageClass"] = Value::from("fast");
+    values["replicas"] = Value::from(3);
+    let chart = rendered_with(&values);
+    policies(&chart, &["acme-rehab.toml", "default.toml"]);
+    let map = object(&chart, "ConfigMap", "clinic-policies");
+    assert_eq!(map["data"]["acme-rehab.toml"], acme);
+
+    let pods = object(&chart, "StatefulSet", "clinic");
+    assert_eq!(pods["spec"]["replicas"], 3);
+    // Whole folders, so that a change arrives: no item of them, and no sub-path.
+    let config = volume(&pods, "policies");
+    assert_eq!(config["configMap"]["name"], "clinic-policies");
+    assert!(config["configMap"]["items"].is_null(), "{config}");
+    let master = volume(&pods, "master");
+    assert_eq!(master["secret"]["secretName"], "our-key");
+    // The group reads it, and nobody else.
+    assert_eq!(master["secret"]["defaultMode"], 0o440);
+    let spec = &pods["spec"]["template"]["spec"];
+    assert!(spec["initContainers"].is_null(), "nothing copies the key");
+    assert!(spec["securityContext"]["fsGroup"].is_u64());
+    let mounts = spec["containers"][0]["volumeMounts"].as_array().unwrap();
+    let at = |name: &str| {
+        let mut mounts = mounts.iter();
+        let found = mounts.find(|mount| mount["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} is not mounted"))
+    };
+    assert_eq!(at("master")["mountPath"], "/etc/vestibule/master");
+    assert_eq!(at("master")["readOnly"], true);
+    assert!(at("master")["subPath"].is_null());
+
+    // The audit trail is where the data is, and that outlives the pod.
+    assert_eq!(at("data")["mountPath"], "/var/lib/vestibule");
+    let claim = &pods["spec"]["volumeClaimTemplates"][0];
+    assert_eq!(claim["metadata"]["name"], "data");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
 }
 
 #[test]
