@@ -71,6 +71,7 @@ fn line(number: u32) -> AccessLine<'static> {
         session: Some(SessionId::from_bytes([7; 16])),
         company: Some("acme-rehab"),
         factor_age: Some(600),
+        remembered_device: false,
         session_age: Some(3_600),
         idle: Some(12),
         protocol: "HTTP/1.1",

@@ -18,6 +18,7 @@
     '*{box-sizing:border-box}[hidden]{display:none!important}' +
     'nav{display:flex;flex-wrap:wrap;align-items:center;gap:4px 16px;padding:4px 12px;background:var(--ground);color:var(--ink);border-bottom:1px solid var(--line)}' +
     'ul{display:flex;flex-wrap:wrap;gap:4px 16px;margin:0 auto 0 0;padding:0;list-style:none}' +
+    'ul.mine{margin:0}' +
     'a{display:inline-block;padding:5px 0;color:var(--deed)}' +
     'a[aria-current]{color:var(--ink);font-weight:600;text-decoration:none}' +
     'form{display:flex;align-items:center;gap:8px;margin:0}' +
@@ -65,7 +66,13 @@
     });
     nav.appendChild(list);
     if (view.companies.length > 1) { nav.appendChild(companies(view)); }
-    nav.appendChild(make('a', { href: view.portal + '/account' }, view.person));
+    var mine = make('ul', { 'class': 'mine' });
+    view.offices.concat([{ path: '/account', name: view.person }]).forEach(function (office) {
+      var item = make('li');
+      item.appendChild(make('a', { href: view.portal + office.path }, office.name));
+      mine.appendChild(item);
+    });
+    nav.appendChild(mine);
     shadow.insertBefore(nav, shadow.firstChild);
     // Beside <body>, not in it: the page's own layout and selectors don't see it.
     document.documentElement.insertBefore(host, document.body);
@@ -97,8 +104,10 @@
   var what = make('p', { id: 'what' });
   var stay = make('button', { type: 'button' });
   var back = make('a', { 'class': 'deed', href: '' });
-  var said = make('div', { 'class': 'said', 'aria-live': 'assertive' });
-  [what, stay, back, said].forEach(function (part) { warning.appendChild(part); });
+  // Outside of the warning, and there before it: what is hidden, or comes with its words, is not read out.
+  var said = make('div', { 'class': 'said', role: 'status', 'aria-live': 'assertive', 'aria-atomic': 'true' });
+  [what, stay, back].forEach(function (part) { warning.appendChild(part); });
+  shadow.appendChild(said);
   shadow.appendChild(warning);
 
   var endsAt = 0;
@@ -123,6 +132,7 @@
   function speak(theirs) {
     words = theirs;
     warning.lang = words.lang;
+    said.lang = words.lang;
     warning.setAttribute('aria-label', words.time_left);
     stay.textContent = words.stay;
     back.textContent = words.log_in_again;
@@ -144,6 +154,7 @@
     if (over) { return; }
     if (seconds > WARN_S) {
       warning.hidden = true;
+      said.textContent = '';
       lastSaid = 0;
       // Timers sleep with the machine: never further ahead than a minute.
       timer = setTimeout(check, Math.min((seconds - WARN_S) * 1000 / pace + 200, 60000));

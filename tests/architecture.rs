@@ -70,6 +70,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "directory",
             "messages",
             "observe",
+            "portal",
             "app",
             "demo",
         ],

@@ -346,6 +346,13 @@ async fn in_the_bar(browser: &Browser, script: &str) -> String {
 const WARNING: &str = "const box = tree.querySelector('.warning'); \
     return box.hidden ? 'none' : tree.querySelector('#what').textContent;";
 
+/// What axe-core finds wrong with the bar, which must be there.
+async fn bar_can_be_used(browser: &Browser, when: &str) {
+    browser.wait_for("//vestibule-bar").await;
+    let violations = browser.violations_in("vestibule-bar").await;
+    assert!(violations.is_empty(), "{when}: {}", violations.join("\n"));
+}
+
 /// Waits for the warning to say this; it comes with time, so that this has more patience.
 async fn wait_for_warning(browser: &Browser, words: &str) {
     for _ in 0..300 {
@@ -380,8 +387,9 @@ async fn the_bar_switches_and_warns_before_an_idle_end() {
     let links = "return [...tree.querySelectorAll('nav a')].map(link => link.textContent).join();";
     assert_eq!(
         in_the_bar(&browser, links).await,
-        "EMR,Billing,Analytics,Kim Doe"
+        "EMR,Billing,Analytics,Company Settings,User Manager,Kim Doe"
     );
+    bar_can_be_used(&browser, "at rest").await;
     let in_body = "return String(document.body.contains(bar));";
     assert_eq!(in_the_bar(&browser, in_body).await, "false");
     browser.screenshot("bar").await;
@@ -391,6 +399,12 @@ async fn the_bar_switches_and_warns_before_an_idle_end() {
     let shown = "return [...tree.querySelectorAll('.warning button, .warning a')] \
         .filter(part => part.checkVisibility()).map(part => part.textContent).join();";
     assert_eq!(in_the_bar(&browser, shown).await, "Stay signed in");
+    // Read out: a live region that was there before it spoke, and that nothing hides.
+    let said = "const said = tree.querySelector('[aria-live]'); \
+        return said.checkVisibility() && !said.closest('[hidden]') ? said.textContent : 'hidden';";
+    let heard = in_the_bar(&browser, said).await;
+    assert!(heard.contains("EMR closes in"), "{heard}");
+    bar_can_be_used(&browser, "warning").await;
     browser.screenshot("bar-warning").await;
     let stay = "tree.querySelector('.warning button').click(); return '';";
     in_the_bar(&browser, stay).await;
@@ -413,6 +427,9 @@ async fn the_bar_switches_and_warns_before_an_idle_end() {
     wait_for_warning(&browser, "Billing closes in").await;
     wait_for_warning(&browser, "Billing is closed").await;
     assert_eq!(in_the_bar(&browser, shown).await, "Log in again");
+    let heard = in_the_bar(&browser, said).await;
+    assert!(heard.contains("Billing is closed"), "{heard}");
+    bar_can_be_used(&browser, "closed").await;
     browser.screenshot("bar-closed").await;
     let again = "tree.querySelector('a.deed').click(); return '';";
     in_the_bar(&browser, again).await;
@@ -541,12 +558,8 @@ async fn with_keys(browser: &Browser, prefix: &str) {
         .wait_for_words("One of the codes that you kept")
         .await;
     look("methods-later").await;
-    browser
-        .wait_for("//a[.//b[normalize-space()='Passkey']]")
-        .await
-        .click()
-        .await
-        .unwrap();
+    browser.press("Back to: Passkey").await;
+    browser.wait_for_words("Use your passkey").await;
     browser.press("Use passkey").await;
     browser.wait_for_address(&emr).await;
     browser.wait_for_words("Kim Doe").await;

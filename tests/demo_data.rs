@@ -50,7 +50,7 @@ async fn everybody_of_the_demo_can_be_imported() {
         ..Tally::default()
     };
     assert_eq!(imported.companies, added(2));
-    assert_eq!(imported.people, added(6));
+    assert_eq!(imported.people, added(7));
     assert_eq!(imported.accounts, added(demo::people().len()));
 
     let ada = PersonId::parse("ada").unwrap();

@@ -434,7 +434,7 @@ async fn a_mail_in_the_background_arrives() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(*heard.0.lock().unwrap(), ["email sent"]);
+    assert_eq!(*heard.0.lock().unwrap(), ["email notice"]);
     assert!(
         fake.got()
             .contains(&String::from("Subject: Your factors were reset"))

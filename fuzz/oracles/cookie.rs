@@ -1,8 +1,8 @@
 //! Cookie lines, beside a reader of one expression a step.
 
 use vestibule::gate::cookies::{
-    DEVICE_COOKIE, LOGIN_COOKIE, Rewritten, SESSION_COOKIE, device_token, login_token, presented,
-    sets_our_cookie, without_ours,
+    DEVICE_COOKIE, KNOWN_COOKIE, LOGIN_COOKIE, Rewritten, SESSION_COOKIE, device_token,
+    known_browser, login_token, presented, sets_our_cookie, without_ours,
 };
 use vestibule::gate::facts::Presented;
 use vestibule::gate::session::{Secret, Token};
@@ -11,6 +11,7 @@ pub const WORDS: &[&str] = &[
     "__Host-vestibule",
     "__Host-vestibule-login",
     "__Host-vestibule-device",
+    "__Host-vestibule-known",
     "__HOST-VESTIBULE",
     "=",
     ";",
@@ -60,6 +61,11 @@ pub fn check(raw: &[u8]) {
         good(DEVICE_COOKIE),
         "{shown}"
     );
+    let known = match of_name(&lines, KNOWN_COOKIE).as_slice() {
+        [one] => Some(*one),
+        _ => None,
+    };
+    assert_eq!(known_browser(read()), known, "{shown}");
 
     let rest = match without_ours(read()) {
         Rewritten::Unchanged => {
@@ -137,7 +143,7 @@ fn looks_like_ours(pair: &[u8]) -> bool {
         .unwrap()
         .trim_end_matches(loose)
         .to_owned();
-    [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE]
+    [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE, KNOWN_COOKIE]
         .iter()
         .any(|ours| name.eq_ignore_ascii_case(ours))
 }

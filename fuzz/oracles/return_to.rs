@@ -47,6 +47,7 @@ pub const WORDS: &[&str] = &[
     ".vestibule",
     "/.vestibules/",
     "/.vestibule/kept",
+    "/.vestibule/lost",
     "?form=x",
     "%40",
     "\u{a0}",
@@ -90,7 +91,8 @@ pub fn check(raw: &[u8]) {
             assert_eq!(relative.host_str(), Some("emr.localhost"), "{rd:?}");
             let page = url.path().to_ascii_lowercase();
             let folder = page.split(['/', ';']).nth(1);
-            let is_kept = url.path() == "/.vestibule/kept" && there.product().is_some();
+            let about_forms = ["/.vestibule/kept", "/.vestibule/lost"].contains(&url.path());
+            let is_kept = about_forms && there.product().is_some();
             assert!(is_kept || folder != Some(".vestibule"), "{rd:?}");
             // Where we send somebody is where the browser would have gone by itself.
             let meant = home.join(rd).unwrap();

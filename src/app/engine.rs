@@ -32,7 +32,7 @@ pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway 
         clock: Arc::clone(&world.clock),
         random: Arc::clone(&world.random),
         process: u64::from_be_bytes(process),
-        client_patience: crate::proxy::connection::CLIENT_PATIENCE,
+        client_patience: limits.body,
     }
 }
 

@@ -35,7 +35,7 @@ use crate::proxy::certificates::{CertificateError, Certificates};
 use crate::proxy::facts::Reader;
 use crate::proxy::forward::Front;
 use crate::proxy::listen::Crowd;
-use crate::proxy::record::Books;
+use crate::proxy::record::{Books, Glass};
 use crate::proxy::scene::{Scene, Way};
 use crate::proxy::upstream::Upstream;
 use crate::sessions::Sessions;
@@ -58,6 +58,7 @@ pub struct Ground {
     pub portal_key: Zeroizing<[u8; 32]>,
     pub observer: Arc<dyn portal::Observer>,
     pub sign_on_observer: Arc<dyn legacy::Observer>,
+    pub glass: Arc<dyn Glass>,
     /// This process among the nodes that the directory knows.
     pub node: super::master_key::Node,
     /// Health checks end with it.
@@ -356,6 +357,7 @@ async fn scene(
     });
     let portal = Arc::new(portal_state(ground, standing, legacy));
     let books = Books {
+        glass: Arc::clone(&ground.glass),
         metrics: Arc::new(ground.metrics.for_products(&settings.products)),
         access: ground.access.clone(),
         spans: ground.spans.clone(),

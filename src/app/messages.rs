@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::settings::{self, SecretText};
 use crate::directory::Person;
-use crate::gate::contact::{Address, Destination};
+use crate::gate::contact::Address;
 use crate::gate::language::Language;
 use crate::messages::{
     EmailProvider, Hushed, Messages, MessagesError, Observer, Route, Settings, SmsProvider,
@@ -47,10 +47,9 @@ pub async fn tell(
     ) else {
         return false;
     };
-    let to = Destination::Email(to);
     let words = Words::of(language);
     let (subject, text) = (letter.subject(words), letter.text(words));
-    let sent = messages.send(&to, subject, text).await;
+    let sent = messages.tell(&to, subject, text).await;
     sent.is_ok()
 }
 

@@ -53,6 +53,7 @@ use crate::proxy::certificates::CertificateError;
 use crate::proxy::challenge::Witness;
 use crate::proxy::gateway::{Gateway, Random};
 use crate::proxy::listen::{self, Crowd, Door};
+use crate::proxy::record::Glass;
 use crate::proxy::redirect;
 use crate::proxy::upstream::UpstreamError;
 pub use crate::proxy::upstream::{Names, system_names};
@@ -257,11 +258,13 @@ pub async fn start(
         kept: Arc::clone(&kept),
         portal_key: directory.derived_key(Purpose::Portal),
         sign_on_observer: Arc::clone(&observer) as Arc<dyn legacy::Observer>,
+        glass: Arc::clone(&observer) as Arc<dyn Glass>,
         observer,
         node: master_key::Node::new(&settings, &world),
         over: tasks_watch.clone(),
     };
     let crowd = Crowd::trusting(&settings.limits, &house::proxies(&settings));
+    crowd.tell(Arc::clone(&metrics));
     let limits = settings.limits.clone();
     let minimum = settings.tls.minimum;
     let conf = engine::proxy_conf(&settings)?;

@@ -1,15 +1,18 @@
 //! Tells the observing room what the others noticed; each of them knows only a trait of its own.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::directory::Line;
-use crate::gate::name::ProductId;
+use crate::gate::name::{ProductId, SessionId};
+use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
 use crate::legacy::{self, SignedOn};
 use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 use crate::portal;
+use crate::proxy::record;
 use crate::sessions::{Clock, EndCause, Observer};
 
 use super::lines::Lines;
@@ -48,6 +51,8 @@ pub struct Trail {
     lines: Lines,
     clock: Clock,
     fared: Arc<Fared>,
+    /// Sessions that this node let pass in an emergency, and when that ends: one line for each.
+    passed: Mutex<HashMap<SessionId, Moment>>,
 }
 
 impl Trail {
@@ -64,6 +69,7 @@ impl Trail {
             lines,
             clock,
             fared,
+            passed: Mutex::default(),
         }
     }
 }
@@ -161,6 +167,56 @@ impl legacy::Observer for Trail {
             event = event.address(address);
         }
         self.audit.record(event);
+    }
+}
+
+/// More would be forgotten and told twice.
+const PASSED: usize = 100_000;
+
+impl Trail {
+    /// Whether this session was not told of in this emergency.
+    fn passes_first(&self, session: SessionId, until: Moment, now: Moment) -> bool {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.len() >= PASSED {
+            passed.retain(|_, until| *until > now);
+        }
+        if passed.len() >= PASSED {
+            passed.clear();
+        }
+        passed.insert(session, until) != Some(until)
+    }
+}
+
+impl record::Glass for Trail {
+    fn used(&self, used: record::Used<'_>) {
+        let (session, now) = (used.session, (self.clock)());
+        if !self.passes_first(session.id, used.until, now) {
+            return;
+        }
+        let company = session.company_in(&used.product.id);
+        tracing::error!(
+            person = %session.person.id,
+            session = %session.id,
+            %company,
+            product = %used.product.id,
+            until = %used.until.to_rfc3339(),
+            "BREAK GLASS: a session goes on without the second factor that would be asked for"
+        );
+        let event = TrailEvent::BreakGlassUsed;
+        let detail = format!(
+            "{}: let in without the factor that would be asked for",
+            used.product.id
+        );
+        let told = portal::Audit {
+            event,
+            person: Some(&session.person.id),
+            company: Some(company),
+            session: Some(session.id),
+            address: used.address,
+            request_id: used.request_id,
+            detail: &detail,
+        };
+        portal::Observer::audit(self, told);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::one_line;
+use super::operator::{OPERATOR, operator};
 use crate::directory::{Directory, DirectoryError, Line, StoredEmergency};
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::policy::Emergency;
@@ -105,7 +106,7 @@ pub async fn run(
                     until: now.plus(*span),
                 },
                 reason: reason.clone(),
-                opened_by: String::from("operator"),
+                opened_by: operator(),
                 opened_at: now,
             };
             directory.open_emergency(&one).await?;
@@ -148,7 +149,7 @@ pub async fn run(
 fn record(event: TrailEvent, one: &StoredEmergency, now: Moment) -> (AuditEvent, Line) {
     let detail = format!("{} until {}", one.id, one.of.until.to_rfc3339());
     let mut line = AuditEvent::new(event, now)
-        .who("operator")
+        .who(operator())
         .company(&one.of.company)
         .reason(one.reason.clone())
         .detail(detail.clone());
@@ -160,7 +161,7 @@ fn record(event: TrailEvent, one: &StoredEmergency, now: Moment) -> (AuditEvent,
         at: now.millis(),
         company: Some(one.of.company.clone()),
         event: event.to_string(),
-        who: Some(String::from("operator")),
+        who: Some(OPERATOR.to_owned()),
         whom: one.of.person.as_ref().map(ToString::to_string),
         address: String::from("the command line"),
         reason: Some(one.reason.clone()),

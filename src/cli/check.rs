@@ -34,8 +34,12 @@ pub fn check(
         Ok(settings) => settings,
         Err(problems) => {
             writeln!(out, "{problems}")?;
-            let (dir, products) = config::survey(file, variables.into_iter(), flags);
-            for problem in policies(&dir, products) {
+            let rest = config::survey(file, variables.into_iter(), flags);
+            let files = rest.certificates.iter();
+            let files = files.filter_map(|files| certificate(files, now).err());
+            let authorities = rest.authorities.iter().filter_map(|file| chain(file).err());
+            let policies = policies(&rest.policies_dir, rest.products);
+            for problem in files.chain(authorities).chain(policies) {
                 writeln!(out, "{problem}")?;
             }
             return Ok(PROBLEMS);
@@ -216,6 +220,28 @@ mod tests {
             out.contains("policies/default.toml:7:8: mfa.mode: unknown value"),
             "{out}"
         );
+    }
+
+    #[test]
+    fn certificates_and_hosts_are_told_with_all_the_rest() {
+        let (code, out) = copy(|folder| {
+            let file = folder.join("gateway.toml");
+            let certificates =
+                "certificates = [{ certificate = \"site.pem\", key = \"site.key\" }]\n[portal]\n";
+            edit(&file, "[portal]\n", certificates);
+            edit(&file, "needs_grant", "needs_grants");
+            edit(&file, "https://billing.localhost", "https://emr.localhost");
+            edit(&folder.join("policies/acme-rehab.toml"), "within", "withn");
+        });
+        assert_eq!(code, PROBLEMS);
+        for wanted in [
+            "unknown key, did you mean 'needs_grant'?",
+            "products.billing.url: the host emr.localhost is already that of the product emr",
+            "site.pem: no certificate can be read",
+            "rules.withn: unknown key, did you mean 'within'?",
+        ] {
+            assert!(out.contains(wanted), "{wanted}\n{out}");
+        }
     }
 
     #[test]

@@ -13,11 +13,12 @@ use crate::gate::decide::{Decision, Denial, SignInReason, Step, Witness, decide_
 use crate::gate::facts::{Asks, Facts, Presented, Site};
 use crate::gate::identity::Values;
 use crate::gate::name::{CompanyId, InvalidName, Login, PersonId, ProductId, SessionId};
-use crate::gate::policy::Policies;
+use crate::gate::policy::{MfaMode, Policies};
 use crate::gate::product::{OpenAccess, Products};
 use crate::gate::rollout::Reached;
 use crate::gate::session::{
     Entry, Found, Known, Method as Proof, Presence, Profile, Secret, Seen, Session, Standing,
+    Stranger,
 };
 use crate::gate::target::Target;
 use crate::gate::time::{Moment, parse_span};
@@ -56,6 +57,10 @@ pub struct ExplainArgs {
     /// long ago for any rule that wants a fresh one
     #[arg(long)]
     pub factor_age: Option<String>,
+    /// No factor was proved at this sign-in: a remembered device stands in for it, where the company
+    /// lets devices do that
+    #[arg(long)]
+    pub remembered_device: bool,
     /// How long ago the sign-in was, as in 9h; just now without it
     #[arg(long)]
     pub session_age: Option<String>,
@@ -89,10 +94,20 @@ pub struct Explanation {
     /// `allow`, `deny`, `step_up`, `sign_in`.
     pub decision: &'static str,
     pub reason: &'static str,
-    /// The rule that denied.
+    /// The rule that denied, or that wants a fresh factor.
     pub rule: Option<String>,
     question: Vec<(&'static str, String)>,
     steps: Vec<(String, Value)>,
+}
+
+/// Of whom it is asked.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// Somebody who has nothing but what the flags say.
+    Somebody,
+    Known(Profile),
+    /// No sign-in of theirs goes on, and none begins.
+    Disabled(Profile),
 }
 
 /// What the directory knows of the person; `None` explains for somebody who has nothing but what
@@ -102,6 +117,18 @@ pub fn explain(
     products: &Products,
     policies: &Policies,
     person: Option<Profile>,
+    now: Moment,
+) -> Result<Explanation, ExplainError> {
+    let who = person.map_or(Who::Somebody, Who::Known);
+    explain_to(args, products, policies, who, now)
+}
+
+/// The same, also of those who can't have a session.
+pub fn explain_to(
+    args: &ExplainArgs,
+    products: &Products,
+    policies: &Policies,
+    who: Who,
     now: Moment,
 ) -> Result<Explanation, ExplainError> {
     let company = CompanyId::parse(&args.company)?;
@@ -133,10 +160,19 @@ pub fn explain(
         foreign_origin: false,
         cookie: Presented::Nothing,
     };
+    let (person, disabled) = match who {
+        Who::Somebody => (None, false),
+        Who::Known(person) => (Some(person), false),
+        Who::Disabled(person) => (Some(person), true),
+    };
     let session = session(args, company.clone(), person, product.id.clone(), at)?;
     let here = at.minus(age(args.idle.as_deref())?);
-    let known = known(session, product.id.clone(), Seen { anywhere: at, here });
     let mut steps = Steps { seen: Vec::new() };
+    steps.directory(disabled, policies, &session, &company);
+    let known = match disabled {
+        true => Known::Nobody(Stranger::Ended),
+        false => known(session, product.id.clone(), Seen { anywhere: at, here }),
+    };
     let decision = decide_witnessed(&facts, &known, policies, at, &mut steps);
     let (word, reason, rule) = outcome(&decision);
     let source = match policies.companies.contains_key(&company) {
@@ -199,7 +235,7 @@ fn outcome(decision: &Decision) -> (&'static str, &'static str, Option<String>) 
         Decision::Forward(_) | Decision::Portal(_) | Decision::Own(_) => ("allow", reason, None),
         Decision::Deny(Denial { rule, .. }) => ("deny", reason, rule.clone()),
         Decision::SignIn(sign_in) if sign_in.reason == SignInReason::StepUp => {
-            ("step_up", reason, None)
+            ("step_up", reason, sign_in.rule.clone())
         }
         Decision::SignIn(_) => ("sign_in", reason, None),
         Decision::Unavailable(_) => ("deny", reason, None),
@@ -244,8 +280,14 @@ fn session(
         company,
         started_at,
         password_at: started_at,
-        factor_at: factor_at(args.factor_age.as_deref(), at)?,
-        methods: vec![Proof::Pwd],
+        factor_at: match args.remembered_device {
+            true => None,
+            false => factor_at(args.factor_age.as_deref(), at)?,
+        },
+        methods: match args.remembered_device {
+            true => vec![Proof::Pwd, Proof::Device],
+            false => vec![Proof::Pwd],
+        },
         portal: nobodys,
         seed: nobodys,
         entries: std::iter::once((product, entry)).collect(),
@@ -289,6 +331,42 @@ fn known(session: Session, product: ProductId, seen: Seen) -> Known {
 
 struct Steps {
     seen: Vec<(String, Value)>,
+}
+
+impl Steps {
+    /// What is known beside the files, where it changes something.
+    fn directory(
+        &mut self,
+        disabled: bool,
+        policies: &Policies,
+        session: &Session,
+        company: &CompanyId,
+    ) {
+        if disabled {
+            self.seen.push((
+                String::from("person   is disabled: their sign-ins are over, and none begins"),
+                json!({ "step": "person", "disabled": true }),
+            ));
+        }
+        if policies.in_emergency(company, &session.person.id) {
+            self.seen.push((
+                String::from("glass    an emergency goes on: no second factor is asked for"),
+                json!({ "step": "emergency" }),
+            ));
+        }
+        if let Some(switched) = policies.factor_switched_on.get(company)
+            && policies.of(company).mfa.mode == MfaMode::Company
+        {
+            let from = switched.spares_before.map(Moment::to_rfc3339);
+            let spared = from.as_ref().map_or(String::new(), |from| {
+                format!("; sign-ins from before {from} go on as they are")
+            });
+            self.seen.push((
+                format!("switch   the company's admin switched the second factor on{spared}"),
+                json!({ "step": "switch", "spares_before": from }),
+            ));
+        }
+    }
 }
 
 impl Witness for Steps {

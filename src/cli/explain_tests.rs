@@ -136,3 +136,72 @@ fn wrong_usage_is_told() {
         assert!(error.contains(expected), "{flags}: {error}");
     }
 }
+
+/// The repository's policies, as a directory would have them.
+fn asked_of(flags: &str, who: Who, change: impl FnOnce(&mut Policies)) -> Explanation {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ExplainArgs,
+    }
+    let words = std::iter::once("explain").chain(flags.split_whitespace());
+    let line = <Line as clap::Parser>::try_parse_from(words).unwrap();
+    let (products, mut policies) = repository();
+    change(&mut policies);
+    let noon = Moment::parse_rfc3339(NOON).unwrap();
+    explain_to(&line.args, &products, &policies, who, noon).unwrap()
+}
+
+#[test]
+fn the_rule_that_wants_a_fresh_factor_is_named() {
+    let payment = "--company acme-rehab --product billing --method POST --path /payments/7";
+    let told = asked(payment).unwrap();
+    assert_eq!(told.decision, "step_up");
+    assert_eq!(told.rule.as_deref(), Some("payments need a fresh factor"));
+    assert_eq!(told.to_json()["rule"], "payments need a fresh factor");
+}
+
+#[test]
+fn a_disabled_person_is_signed_in_nowhere() {
+    let (products, _) = repository();
+    let kim = Profile {
+        id: PersonId::parse("kim").unwrap(),
+        name: String::new(),
+        email: String::new(),
+        roles: Vec::new(),
+        grants: products.iter().map(|product| product.id.clone()).collect(),
+    };
+    let question = "--company acme-rehab --product emr";
+    let known = asked_of(question, Who::Known(kim.clone()), |_| ());
+    assert_eq!(known.decision, "allow");
+    let disabled = asked_of(question, Who::Disabled(kim), |_| ());
+    assert_eq!((disabled.decision, disabled.reason), ("sign_in", "ended"));
+    assert!(disabled.to_string().contains("is disabled"), "{disabled}");
+}
+
+#[test]
+fn a_switch_and_an_emergency_are_told_and_hold() {
+    use crate::gate::policy::{ByCompany, Emergency, Switched};
+    let brook = CompanyId::parse("brook").unwrap();
+    let question = "--company brook --product emr --factor-age none";
+    let switched = |policies: &mut Policies| {
+        let mut on = ByCompany::default();
+        on.insert(brook.clone(), Switched::default());
+        policies.factor_switched_on = Arc::new(on);
+    };
+    assert_eq!(asked(question).unwrap().decision, "allow");
+    let told = asked_of(question, Who::Somebody, switched);
+    assert_eq!((told.decision, told.reason), ("sign_in", "factor_missing"));
+    assert!(told.to_string().contains("admin switched"), "{told}");
+    let emergency = |policies: &mut Policies| {
+        switched(policies);
+        policies.emergencies = vec![Emergency {
+            company: brook.clone(),
+            person: None,
+            until: Moment::parse_rfc3339("2026-11-18T13:00:00Z").unwrap(),
+        }];
+    };
+    let told = asked_of(question, Who::Somebody, emergency);
+    assert_eq!(told.decision, "allow");
+    assert!(told.to_string().contains("an emergency goes on"), "{told}");
+}

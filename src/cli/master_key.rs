@@ -168,9 +168,12 @@ async fn retire(
     renew: bool,
 ) -> Result<Done, Failure> {
     let Some(alone) = key.newest_alone() else {
+        if renew && key.staged().is_none() {
+            return renew_again(key, means).await;
+        }
         return Err(Failure::not_so(match key.staged() {
             Some(name) => format!("the key {name} is not used yet: vestibule master-key use"),
-            None => String::from("there is no old key to let go of"),
+            None => String::from(NO_OLD_KEY),
         }));
     };
     let name = alone.seals_with();
@@ -190,16 +193,37 @@ async fn retire(
             )));
         }
     }
+    // While the old key is there, and every gateway opens what the new one sealed: broken off after
+    // this, the step is taken again from its beginning.
+    if renew {
+        let renewed = means.directory.renew_derived_keys(&alone).await;
+        renewed.map_err(Failure::not_so)?;
+    }
     alone.replace(means.file).map_err(Failure::not_so)?;
+    Ok(retired(&name, means, renew))
+}
+
+const NO_OLD_KEY: &str = "there is no old key to let go of";
+
+/// The old key is gone already; whether what it was known by is gone too, nobody noted. A key that took
+/// over from none is no other key: then nothing would be renewed.
+async fn renew_again(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
+    let name = key.seals_with();
+    let used = means.directory.master_key_used_at(&name).await;
+    if used.map_err(Failure::not_so)?.is_none() {
+        return Err(Failure::not_so(NO_OLD_KEY));
+    }
+    let renewed = means.directory.renew_derived_keys(key).await;
+    renewed.map_err(Failure::not_so)?;
+    Ok(retired(&name, means, true))
+}
+
+fn retired(name: &str, means: &Means<'_>, renew: bool) -> Done {
     let bring = format!(
         "the key {name} is the only one. Bring {} to every gateway",
         means.file.display()
     );
-    if renew {
-        let forgotten = means.directory.forget_derived_keys().await;
-        forgotten.map_err(Failure::not_so)?;
-    }
-    Ok(match renew {
+    match renew {
         false => Done {
             event: TrailEvent::MasterKeyRetired,
             text: format!("{bring}\n"),
@@ -210,7 +234,7 @@ async fn retire(
             text: format!("{bring} and restart them all: people sign in again\n"),
             detail: format!("{name} stays alone, and what is derived is made anew"),
         },
-    })
+    }
 }
 
 /// Everything under the newest key, or a failure that names what is not.
@@ -417,6 +441,65 @@ mod tests {
         let after = derived().await;
         assert_ne!(after, before);
         assert_eq!(derived().await, after);
+    }
+
+    const RENEW: Verb = Verb::Retire {
+        now: false,
+        renew: true,
+    };
+
+    /// What a gateway that starts now derives its cookies from.
+    async fn tokens(bench: &Bench) -> zeroize::Zeroizing<[u8; 32]> {
+        let key = MasterKey::read(&bench.file).unwrap();
+        let node = Directory::open(&bench.url, &key).await.unwrap();
+        node.derived_key(Purpose::SessionTokens)
+    }
+
+    /// Wherever it was broken off, saying it again ends where saying it once does.
+    #[tokio::test]
+    async fn a_renewal_that_was_broken_off_is_said_again() {
+        let whole = Bench::new().await;
+        let before = tokens(&whole).await;
+        for verb in [Verb::Add, Verb::Use, RENEW] {
+            whole.step(verb).await.unwrap();
+        }
+        let wanted = tokens(&whole).await;
+        assert_ne!(wanted, before);
+        // It was whole, and whoever was not told that says it again.
+        assert_eq!(whole.step(RENEW).await, Ok("master_key_retired"));
+        assert_eq!(tokens(&whole).await, wanted);
+
+        // What is derived is new, and the file is not written yet.
+        let bench = Bench::new().await;
+        bench.step(Verb::Add).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        let both = MasterKey::read(&bench.file).unwrap();
+        let node = Directory::open(&bench.url, &both).await.unwrap();
+        node.renew_derived_keys(&both.newest_alone().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            tokens(&bench).await,
+            wanted,
+            "whoever starts meanwhile has them too"
+        );
+        bench.step(RENEW).await.unwrap();
+        assert_eq!(tokens(&bench).await, wanted);
+        assert_eq!(MasterKey::read(&bench.file).unwrap().count(), 1);
+
+        // The other way round: the file is written, and what is derived is as it was.
+        let bench = Bench::new().await;
+        bench.step(Verb::Add).await.unwrap();
+        bench.step(Verb::Use).await.unwrap();
+        let both = MasterKey::read(&bench.file).unwrap();
+        both.newest_alone().unwrap().replace(&bench.file).unwrap();
+        assert_eq!(tokens(&bench).await, before);
+        bench.step(RENEW).await.unwrap();
+        assert_eq!(tokens(&bench).await, wanted);
+
+        // No other key ever took over: nothing would be renewed.
+        let bench = Bench::new().await;
+        bench.refused(RENEW, "no old key to let go of").await;
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ pub mod explain;
 mod manager;
 pub mod master_key;
 mod on_record;
+mod operator;
 pub mod people;
 pub mod policy_diff;
 pub mod policy_test;
@@ -140,6 +141,14 @@ fn one_line(text: &str, longest: usize) -> Result<String, String> {
         false => Err(format!("1 to {longest} characters of one line are wanted")),
     }
 }
+
+/// Why something is done, for the audit trail: as long as in the portal.
+fn reason(text: &str) -> Result<String, String> {
+    one_line(text, LONGEST_REASON)
+}
+
+/// In characters.
+const LONGEST_REASON: usize = 200;
 
 impl Failure {
     fn not_so(message: impl ToString) -> Failure {

@@ -2,6 +2,7 @@
 //! is the evidence, then the directory, where the company's admins read it.
 
 use super::Failure;
+use super::operator::{OPERATOR, operator};
 use super::world::now;
 use crate::config::Settings;
 use crate::directory::{Directory, Line};
@@ -12,19 +13,18 @@ use crate::observe::audit::{Audit, AuditEvent};
 use crate::observe::metrics::Metrics;
 
 const UNWRITTEN: &str = "it is done, but the audit trail can't be written";
-/// Who did it.
-const OPERATOR: &str = "operator";
-
 /// Lines that are handed to the trail at once: its queue has an end, and what finds no room is lost.
 const AT_ONCE: u64 = 256;
 
 /// One line.
+#[derive(Clone)]
 pub struct Deed {
     pub event: TrailEvent,
     pub whom: Option<PersonId>,
     /// `None`: that of `whom`, if there is one.
     pub company: Option<CompanyId>,
     pub session: Option<SessionId>,
+    pub reason: Option<String>,
     pub detail: String,
 }
 
@@ -89,6 +89,7 @@ impl Deed {
             whom: None,
             company: None,
             session: None,
+            reason: None,
             detail: String::new(),
         }
     }
@@ -100,7 +101,7 @@ impl Deed {
             (None, Some(whom)) => company_of(directory, whom).await,
             (None, None) => None,
         };
-        let mut event = AuditEvent::new(deed.event, now).who(OPERATOR);
+        let mut event = AuditEvent::new(deed.event, now).who(operator());
         if let Some(whom) = &deed.whom {
             event = event.whom(whom);
         }
@@ -109,6 +110,9 @@ impl Deed {
         }
         if let Some(session) = deed.session {
             event = event.session(session);
+        }
+        if let Some(reason) = &deed.reason {
+            event = event.reason(reason.clone());
         }
         if !deed.detail.is_empty() {
             event = event.detail(deed.detail.as_str());
@@ -119,10 +123,11 @@ impl Deed {
             at: now.millis(),
             company,
             event: deed.event.to_string(),
-            who: Some(String::from(OPERATOR)),
+            who: Some(OPERATOR.to_owned()),
             whom: deed.whom.map(|whom| whom.to_string()),
             session: deed.session.map(|session| session.to_string()),
             address: String::from("the command line"),
+            reason: deed.reason,
             detail: Some(deed.detail).filter(|detail| !detail.is_empty()),
             ..Line::default()
         };

@@ -1,14 +1,22 @@
 //! `vestibule policy diff`: whose decision changes between two policy folders.
 
+mod paths;
+mod probes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use self::probes::{Factor, Probes};
 use super::explain::{ExplainArgs, explain};
+use super::traffic;
 use crate::gate::name::{CompanyId, PersonId, ProductId};
-use crate::gate::policy::{Policies, Rule};
-use crate::gate::product::Products;
+use crate::gate::policy::{CompanyPolicy, MfaMode, Policies};
+use crate::gate::product::{Product, Products};
 use crate::gate::session::Profile;
 use crate::gate::time::{Moment, format_span};
 
@@ -54,29 +62,125 @@ impl fmt::Display for Change {
     }
 }
 
-/// Asks both sets everything that a rule of either could answer otherwise: each rule's paths,
-/// methods, networks and, when there are hours, the hours of a week; with no factor, an old one
-/// and a fresh one.
+/// A setting of a whole company that differs, whoever it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    pub company: CompanyId,
+    /// Its key in the file.
+    pub key: &'static str,
+    pub old: String,
+    pub new: String,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Setting {
+            company,
+            key,
+            old,
+            new,
+        } = self;
+        write!(f, "{company}: {key}: {old} -> {new}")
+    }
+}
+
+/// All that two folders differ in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    pub changes: Vec<Change>,
+    pub settings: Vec<Setting>,
+}
+
+impl Difference {
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.settings.is_empty()
+    }
+
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for change in &self.changes {
+            let _ = writeln!(text, "{change}");
+        }
+        if !self.settings.is_empty() {
+            text.push_str("settings that differ:\n");
+        }
+        for setting in &self.settings {
+            let _ = writeln!(text, "  {setting}");
+        }
+        let _ = writeln!(text, "{}", self.summary());
+        text
+    }
+
+    /// One list: a setting has no person and no product.
+    pub fn to_json(&self) -> Value {
+        let changes = self.changes.iter().map(|change| {
+            json!({
+                "person": change.person, "company": change.company, "product": change.product,
+                "question": change.question, "old": change.old, "new": change.new,
+            })
+        });
+        let settings = self.settings.iter().map(|setting| {
+            json!({
+                "person": null, "company": setting.company, "product": null,
+                "question": setting.key, "old": setting.old, "new": setting.new,
+            })
+        });
+        Value::Array(changes.chain(settings).collect())
+    }
+
+    /// Who and what is touched, in one line.
+    pub fn summary(&self) -> String {
+        let changes = &self.changes;
+        let people: BTreeSet<&PersonId> = changes.iter().map(|change| &change.person).collect();
+        let companies: BTreeSet<&CompanyId> =
+            changes.iter().map(|change| &change.company).collect();
+        let products: BTreeSet<&str> = changes
+            .iter()
+            .map(|change| change.product.as_str())
+            .collect();
+        let products: Vec<&str> = products.into_iter().collect();
+        let settings = match self.settings.len() {
+            0 => String::new(),
+            some => format!("; {some} settings differ"),
+        };
+        if changes.is_empty() {
+            return format!("0 decisions change{settings}");
+        }
+        format!(
+            "{} decisions change, for {} people in {} companies: {}{settings}",
+            changes.len(),
+            people.len(),
+            companies.len(),
+            products.join(", ")
+        )
+    }
+}
+
+/// Asks both sets everything that a rule of either could answer otherwise: a question for each way
+/// in which the conditions of both can hold and not hold.
 pub fn diff(
     old: &Policies,
     new: &Policies,
     products: &Products,
     people: &[Subject],
     now: Moment,
-) -> Vec<Change> {
+) -> Difference {
     type Alike = (CompanyId, Vec<String>, Vec<ProductId>);
+    let mut asked = Asked {
+        old,
+        new,
+        products,
+        now,
+        probes: HashMap::new(),
+    };
     // People of one company with the same roles and grants are answered alike.
     let mut answered: HashMap<Alike, Vec<Answer>> = HashMap::new();
     let mut changes = Vec::new();
     for Subject { company, person } in people {
         let alike = (company.clone(), person.roles.clone(), person.grants.clone());
-        let found = answered.entry(alike).or_insert_with(|| {
-            let ask =
-                |product: &ProductId| compare(old, new, products, company, person, product, now);
-            let mut found = limits(old, new, products, company);
-            found.extend(products.iter().flat_map(|product| ask(&product.id)));
-            found
-        });
+        let found = answered
+            .entry(alike)
+            .or_insert_with(|| asked.answers(company, person));
         changes.extend(found.iter().map(|(product, question, old, new)| Change {
             company: company.clone(),
             person: person.id.clone(),
@@ -86,7 +190,133 @@ pub fn diff(
             new: new.clone(),
         }));
     }
-    changes
+    Difference {
+        changes,
+        settings: settings(old, new, products, people),
+    }
+}
+
+struct Asked<'a> {
+    old: &'a Policies,
+    new: &'a Policies,
+    products: &'a Products,
+    now: Moment,
+    /// Many companies have one policy, that of default.toml: by where both are kept, and the product.
+    probes: HashMap<(usize, usize, ProductId), Arc<Probes>>,
+}
+
+impl Asked<'_> {
+    fn answers(&mut self, company: &CompanyId, person: &Profile) -> Vec<Answer> {
+        let mut found = limits(self.old, self.new, self.products, company);
+        let (old, new) = (self.old.of(company), self.new.of(company));
+        if old == new {
+            return found;
+        }
+        let kept_at = |policy: &Arc<CompanyPolicy>| Arc::as_ptr(policy).addr();
+        for product in self.products.iter() {
+            let key = (kept_at(old), kept_at(new), product.id.clone());
+            let now = self.now;
+            let probes = self.probes.entry(key);
+            let probes = probes.or_insert_with(|| Arc::new(Probes::of([old, new], product, now)));
+            let probes = Arc::clone(probes);
+            self.compare((company, person), product, &probes, &mut found);
+        }
+        found
+    }
+
+    fn compare(
+        &self,
+        (company, person): (&CompanyId, &Profile),
+        product: &Product,
+        probes: &Probes,
+        found: &mut Vec<Answer>,
+    ) {
+        for (args, factor) in questions(company, product, probes) {
+            let answer = |policies| {
+                let person = Some(person.clone());
+                explain(&args, self.products, policies, person, self.now)
+            };
+            let (Ok(before), Ok(after)) = (answer(self.old), answer(self.new)) else {
+                continue;
+            };
+            if before.decision != after.decision {
+                found.push((
+                    product.id.to_string(),
+                    written(&args, factor),
+                    before.decision.to_owned(),
+                    after.decision.to_owned(),
+                ));
+            }
+        }
+    }
+}
+
+/// What the gate's answers don't hang on, or not alone; and everything of companies of which nobody
+/// is known, so that nobody could be asked for.
+fn settings(
+    old: &Policies,
+    new: &Policies,
+    products: &Products,
+    people: &[Subject],
+) -> Vec<Setting> {
+    let known: BTreeSet<&CompanyId> = people.iter().map(|one| &one.company).collect();
+    let files = old.companies.keys().chain(new.companies.keys());
+    let all: BTreeSet<&CompanyId> = files.chain(known.iter().copied()).collect();
+    let mut found = Vec::new();
+    for company in all {
+        let (before, after) = (old.of(company), new.of(company));
+        if before == after {
+            continue;
+        }
+        let mut held_apart = |key: &'static str, old: String, new: String| {
+            if old != new {
+                found.push(Setting {
+                    company: company.clone(),
+                    key,
+                    old,
+                    new,
+                });
+            }
+        };
+        for ((key, old), (_, new)) in company_wide(before).into_iter().zip(company_wide(after)) {
+            held_apart(key, old, new);
+        }
+        if known.contains(company) {
+            continue;
+        }
+        for (product, what, before, after) in limits(old, new, products, company) {
+            let told = |value: &str| format!("{value} ({product}, {what})");
+            held_apart("limits", told(&before), told(&after));
+        }
+        if before.rules != after.rules {
+            let counted = |policy: &CompanyPolicy| policy.rules.len();
+            let old = format!("{} rules", counted(before));
+            let new = format!(
+                "{} rules, others; nobody of the company is known, so none is asked",
+                counted(after)
+            );
+            held_apart("rules", old, new);
+        }
+    }
+    found
+}
+
+fn company_wide(policy: &CompanyPolicy) -> [(&'static str, String); 5] {
+    let mode = match policy.mfa.mode {
+        MfaMode::Off => "off",
+        MfaMode::Company => "company",
+        MfaMode::Required => "required",
+    };
+    let messages = &policy.mfa.messages;
+    let prefixes: Vec<&str> = messages.sms_prefixes.iter().map(|p| p.as_str()).collect();
+    let zone = policy.timezone.iana_name().unwrap_or("UTC");
+    [
+        ("name", policy.name.clone()),
+        ("mfa.mode", mode.to_owned()),
+        ("mfa.sms_prefixes", prefixes.join(", ")),
+        ("mfa.messages_per_day", messages.per_day.to_string()),
+        ("timezone", zone.to_owned()),
+    ]
 }
 
 /// What changes without a rule: how long things last, and what is asked at the sign-in.
@@ -123,65 +353,13 @@ fn limits(old: &Policies, new: &Policies, products: &Products, company: &Company
     found
 }
 
-/// Who and what is touched, in one line.
-pub fn summary(changes: &[Change]) -> String {
-    let people: BTreeSet<&PersonId> = changes.iter().map(|change| &change.person).collect();
-    let companies: BTreeSet<&CompanyId> = changes.iter().map(|change| &change.company).collect();
-    let products: BTreeSet<&str> = changes
-        .iter()
-        .map(|change| change.product.as_str())
-        .collect();
-    let products: Vec<&str> = products.into_iter().collect();
-    if changes.is_empty() {
-        return String::from("0 decisions change");
-    }
-    format!(
-        "{} decisions change, for {} people in {} companies: {}",
-        changes.len(),
-        people.len(),
-        companies.len(),
-        products.join(", ")
-    )
-}
-
-fn compare(
-    old: &Policies,
-    new: &Policies,
-    products: &Products,
-    company: &CompanyId,
-    person: &Profile,
-    product: &ProductId,
-    now: Moment,
-) -> Vec<Answer> {
-    let rules: Vec<&Rule> = old
-        .of(company)
-        .rules
-        .iter()
-        .chain(&new.of(company).rules)
-        .collect();
-    let mut found = Vec::new();
-    for args in questions(company, product, &rules, now) {
-        let answer = |policies| explain(&args, products, policies, Some(person.clone()), now);
-        let (Ok(before), Ok(after)) = (answer(old), answer(new)) else {
-            continue;
-        };
-        if before.decision != after.decision {
-            found.push((
-                product.to_string(),
-                written(&args),
-                before.decision.to_owned(),
-                after.decision.to_owned(),
-            ));
-        }
-    }
-    found
-}
-
-fn written(args: &ExplainArgs) -> String {
-    let factor = match args.factor_age.as_deref() {
-        None => "an old factor",
-        Some("none") => "no factor",
-        Some(_) => "a fresh factor",
+fn written(args: &ExplainArgs, factor: Factor) -> String {
+    let factor = match factor {
+        Factor::Old => String::from("an old factor"),
+        Factor::None => String::from("no factor"),
+        Factor::Aged(age) if age.is_zero() => String::from("a fresh factor"),
+        Factor::Aged(age) => format!("a factor proved {} ago", format_span(age)),
+        Factor::Device => String::from("a remembered device"),
     };
     let at = args
         .at
@@ -194,180 +372,52 @@ fn written(args: &ExplainArgs) -> String {
     )
 }
 
-fn questions(
-    company: &CompanyId,
-    product: &ProductId,
-    rules: &[&Rule],
-    now: Moment,
-) -> Vec<ExplainArgs> {
-    let conditions = || {
-        rules
-            .iter()
-            .flat_map(|rule| std::iter::once(&rule.when).chain(&rule.except))
+fn questions<'a>(
+    company: &'a CompanyId,
+    product: &'a Product,
+    probes: &'a Probes,
+) -> impl Iterator<Item = (ExplainArgs, Factor)> + 'a {
+    let Probes {
+        paths,
+        methods,
+        addresses,
+        moments,
+        factors,
+    } = probes;
+    let ask = move |path: &str, method: &http::Method, ip, at: Option<Moment>, factor| {
+        let args = ExplainArgs {
+            company: company.to_string(),
+            person: None,
+            product: product.id.to_string(),
+            method: method.to_string(),
+            path: traffic::written(path),
+            at: at.map(Moment::to_rfc3339),
+            ip,
+            roles: Vec::new(),
+            grants: Vec::new(),
+            factor_age: match factor {
+                Factor::Old | Factor::Device => None,
+                Factor::None => Some(String::from("none")),
+                Factor::Aged(age) => Some(format_span(age)),
+            },
+            remembered_device: factor == Factor::Device,
+            session_age: None,
+            idle: None,
+        };
+        (args, factor)
     };
-    let mut paths = BTreeSet::from([String::from("/")]);
-    paths.extend(
-        conditions()
-            .flat_map(|c| c.paths.iter().flatten())
-            .map(|p| an_example(p.as_str())),
-    );
-    let mut methods = BTreeSet::from([String::from("GET"), String::from("POST")]);
-    methods.extend(
-        conditions()
-            .flat_map(|c| c.methods.iter().flatten())
-            .map(ToString::to_string),
-    );
-    let mut addresses: BTreeSet<IpAddr> = BTreeSet::from([Ipv4Addr::LOCALHOST.into()]);
-    addresses.extend(
-        conditions()
-            .flat_map(|c| c.networks.iter().flatten())
-            .map(|net| net.addr()),
-    );
-    let mut moments = vec![None];
-    if conditions().any(|c| c.hours.is_some()) {
-        let hour = |n: u64| now.plus(Duration::from_secs(n * 3_600)).to_rfc3339();
-        moments = (0..7 * 24).map(|n| Some(hour(n))).collect();
-    }
-    let mut questions = Vec::new();
-    for path in &paths {
-        for method in &methods {
-            for ip in &addresses {
-                for at in &moments {
-                    for factor_age in [None, Some("none"), Some("0s")] {
-                        questions.push(ExplainArgs {
-                            company: company.to_string(),
-                            person: None,
-                            product: product.to_string(),
-                            method: method.clone(),
-                            path: path.clone(),
-                            at: at.clone(),
-                            ip: *ip,
-                            roles: Vec::new(),
-                            grants: Vec::new(),
-                            factor_age: factor_age.map(str::to_owned),
-                            session_age: None,
-                            idle: None,
-                        });
-                    }
-                }
-            }
-        }
-    }
-    questions
-}
-
-/// A path that the pattern matches.
-fn an_example(pattern: &str) -> String {
-    pattern.replace("**", "x").replace('*', "x")
+    paths.iter().flat_map(move |path| {
+        methods.iter().flat_map(move |method| {
+            addresses.iter().flat_map(move |ip| {
+                moments.iter().flat_map(move |at| {
+                    factors
+                        .iter()
+                        .map(move |factor| ask(path, method, *ip, *at, *factor))
+                })
+            })
+        })
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::config;
-    use crate::policies::{Base, PolicyFolder};
-
-    fn changes(old: &str, new: &str) -> Vec<String> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let settings = config::load(&root.join("gateway.toml"), std::iter::empty(), &[]).unwrap();
-        let base = Base {
-            session: settings.session,
-            rollout: settings.rollout,
-            products: settings.products.clone(),
-        };
-        let read = |text: &str| {
-            let dir = tempfile::tempdir().unwrap();
-            std::fs::write(dir.path().join("default.toml"), "").unwrap();
-            std::fs::write(dir.path().join("acme.toml"), text).unwrap();
-            PolicyFolder::open(dir.path(), base.clone())
-                .unwrap()
-                .published()
-                .load_full()
-        };
-        let people: Vec<Subject> = [
-            ("kim", "acme", "clerk"),
-            ("lee", "acme", "doctor"),
-            ("max", "brook", "clerk"),
-        ]
-        .into_iter()
-        .map(|(id, company, role)| Subject {
-            company: CompanyId::parse(company).unwrap(),
-            person: Profile {
-                id: PersonId::parse(id).unwrap(),
-                name: String::new(),
-                email: String::new(),
-                roles: vec![String::from(role)],
-                grants: vec![ProductId::parse("analytics").unwrap()],
-            },
-        })
-        .collect();
-        let now = Moment::parse_rfc3339("2026-11-18T12:00:00Z").unwrap();
-        let changes = diff(&read(old), &read(new), &settings.products, &people, now);
-        changes.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn the_same_folder_changes_nothing() {
-        let text = "[[rules]]\npaths = [\"/a/**\"]\naction = \"deny\"\n";
-        assert!(changes(text, text).is_empty());
-    }
-
-    #[test]
-    fn a_new_rule_is_told_for_those_whom_it_touches() {
-        let new = "[[rules]]\nproducts = [\"billing\"]\npaths = [\"/payments/**\"]\nmethods = [\"DELETE\"]\n\
-                   roles = [\"clerk\"]\naction = \"deny\"\n";
-        let changes = changes("", new);
-        assert_eq!(changes.len(), 3, "{changes:#?}");
-        for change in changes {
-            assert!(
-                change.starts_with("kim (acme): billing DELETE /payments/x from 127.0.0.1 with "),
-                "{change}"
-            );
-            assert!(change.ends_with(": allow -> deny"), "{change}");
-        }
-    }
-
-    #[test]
-    fn a_required_factor_is_told_for_everybody_in_the_company() {
-        let changes = changes("[mfa]\nmode = \"off\"\n", "[mfa]\nmode = \"required\"\n");
-        assert!(
-            changes
-                .iter()
-                .all(|change| change.contains("with no factor: allow -> sign_in")),
-            "{changes:#?}"
-        );
-        assert!(
-            changes
-                .iter()
-                .any(|change| change.starts_with("lee (acme): emr"))
-        );
-        assert!(!changes.iter().any(|change| change.contains("brook")));
-    }
-
-    #[test]
-    fn what_lasts_shorter_is_told() {
-        let new = "[session]\nmaximum = \"4h\"\n[products.billing]\nidle = \"1h\"\n\
-                   [mfa]\nmethods = [\"passkey\"]\n";
-        let changes = changes("", new);
-        for line in [
-            "kim (acme): the sign-in longest sign-in: 12h -> 4h",
-            "kim (acme): the sign-in methods of a second factor: totp -> passkey",
-            "kim (acme): billing idle here: 2h -> 1h",
-        ] {
-            assert!(changes.iter().any(|change| change == line), "{changes:#?}");
-        }
-        assert!(!changes.iter().any(|change| change.contains("emr")));
-    }
-
-    #[test]
-    fn hours_are_asked_for_a_whole_week() {
-        let new = "[[rules]]\nhours = \"Sun 03:00-04:00\"\naction = \"deny\"\n";
-        assert!(
-            changes("", new)
-                .iter()
-                .any(|change| change.contains("at 2026-11-22T03:00:00.000Z"))
-        );
-    }
-}
+mod tests;

@@ -150,6 +150,7 @@ fn case(fields: &Fields<'_>) -> Option<Case> {
         roles: list_of(fields, "roles", owned),
         grants: list_of(fields, "grants", owned),
         factor_age: text("factor_age"),
+        remembered_device: false,
         session_age: text("session_age"),
         idle: text("idle"),
     };
@@ -286,7 +287,9 @@ mod tests {
         let (code, out) = tested(Some(table));
         assert_eq!(code, 1);
         assert!(
-            out.contains("pay: expected allow, got step_up (step_up)"),
+            out.contains(
+                "pay: expected allow, got step_up (step_up: payments need a fresh factor)"
+            ),
             "{out}"
         );
         assert!(

@@ -86,6 +86,7 @@ username_field = "user"
 password_field = "pass"
 signed_out = "/bye"
 sign_out = "/out"
+expired_text = "has expired"
 inside = "/work"
 deadline = "10s"
 [products.emr.health]
@@ -129,6 +130,7 @@ second = { kind = "smtp", url = "smtp://localhost" }
 [limits]
 handshake = "10s"
 head = "10s"
+body = "60s"
 idle = "75s"
 drain = "0s"
 connections = 16384
@@ -198,7 +200,7 @@ url = "https://emr.localhost:8443"
 backends = ["http://127.0.0.1:9001"]
 primary = true
 access = "public"
-credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", sign_out = "/out", inside = "/work", deadline = "10s" }
+credentials = { kind = "form", page = "/login", username_field = "user", password_field = "pass", signed_out = "/bye", sign_out = "/out", expired_text = "has expired", inside = "/work", deadline = "10s" }
 [products.billing]
 url = "https://billing.localhost:8443"
 backends = ["http://127.0.0.1:9002"]
@@ -440,6 +442,7 @@ fn the_corpus_has_every_key() {
 fn what_is_wrong_is_wrong_for_both() {
     let folder = folder();
     let (mut tried, mut refused_by_both, mut only_parser) = (0, 0, BTreeSet::new());
+    let mut wrong = Vec::new();
     for (of, sample) in every_key() {
         let schema = of.value();
         let right = to_json(document(&sample).as_item());
@@ -455,7 +458,7 @@ fn what_is_wrong_is_wrong_for_both() {
             }
             let mut value = right.clone();
             remove(&mut value, path);
-            variants.push((value, true, format!("without {path:?}")));
+            variants.push((value, false, format!("without {path:?}")));
             let mut value = right.clone();
             if let Value::Object(table) = at(&mut value, path) {
                 table.insert(String::from("zz_unknown"), json!(1));
@@ -471,17 +474,21 @@ fn what_is_wrong_is_wrong_for_both() {
             match (conforms(&schema, &value), &parsed) {
                 (true, Ok(())) => {}
                 (false, Err(_)) => refused_by_both += 1,
-                (false, Ok(())) => panic!("{of:?} {what}: a false alarm of the schema"),
+                (false, Ok(())) => {
+                    wrong.push(format!("{of:?} {what}: a false alarm of the schema"))
+                }
                 (true, Err(why)) => {
-                    assert!(
-                        may_differ || hangs_on_another(why),
-                        "{of:?} {what}: the schema takes what the parser refuses: {why}"
-                    );
+                    // Text may lack its grammar; that it is text, where none is wanted, a schema tells.
+                    let grammar = may_differ && !why.contains("is wanted here, not");
+                    if !grammar && !hangs_on_another(why) {
+                        wrong.push(format!("{of:?} {what}: only the parser refuses it: {why}"));
+                    }
                     only_parser.insert(why.clone());
                 }
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(
         tried > 3_000 && refused_by_both > tried / 2,
         "{tried} {refused_by_both}"
@@ -497,7 +504,26 @@ fn hangs_on_another(why: &str) -> bool {
         // What `start_tls` may be hangs on `url`.
         "ldaps:// is TLS from the beginning",
         "passwords go to another machine under TLS only",
+        // Where nobody listens, nobody is asked.
+        "\"http-01\" is answered on listen.http",
+        // One of two keys, or both of them.
+        "\"dn\" or \"search\" says which entry",
+        "\"bind_dn\" and \"bind_password\" go together",
+        // A list or a table that needs something in it.
+        "\"openid\" is missing",
+        "an empty table tells the backend nothing",
     ]
     .iter()
     .any(|known| why.contains(known))
+        || hangs_on_its_kind(why)
+}
+
+/// What must be there hangs on `kind`, or on `action`.
+fn hangs_on_its_kind(why: &str) -> bool {
+    const TABLES: [&str; 4] = ["messages.", ".sign_on.", ".credentials.", "].within"];
+    let missing = |line: &str| {
+        let key = line.split(": missing").next().filter(|key| *key != line);
+        key.is_some_and(|key| TABLES.iter().any(|table| key.contains(table)))
+    };
+    why.lines().any(missing)
 }

@@ -19,6 +19,9 @@ const AWAY: u32 = 16;
 pub struct SessionsArgs {
     #[command(subcommand)]
     pub verb: Verb,
+    /// Why they are ended; it stands in the audit trail
+    #[arg(long, global = true, value_name = "TEXT", value_parser = super::reason)]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -40,6 +40,8 @@ struct Line {
     person: Option<String>,
     company: Option<String>,
     factor_age_s: Option<u64>,
+    #[serde(default)]
+    remembered_device: bool,
     session_age_s: Option<u64>,
     idle_s: Option<u64>,
 }
@@ -279,6 +281,7 @@ impl Line {
                 self.factor_age_s
                     .map_or_else(|| String::from("none"), seconds),
             ),
+            remembered_device: self.remembered_device,
             session_age: Some(seconds(session_age)),
             idle: Some(seconds(idle)),
         })
@@ -294,7 +297,7 @@ impl Line {
 
 /// The log has the canonical path in plain text; this is one that reads as it. Escapes in it are
 /// what can't be plain text, so the percent sign stays.
-fn written(path: &str) -> String {
+pub(super) fn written(path: &str) -> String {
     const ESCAPED: AsciiSet = CONTROLS
         .add(b' ')
         .add(b'"')

@@ -167,3 +167,17 @@ fn a_log_of_another_time_is_told_from_one_of_the_old_folder() {
     let step_up = line(json!({ "decision": "sign_in", "reason": "step_up" }));
     assert_eq!(replayed(RULE, "", &step_up).different, 1);
 }
+
+#[test]
+fn a_remembered_device_stands_in_for_a_factor_as_it_did() {
+    let remembered = "[mfa]\nmode = \"required\"\nremember_device = \"30d\"\n";
+    let log = [
+        line(json!({ "remembered_device": true })),
+        line(json!({ "factor_age_s": 60 })),
+    ]
+    .concat();
+    let same = replayed(remembered, remembered, &log);
+    assert_eq!((same.different, same.recorded_otherwise), (0, 0));
+    let forgotten = "[mfa]\nmode = \"required\"\nremember_device = \"0d\"\n";
+    assert_eq!(replayed(remembered, forgotten, &log).different, 1);
+}

@@ -2,8 +2,8 @@
 //! gateway: the directory and the session store, never the front door.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use tokio::io::BufReader;
 
 use super::Failure;
 use super::break_glass::{self, BreakGlassArgs};
-use super::explain::{ExplainArgs, explain as explain_question};
+use super::explain::{ExplainArgs, Who, explain_to as explain_question};
 use super::on_record::{Deed, Record};
 use super::people::{EndSessions, Means, People, PeopleError};
 use super::policy_diff::{self, Subject};
@@ -22,8 +22,8 @@ use super::rollout::{self, RolloutArgs, RolloutVerb};
 use super::sessions::{self, SessionsArgs, Told, Verb};
 use super::traffic::{Sides, replay};
 use crate::app::{self, Letter, World};
-use crate::config::Settings;
 use crate::config::settings::CredentialsKind;
+use crate::config::{ProductIds, Settings};
 use crate::directory::passwords::Hasher;
 use crate::directory::seal::MasterKey;
 use crate::directory::{Account, Directory, PasswordHash, Person};
@@ -35,6 +35,7 @@ use crate::gate::traceparent::to_hex;
 use crate::gate::trail::TrailEvent;
 use crate::observe::audit::{Anchor, trail_name};
 use crate::policies::{Base, PolicyFolder};
+use crate::portal::locks::{self, Lock};
 use crate::sessions::store::{Store, StoreError};
 use crate::sessions::{EndCause, ending};
 
@@ -80,21 +81,39 @@ pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
 }
 
 /// Ends sessions in the store; the gateways hear of it there.
-struct Ends(Arc<dyn Store>);
+struct Ends {
+    store: Arc<dyn Store>,
+    /// Where people sign in.
+    primary: ProductId,
+}
 
 #[async_trait::async_trait]
 impl EndSessions for Ends {
     async fn end_person(&self, person: &PersonId, _cause: EndCause) -> Result<usize, StoreError> {
         let mut ended = 0;
         let now = now();
-        for id in self.0.of_person(person, now).await? {
-            ended += usize::from(ending::end(self.0.as_ref(), id, now).await?);
+        for id in self.store.of_person(person, now).await? {
+            ended += usize::from(ending::end(self.store.as_ref(), id, now).await?);
         }
         Ok(ended)
     }
 
     async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        ending::forget_wrong_codes(self.0.as_ref(), person, now()).await
+        ending::forget_wrong_codes(self.store.as_ref(), person, now()).await
+    }
+
+    async fn locks(
+        &self,
+        person: &PersonId,
+        accounts: &[Account],
+        address: Option<IpAddr>,
+    ) -> Result<Vec<Lock>, StoreError> {
+        let logins: Vec<_> = accounts
+            .iter()
+            .map(|account| (account.product.clone(), account.login.clone()))
+            .collect();
+        let store = self.store.as_ref();
+        locks::of_person(store, person, (&self.primary, &logins), address, now()).await
     }
 }
 
@@ -112,7 +131,10 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         directory: &directory,
         hasher: &hasher,
         products: &products,
-        sessions: &Ends(store),
+        sessions: &Ends {
+            store: Arc::clone(&store),
+            primary: settings.products.primary().id.clone(),
+        },
         kept_elsewhere: &|person, account| kept_elsewhere(settings, person, account),
         authenticator_added: &|person| {
             let mut taken_over = taken_over.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,6 +149,11 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         Some(_) => Some(Record::open(settings)?),
         None => None,
     };
+    // Before sessions end: afterwards nobody knows for whom they were at work.
+    let concerned = match people.command.act() {
+        Some((_, Some(person))) => concerned(&directory, store.as_ref(), person).await,
+        _ => BTreeSet::new(),
+    };
     let done = people.command.run(means, BufReader::new(input)).await;
     let deed = match (&done, people.command.act()) {
         (
@@ -140,6 +167,7 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
                 (Ok(_), Some(_)) => people.command.about(),
                 (Err(error), _) => error.to_string(),
             },
+            reason: people.reason.clone(),
             ..Deed::of(event)
         }),
         _ => None,
@@ -152,11 +180,19 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     let taken_over = taken_over.into_iter().map(|person| Deed {
+        reason: people.reason.clone(),
         whom: Some(person),
         detail: String::from("totp, imported"),
         ..Deed::of(TrailEvent::FactorAdded)
     });
-    let deeds: Vec<Deed> = deed.into_iter().chain(told).chain(taken_over).collect();
+    // One in each trail that it concerns, as of the same act in the portal.
+    let deed = deed
+        .into_iter()
+        .flat_map(|deed| match concerned.is_empty() {
+            true => vec![deed],
+            false => in_each(&concerned, &deed),
+        });
+    let deeds: Vec<Deed> = deed.chain(told).chain(taken_over).collect();
     let recorded = match record {
         Some(record) if !deeds.is_empty() => record.write(&directory, deeds).await,
         _ => Ok(()),
@@ -164,6 +200,32 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
     directory.close().await;
     let code = print(&done.map_err(Failure::not_so)?)?;
     recorded.map(|()| code)
+}
+
+/// A person's own company, and those for which they are at work: whoever of them reads their trail finds
+/// what was done.
+async fn concerned(
+    directory: &Directory,
+    store: &dyn Store,
+    person: &PersonId,
+) -> BTreeSet<CompanyId> {
+    let known = directory.person(person).await.ok().flatten();
+    let mut companies: BTreeSet<CompanyId> = known.into_iter().map(|one| one.company).collect();
+    let now = now();
+    for id in store.of_person(person, now).await.unwrap_or_default() {
+        if let Ok(Some((session, _))) = store.load(id, now).await {
+            companies.extend(session.companies_at_work().cloned());
+        }
+    }
+    companies
+}
+
+fn in_each(companies: &BTreeSet<CompanyId>, deed: &Deed) -> Vec<Deed> {
+    let one = |company: &CompanyId| Deed {
+        company: Some(company.clone()),
+        ..deed.clone()
+    };
+    companies.iter().map(one).collect()
 }
 
 /// Tells the owner by mail; what is to be noted when they can't be told.
@@ -283,6 +345,7 @@ pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u
             whom: Some(ended.person.clone()),
             company: Some(company),
             session: Some(ended.session),
+            reason: arguments.reason.clone(),
             detail: String::from("on the command line"),
         }));
     }
@@ -301,6 +364,14 @@ fn told(told: Told) -> Result<u8, Failure> {
     Ok(if told.found { 0 } else { super::NOT_SO })
 }
 
+/// For what is said of the files as they are: in the place of one that can't be read another would
+/// answer, and nothing said of it would be so.
+fn sound_policies(settings: &Settings, dir: &Path) -> Result<PolicyFolder, Failure> {
+    let ids = settings.products.iter().map(|product| product.id.clone());
+    PolicyFolder::examine(dir, ProductIds::of(ids))?;
+    open_policies(settings, dir)
+}
+
 fn open_policies(settings: &Settings, dir: &Path) -> Result<PolicyFolder, Failure> {
     let base = Base {
         session: settings.session,
@@ -316,18 +387,30 @@ pub async fn explain(
     json: bool,
 ) -> Result<u8, Failure> {
     let folder = open_policies(settings, &settings.policies_dir)?;
-    let mut person = None;
-    if let Some(id) = &question.person {
-        let id = PersonId::parse(id).map_err(Failure::not_so)?;
-        let directory = open_directory(settings).await?;
-        as_it_stands(&folder, &directory).await?;
-        let found = directory.person(&id).await.map_err(Failure::not_so)?;
-        let found = found.ok_or_else(|| Failure::not_so(format!("there is no person {id}")))?;
-        person = Some(profile(found));
+    let rejected = folder.reload().rejected;
+    let mut who = Who::Somebody;
+    let directory = match question.person {
+        Some(_) => Some(open_directory(settings).await?),
+        // Also what the files say can be asked, on a machine that has no directory yet.
+        None if MasterKey::read(&settings.store.master_key).is_err() => None,
+        None => open_directory(settings).await.map_err(aside).ok(),
+    };
+    if let Some(directory) = &directory {
+        let looked = look_up(&folder, directory, question).await;
         directory.close().await;
+        who = looked?;
+    } else {
+        complain(
+            "without the directory: what admins switched in Company Settings, pauses and emergencies are \
+             left out",
+        );
+    }
+    for one in rejected {
+        let (problems, instead) = (&one.problems, one.instead);
+        complain(&format!("{problems}\nrejected: {instead}"));
     }
     let policies = folder.published().load_full();
-    let explanation = explain_question(question, &settings.products, &policies, person, now())
+    let explanation = explain_question(question, &settings.products, &policies, who, now())
         .map_err(|error| Failure {
             code: 2,
             message: error.to_string(),
@@ -339,6 +422,63 @@ pub async fn explain(
     }
 }
 
+/// What is worth saying beside an answer.
+fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+fn aside(failure: Failure) {
+    complain(&failure.message);
+}
+
+/// All that the gateways know beside the files, and who is asked of.
+async fn look_up(
+    folder: &PolicyFolder,
+    directory: &Directory,
+    question: &ExplainArgs,
+) -> Result<Who, Failure> {
+    as_it_stands(folder, directory).await?;
+    let emergencies = directory.emergencies(now()).await;
+    let emergencies = emergencies.map_err(Failure::not_so)?.into_iter();
+    // A moment that can't be read is told of when the question is.
+    let at = question.at.as_deref().and_then(Moment::parse_rfc3339);
+    let at = at.unwrap_or_else(now);
+    let of = emergencies.map(|one| one.of).filter(|of| of.until > at);
+    folder.set_emergencies(of.collect());
+    let Some(id) = &question.person else {
+        return Ok(Who::Somebody);
+    };
+    let id = PersonId::parse(id).map_err(Failure::not_so)?;
+    let found = directory.person(&id).await.map_err(Failure::not_so)?;
+    let found = found.ok_or_else(|| Failure::not_so(format!("there is no person {id}")))?;
+    let works_for = companies_of(directory, &found).await?;
+    if !works_for.iter().any(|one| one.as_str() == question.company) {
+        let all: Vec<&str> = works_for.iter().map(CompanyId::as_str).collect();
+        return Err(Failure::not_so(format!(
+            "{id} never works for {}, so nothing is decided for them there: theirs is {}",
+            question.company,
+            all.join(", ")
+        )));
+    }
+    Ok(match found.disabled {
+        true => Who::Disabled(profile(found)),
+        false => Who::Known(profile(found)),
+    })
+}
+
+/// Each company that one of their accounts reaches.
+async fn companies_of(
+    directory: &Directory,
+    person: &Person,
+) -> Result<BTreeSet<CompanyId>, Failure> {
+    let accounts = directory.accounts_of(&person.id).await;
+    let accounts = accounts.map_err(Failure::not_so)?.into_iter();
+    let mut companies: BTreeSet<CompanyId> =
+        accounts.flat_map(|account| account.companies).collect();
+    companies.insert(person.company.clone());
+    Ok(companies)
+}
+
 /// The tables of `dir` are held against the policies beside them, or against those in use when the
 /// folder holds tables alone.
 pub fn test_policies(settings: &Settings, dir: Option<&Path>) -> Result<u8, Failure> {
@@ -348,7 +488,7 @@ pub fn test_policies(settings: &Settings, dir: Option<&Path>) -> Result<u8, Fail
     } else {
         &settings.policies_dir
     };
-    let policies = open_policies(settings, beside)?.published().load_full();
+    let policies = sound_policies(settings, beside)?.published().load_full();
     policy_test::test(
         dir,
         &settings.products,
@@ -359,13 +499,29 @@ pub fn test_policies(settings: &Settings, dir: Option<&Path>) -> Result<u8, Fail
     .map_err(|error| Failure::not_so(format!("{}: {error}", dir.display())))
 }
 
+/// What is wrong with either, at once.
+fn both_sound(
+    settings: &Settings,
+    old: &Path,
+    new: &Path,
+) -> Result<(PolicyFolder, PolicyFolder), Failure> {
+    match (sound_policies(settings, old), sound_policies(settings, new)) {
+        (Ok(old), Ok(new)) => Ok((old, new)),
+        (Err(old), Err(new)) => Err(Failure {
+            code: old.code.max(new.code),
+            message: format!("{}\n{}", old.message, new.message),
+        }),
+        (Err(failure), Ok(_)) | (Ok(_), Err(failure)) => Err(failure),
+    }
+}
+
 pub async fn diff_policies(
     settings: &Settings,
     (old, new): (&Path, &Path),
     traffic: Option<&Path>,
     json: bool,
 ) -> Result<u8, Failure> {
-    let (old, new) = (open_policies(settings, old)?, open_policies(settings, new)?);
+    let (old, new) = both_sound(settings, old, new)?;
     let directory = open_directory(settings).await?;
     let asked = async {
         for folder in [&old, &new] {
@@ -396,25 +552,11 @@ pub async fn diff_policies(
             false => print(&replayed.to_text()),
         };
     }
-    let changes = policy_diff::diff(&old, &new, &settings.products, &subjects, now());
-    if json {
-        let changes: Vec<serde_json::Value> = changes
-            .iter()
-            .map(|change| {
-                serde_json::json!({
-                    "person": change.person, "company": change.company, "product": change.product,
-                    "question": change.question, "old": change.old, "new": change.new,
-                })
-            })
-            .collect();
-        return print(&format!("{}\n", serde_json::Value::Array(changes)));
+    let found = policy_diff::diff(&old, &new, &settings.products, &subjects, now());
+    match json {
+        true => print(&format!("{}\n", found.to_json())),
+        false => print(&found.to_text()),
     }
-    let mut text = String::new();
-    for change in &changes {
-        let _ = writeln!(text, "{change}");
-    }
-    let _ = writeln!(text, "{}", policy_diff::summary(&changes));
-    print(&text)
 }
 
 /// What the directory knows besides people: Company Settings, and a release that is paused.
@@ -496,15 +638,7 @@ async fn subjects(directory: &Directory) -> Result<Vec<Subject>, Failure> {
         }
         offset = offset.saturating_add(u64::from(PAGE));
         for person in people {
-            let accounts = directory
-                .accounts_of(&person.id)
-                .await
-                .map_err(Failure::not_so)?;
-            let mut companies: BTreeSet<CompanyId> = accounts
-                .into_iter()
-                .flat_map(|account| account.companies)
-                .collect();
-            companies.insert(person.company.clone());
+            let companies = companies_of(directory, &person).await?;
             let profile = profile(person);
             subjects.extend(companies.into_iter().map(|company| Subject {
                 company,

@@ -147,6 +147,7 @@ fn waiting(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("store.cache_capacity", c.cache_capacity == d.cache_capacity),
         ("limits.handshake", a.handshake == b.handshake),
         ("limits.head", a.head == b.head),
+        ("limits.body", a.body == b.body),
         ("limits.idle", a.idle == b.idle),
         ("limits.drain", a.drain == b.drain),
         ("limits.connections", a.connections == b.connections),

@@ -28,12 +28,13 @@ enum Kind {
 }
 
 /// The keys that one kind has and others don't.
-const FORM_KEYS: [&str; 5] = [
+const FORM_KEYS: [&str; 6] = [
     "page",
     "username_field",
     "password_field",
     "signed_out",
     "sign_out",
+    "expired_text",
 ];
 const LDAP_KEYS: [&str; 5] = ["url", "ca", "start_tls", "dn", "search"];
 
@@ -147,6 +148,9 @@ fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInFo
     let password_field = ask(fields, "password_field", wanted).and_then(|field| owned(&field));
     let signed_out = fields.optional("signed_out").and_then(|field| path(&field));
     let sign_out = fields.optional("sign_out").and_then(|field| path(&field));
+    let expired_text = fields
+        .optional("expired_text")
+        .and_then(|field| owned(&field));
     if !wanted {
         return None;
     }
@@ -156,6 +160,7 @@ fn form(fields: &Fields<'_>, basic: &BasicForm, wanted: bool) -> Option<SignInFo
         password_field: password_field?,
         signed_out,
         sign_out,
+        expired_text,
         inside: basic.inside.clone(),
         deadline: basic.deadline,
     };

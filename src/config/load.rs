@@ -9,9 +9,11 @@ use super::acme::{Acme, ChallengeKind, acme};
 use super::change::Source;
 use super::operation::{limits, log, messages, rollout, telemetry};
 use super::problem::{Place, Problem, Problems};
-use super::product::{self, ProductIds};
+use super::product::{self, ProductIds, backend_tls};
 use super::reader::{Field, Fields, Report};
-use super::settings::{Backend, Listen, Portal, Settings, SignOn, Tls, TlsMinimum};
+use super::settings::{
+    Backend, CertificateFiles, Listen, Portal, Settings, SignOn, Tls, TlsMinimum,
+};
 use super::sketch;
 use super::store::store;
 use super::tree::{self, Node};
@@ -122,29 +124,67 @@ fn ask_all(field: &Field<'_>) {
 /// What each key means, one a line.
 pub const MEANINGS: &str = include_str!("meanings.txt");
 
-/// Where the policies are and which products they may name, as far as a configuration with problems
-/// can still tell: `check` goes on with the policies all the same.
+/// What a configuration with problems can still tell: `check` goes on with the policies and the
+/// certificates all the same.
+pub struct Survey {
+    pub policies_dir: PathBuf,
+    /// Which products policies may name.
+    pub products: ProductIds,
+    pub certificates: Vec<CertificateFiles>,
+    /// Files with the certificates of authorities.
+    pub authorities: Vec<PathBuf>,
+}
+
 pub fn survey(
     file: &Path,
     variables: impl Iterator<Item = (String, String)>,
     flags: &[(String, String)],
-) -> (PathBuf, ProductIds) {
+) -> Survey {
     let beside = file.parent().unwrap_or(Path::new("")).join("policies");
+    let nothing = || Survey {
+        policies_dir: beside.clone(),
+        products: ProductIds::any(),
+        certificates: Vec::new(),
+        authorities: Vec::new(),
+    };
     let Ok(mut root) = read_file(file).and_then(|text| tree::parse(&text, file)) else {
-        return (beside, ProductIds::any());
+        return nothing();
     };
     tree::overlay_variables(&mut root, variables, &["policies_dir"]);
     tree::overlay_flags(&mut root, flags);
     let report = Report::default();
-    let found = Field::root(&root, &report).table(|fields| {
-        let dir = fields.or("policies_dir", beside.clone(), |field| field.file_path());
-        let ids = fields.optional("products").and_then(|field| {
-            let ids = field.map(|key, _| Some(ProductId::parse(key).ok()))?;
-            Some(ProductIds::of(ids.into_iter().flatten()))
-        });
-        Some((dir, ids.unwrap_or_else(ProductIds::any)))
+    let found = Field::root(&root, &report).table(|fields| Some(surveyed(fields, &beside)));
+    found.unwrap_or_else(nothing)
+}
+
+fn surveyed(fields: &Fields<'_>, beside: &Path) -> Survey {
+    let ours = fields.optional("tls").and_then(|field| field.table(tls));
+    let acme = ours.as_ref().and_then(|tls| tls.acme.as_ref());
+    let mut authorities: Vec<PathBuf> = acme.and_then(|acme| acme.ca.clone()).into_iter().collect();
+    let mut certificates = ours.map_or_else(Vec::new, |tls| tls.certificates);
+    let each = fields.optional("products").and_then(|field| {
+        field.map(|key, field| {
+            let tls = field.table(|fields| fields.optional("tls").map(|field| backend_tls(&field)));
+            Some((ProductId::parse(key).ok(), tls.flatten()))
+        })
     });
-    found.unwrap_or_else(|| (beside, ProductIds::any()))
+    let products = match each {
+        None => ProductIds::any(),
+        Some(each) => {
+            let (ids, tls): (Vec<_>, Vec<_>) = each.into_iter().unzip();
+            for tls in tls.into_iter().flatten() {
+                certificates.extend(tls.client);
+                authorities.extend(tls.ca);
+            }
+            ProductIds::of(ids.into_iter().flatten())
+        }
+    };
+    Survey {
+        policies_dir: fields.or("policies_dir", beside.to_owned(), |field| field.file_path()),
+        products,
+        certificates,
+        authorities,
+    }
 }
 
 /// Nothing was said and nothing was made: a mistake in here, which must not pass as a success.
@@ -179,7 +219,9 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         field.table(session)
     });
     let products = fields.required("products");
-    let read = products.as_ref().and_then(product::read_all);
+    let (hosts, read) = products
+        .as_ref()
+        .map_or((Vec::new(), None), product::read_all);
     let policies_dir = fields.or("policies_dir", folder.join("policies"), |field| {
         field.file_path()
     });
@@ -196,6 +238,13 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         .optional("telemetry")
         .and_then(|field| telemetry(&field));
 
+    // Said with what is wrong otherwise: what can't be used hides nothing.
+    if let Some(products) = products.as_ref().filter(|products| !products.is_drawn()) {
+        check_hosts(products, portal.as_ref(), &hosts);
+    }
+    if let (Some(acme), Some(listen)) = (&tls.acme, &listen) {
+        check_challenge(fields, acme, listen);
+    }
     let (all, backends) = read?;
     let mut notices = notices(fields, listen.as_ref(), &all, &backends);
     if authz_peers.iter().any(|net| net.prefix_len() == 0) {
@@ -206,11 +255,7 @@ fn settings(fields: &Fields<'_>, file: &Path, source: Source) -> Option<Settings
         });
     }
     let products = products?;
-    if let Some(portal) = &portal {
-        check_hosts(&products, portal, &all);
-    }
-    if let (Some(acme), Some(listen), Some(portal)) = (&tls.acme, &listen, &portal) {
-        check_challenge(fields, acme, listen);
+    if let (Some(_), Some(portal)) = (&tls.acme, &portal) {
         let hosts = std::iter::once(&portal.host).chain(all.iter().map(|product| &product.host));
         notices.extend(uncertified(fields, hosts));
     }
@@ -331,25 +376,22 @@ fn session(fields: &Fields<'_>) -> Option<(SessionLimits, u64)> {
 }
 
 /// Hosts are told apart by name alone, so two things on one name could not be.
-fn check_hosts(
-    field: &Field<'_>,
-    portal: &Portal,
-    products: &[std::sync::Arc<crate::gate::product::Product>],
-) {
+fn check_hosts(field: &Field<'_>, portal: Option<&Portal>, hosts: &[(String, Host)]) {
     let mut taken: HashMap<&Host, String> = HashMap::new();
-    taken.insert(&portal.host, String::from("the portal"));
-    for product in products {
-        let host = &product.host;
+    if let Some(portal) = portal {
+        taken.insert(&portal.host, String::from("the portal"));
+    }
+    for (product, host) in hosts {
         if let Some(other) = taken.get(host) {
             field.wrong_below::<()>(
-                &[product.id.as_str(), "url"],
+                &[product.as_str(), "url"],
                 format!(
                     "the host {} is already that of {other}; each needs its own",
                     host.as_str()
                 ),
             );
         }
-        taken.insert(host, format!("the product {}", product.id));
+        taken.insert(host, format!("the product {product}"));
     }
 }
 

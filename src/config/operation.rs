@@ -20,6 +20,7 @@ pub fn limits(field: &Field<'_>) -> Option<Limits> {
         Some(Limits {
             handshake: fields.or("handshake", sound.handshake, span),
             head: fields.or("head", sound.head, span),
+            body: fields.or("body", sound.body, span),
             idle: fields.or("idle", sound.idle, span),
             drain: fields.or("drain", sound.drain, |field| field.span()),
             connections: fields.or("connections", sound.connections, at_least(1)),

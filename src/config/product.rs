@@ -1,5 +1,6 @@
 //! `[products.…]`: each becomes a [`Product`] for the rules and a [`Backend`] for the proxy.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::credentials::{credentials, natural, sign_on};
 use super::reader::{Field, Fields, hint};
 use super::settings::{Backend, BackendAddress, BackendTls, Health, SignOn, Timeouts};
 use super::values::{certificate_files, list_of, origin, owned, pattern};
+use crate::gate::host::Host;
 use crate::gate::identity::ValueTemplate;
 use crate::gate::name::ProductId;
 use crate::gate::product::{
@@ -66,8 +68,20 @@ const TIMEOUTS: Timeouts = Timeouts {
     idle: Duration::from_secs(60),
 };
 
+/// Each product's host that could be read, also those of products that are wrong otherwise.
+pub type Hosts = Vec<(String, Host)>;
+
+/// All of them, if none is wrong.
+pub type All = Option<(Vec<Arc<Product>>, Vec<Backend>)>;
+
 /// Reads every product, also after one that is wrong.
-pub fn read_all(field: &Field<'_>) -> Option<(Vec<Arc<Product>>, Vec<Backend>)> {
+pub fn read_all(field: &Field<'_>) -> (Hosts, All) {
+    let hosts = RefCell::default();
+    let all = read_each(field, &hosts);
+    (hosts.into_inner(), all)
+}
+
+fn read_each(field: &Field<'_>, hosts: &RefCell<Hosts>) -> All {
     let all = field.map(|key, field| {
         let id = match ProductId::parse(key) {
             Ok(id) => Some(id),
@@ -75,7 +89,8 @@ pub fn read_all(field: &Field<'_>) -> Option<(Vec<Arc<Product>>, Vec<Backend>)> 
         };
         // A name that is wrong must not keep the keys under it from being read.
         let stand_in = || ProductId::parse("unnamed").ok();
-        field.table(|fields| read_one(fields, id.or_else(stand_in)?))
+        let found = |host: &Host| hosts.borrow_mut().push((key.to_owned(), host.clone()));
+        field.table(|fields| read_one(fields, id.or_else(stand_in)?, found))
     })?;
     let mut products = Vec::new();
     let mut backends = Vec::new();
@@ -89,10 +104,13 @@ pub fn read_all(field: &Field<'_>) -> Option<(Vec<Arc<Product>>, Vec<Backend>)> 
     Some((products, backends))
 }
 
-fn read_one(fields: &Fields<'_>, id: ProductId) -> Option<Read> {
+fn read_one(fields: &Fields<'_>, id: ProductId, found: impl FnOnce(&Host)) -> Option<Read> {
     let name = fields.or("name", id.to_string(), owned);
     let url = fields.required("url").and_then(|field| origin(&field));
-    let product = |url: (String, crate::gate::host::Host)| Product {
+    if let Some((_, host)) = &url {
+        found(host);
+    }
+    let product = |url: (String, Host)| Product {
         id,
         index: 0,
         name,
@@ -114,12 +132,7 @@ fn read_one(fields: &Fields<'_>, id: ProductId) -> Option<Read> {
     };
     // A URL that is wrong must not keep the other keys from being read.
     let url_is_right = url.is_some();
-    let stand_in = || {
-        Some((
-            String::new(),
-            crate::gate::host::Host::parse_authority(b"localhost").ok()?,
-        ))
-    };
+    let stand_in = || Some((String::new(), Host::parse_authority(b"localhost").ok()?));
     let product = product(url.or_else(stand_in)?);
     let backend = backend(fields);
     url_is_right.then_some(())?;
@@ -329,7 +342,7 @@ fn timeouts(field: &Field<'_>) -> Option<Timeouts> {
     })
 }
 
-fn backend_tls(field: &Field<'_>) -> Option<BackendTls> {
+pub(super) fn backend_tls(field: &Field<'_>) -> Option<BackendTls> {
     field.table(|fields| {
         Some(BackendTls {
             ca: fields.optional("ca").and_then(|field| field.file_path()),

@@ -218,6 +218,8 @@ pub struct SignInForm {
     pub signed_out: Option<String>,
     /// Asked for when the person signs out; `None`: the application is told nothing.
     pub sign_out: Option<String>,
+    /// What stands in the answer to a right password that is too old; `None`: it says nothing of it.
+    pub expired_text: Option<String>,
     /// What only who is signed in sees: a sign-in is believed when this opens.
     pub inside: String,
     /// For a whole sign-in.
@@ -332,6 +334,9 @@ pub struct Limits {
     pub handshake: Duration,
     /// For a request's head, from its first byte.
     pub head: Duration,
+    /// For a pause in a body, or in taking an answer; for each 4 KiB of a body, and for all of a form of
+    /// our own pages.
+    pub body: Duration,
     /// A connection without a request.
     pub idle: Duration,
     /// From SIGTERM until what is still open is cut.
@@ -359,6 +364,7 @@ impl Limits {
     pub const SOUND: Limits = Limits {
         handshake: Duration::from_secs(10),
         head: Duration::from_secs(10),
+        body: Duration::from_secs(60),
         idle: Duration::from_secs(75),
         drain: Duration::from_secs(30),
         connections: 16_384,

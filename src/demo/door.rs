@@ -14,11 +14,15 @@ use super::visitor::Visitor;
 
 /// Sessions and forms remembered at most; the oldest goes first.
 const REMEMBERED: usize = 10_000;
+/// Of a new password, in characters.
+const SHORTEST: usize = 8;
 
 pub struct Door {
     cookie: &'static str,
     trust: Trust,
     users: Vec<&'static Account>,
+    /// Hashes of passwords that users have changed, by login.
+    changed: Mutex<HashMap<&'static str, Vec<u8>>>,
     sessions: Mutex<Remembered<Visitor>>,
 }
 
@@ -54,6 +58,7 @@ impl Door {
             cookie,
             trust,
             users: people::accounts(product),
+            changed: Mutex::default(),
             sessions: Mutex::default(),
         }
     }
@@ -62,13 +67,46 @@ impl Door {
     pub fn check(&self, login: &str, password: &str) -> Option<Visitor> {
         // Hashes of equal length, so that the time taken tells nothing of the password.
         let given = digest(&SHA256, password.as_bytes());
-        let account = self
-            .users
-            .iter()
-            .find(|account| account.login == login.trim())?;
-        let wanted = digest(&SHA256, account.password.as_bytes());
-        constant_time::verify_slices_are_equal(given.as_ref(), wanted.as_ref()).ok()?;
+        let account = self.user(login.trim())?;
+        let wanted = self.changed().get(account.login).cloned();
+        let wanted = wanted.unwrap_or_else(|| {
+            digest(&SHA256, account.password.as_bytes())
+                .as_ref()
+                .to_vec()
+        });
+        constant_time::verify_slices_are_equal(given.as_ref(), &wanted).ok()?;
         Some(account.visitor("own sign-in page"))
+    }
+
+    /// Whether this user has to choose a new password first. Who comes by headers has typed none.
+    pub fn has_expired(&self, login: &str) -> bool {
+        self.trust == Trust::OwnPage
+            && self.user(login).is_some_and(Account::has_expired)
+            && !self.changed().contains_key(login)
+    }
+
+    /// False when it is too short, or the one that has expired.
+    pub fn change_password(&self, login: &str, new: &str) -> bool {
+        let Some(account) = self.user(login) else {
+            return false;
+        };
+        if new.chars().count() < SHORTEST || new == account.password {
+            return false;
+        }
+        let hash = digest(&SHA256, new.as_bytes());
+        self.changed().insert(account.login, hash.as_ref().to_vec());
+        true
+    }
+
+    fn user(&self, login: &str) -> Option<&'static Account> {
+        self.users
+            .iter()
+            .copied()
+            .find(|account| account.login == login)
+    }
+
+    fn changed(&self) -> MutexGuard<'_, HashMap<&'static str, Vec<u8>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn recognise(&self, headers: &HeaderMap) -> Caller {

@@ -40,6 +40,13 @@ pub struct SignInPage<'a> {
     pub csrf: Option<&'a str>,
 }
 
+/// Before anything else, for a user whose password is too old.
+#[derive(Template)]
+#[template(path = "demo/new_password.html")]
+pub struct NewPasswordPage {
+    pub wrong: bool,
+}
+
 #[derive(Template)]
 #[template(path = "demo/files.html")]
 pub struct FilesPage<'a> {

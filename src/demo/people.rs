@@ -125,12 +125,26 @@ static NOA: Person = Person {
     about: "back after a long leave: the password has expired, a Billing account waits to be paired",
 };
 
-static PEOPLE: [&Person; 6] = [&KIM, &SAM, &LEE, &ADA, &MIA, &NOA];
+static ELI: Person = Person {
+    id: "eli",
+    name: "Eli Stone",
+    email: "eli.stone@acme-rehab.example",
+    phone: "+15550100007",
+    company: "acme-rehab",
+    roles: &["biller"],
+    grants: &[],
+    about: "the Billing password has expired: Billing says so, and wants a new one",
+};
+
+static PEOPLE: [&Person; 7] = [&KIM, &SAM, &LEE, &ADA, &MIA, &NOA, &ELI];
+
+/// Expired in the application itself, which keeps the password: product and login.
+const EXPIRED_THERE: (&str, &str) = ("billing", "estone");
 
 /// Set so long ago that every policy lets it expire: product, login, moment.
 const OLD_PASSWORD: (&str, &str, &str) = ("emr", "noa", "2020-01-01T00:00:00Z");
 
-static ACCOUNTS: [Account; 13] = [
+static ACCOUNTS: [Account; 15] = [
     account(
         "emr",
         "kim",
@@ -180,6 +194,14 @@ static ACCOUNTS: [Account; 13] = [
         &["acme-rehab"],
     ),
     account(
+        "emr",
+        "eli",
+        "eli-collects-postcards",
+        &ELI,
+        true,
+        &["acme-rehab"],
+    ),
+    account(
         "billing",
         "kdoe",
         "kim-pays-her-bills",
@@ -220,6 +242,14 @@ static ACCOUNTS: [Account; 13] = [
         &["acme-rehab"],
     ),
     account(
+        "billing",
+        "estone",
+        "eli-bills-in-pencil",
+        &ELI,
+        true,
+        &["acme-rehab"],
+    ),
+    account(
         "analytics",
         "kim.doe",
         "kim-reads-the-charts",
@@ -256,6 +286,11 @@ const fn account(
 }
 
 impl Account {
+    /// Whether the application wants a new password before anything else.
+    pub fn has_expired(&self) -> bool {
+        (self.product, self.login) == EXPIRED_THERE
+    }
+
     pub fn visitor(&self, by: &'static str) -> Visitor {
         let person = self.person;
         Visitor {

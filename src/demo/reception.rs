@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::door::{self, Caller, Door};
 use super::files;
-use super::frame::{FilesPage, House, SignInPage};
+use super::frame::{FilesPage, House, NewPasswordPage, SignInPage};
 use super::visitor::Visitor;
 
 /// Asked for by scripts, which can do nothing with a sign-in page.
@@ -52,6 +52,7 @@ impl Reception {
         Router::new()
             .route("/login", get(sign_in_page).post(sign_in))
             .route("/logout", post(sign_out))
+            .route("/password", get(new_password_page).post(change_password))
             .with_state(self)
             .route("/health", get(|| async { "ok\n" }))
             .route(
@@ -88,6 +89,24 @@ impl Reception {
         (cookie.map(|cookie| [(header::SET_COOKIE, cookie)]), answer).into_response()
     }
 
+    /// Who is signed in, and has to choose a new password.
+    fn expired(&self, headers: &HeaderMap) -> Option<Visitor> {
+        match self.door.recognise(headers) {
+            Caller::Visitor(visitor, _) => {
+                Some(visitor).filter(|visitor| self.door.has_expired(&visitor.login))
+            }
+            Caller::Stranger(_) | Caller::Nobody => None,
+        }
+    }
+
+    fn new_password(&self, status: StatusCode, visitor: &Visitor) -> Response {
+        let page = NewPasswordPage {
+            wrong: status != StatusCode::OK,
+        };
+        self.house
+            .page_with(status, "Your password has expired", Some(visitor), &page)
+    }
+
     /// Whether the form is one that this application gave to this browser.
     fn own_form(&self, headers: &HeaderMap, given: &str) -> bool {
         self.form_token.is_none_or(|name| {
@@ -103,12 +122,22 @@ const SCRIPT: &str = include_str!("assets/legacy.js");
 #[derive(Clone, Copy)]
 struct What(&'static str);
 
+fn is_for_scripts(path: &str) -> bool {
+    FOR_SCRIPTS.iter().any(|begins| path.starts_with(begins))
+}
+
 async fn admit(
     State(reception): State<Arc<Reception>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     match reception.door.recognise(request.headers()) {
+        Caller::Visitor(visitor, _) if reception.door.has_expired(&visitor.login) => {
+            if is_for_scripts(request.uri().path()) {
+                return StatusCode::FORBIDDEN.into_response();
+            }
+            Redirect::to("/password").into_response()
+        }
         Caller::Visitor(visitor, cookie) => {
             request.extensions_mut().insert(visitor);
             let answer = next.run(request).await;
@@ -118,11 +147,7 @@ async fn admit(
             let text = format!("There is no user {login} here.");
             reception.house.notice(StatusCode::FORBIDDEN, None, &text)
         }
-        Caller::Nobody
-            if FOR_SCRIPTS
-                .iter()
-                .any(|path| request.uri().path().starts_with(path)) =>
-        {
+        Caller::Nobody if is_for_scripts(request.uri().path()) => {
             StatusCode::UNAUTHORIZED.into_response()
         }
         Caller::Nobody => Redirect::to("/login").into_response(),
@@ -150,6 +175,37 @@ async fn sign_in(
         Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
         None => reception.sign_in_answer(StatusCode::UNAUTHORIZED, &headers, &given.user),
     }
+}
+
+#[derive(Deserialize)]
+struct NewPassword {
+    new: String,
+    confirm: String,
+}
+
+async fn new_password_page(
+    State(reception): State<Arc<Reception>>,
+    headers: HeaderMap,
+) -> Response {
+    match reception.expired(&headers) {
+        Some(visitor) => reception.new_password(StatusCode::OK, &visitor),
+        None => Redirect::to("/").into_response(),
+    }
+}
+
+async fn change_password(
+    State(reception): State<Arc<Reception>>,
+    headers: HeaderMap,
+    Form(given): Form<NewPassword>,
+) -> Response {
+    let Some(visitor) = reception.expired(&headers) else {
+        return Redirect::to("/").into_response();
+    };
+    let same = given.new == given.confirm;
+    if same && reception.door.change_password(&visitor.login, &given.new) {
+        return Redirect::to("/").into_response();
+    }
+    reception.new_password(StatusCode::BAD_REQUEST, &visitor)
 }
 
 async fn sign_out(State(reception): State<Arc<Reception>>, headers: HeaderMap) -> Response {

@@ -343,6 +343,61 @@ async fn billing_takes_its_own_form_only_with_the_hidden_field_of_this_browser()
 }
 
 #[tokio::test]
+async fn an_expired_password_is_changed_in_billing_before_anything_else() {
+    let billing = run(App::BillingByForm).await;
+    let page = billing.get("/login", &[]).await;
+    let cookie = set_cookie(&page);
+    let csrf = hidden_field(&page.text().await.unwrap());
+    let known = people();
+    let old = known.iter().find(|p| p.login == "estone").unwrap().password;
+    let sign_in = async |password: &str| {
+        let form = [
+            ("user", "estone"),
+            ("pass", password),
+            ("csrf", csrf.as_str()),
+        ];
+        billing.post("/login", &[("Cookie", &cookie)], &form).await
+    };
+    let session = set_cookie(&sign_in(old).await);
+    let session = [("Cookie", session.as_str())];
+    for path in ["/", "/payments", "/files"] {
+        assert_eq!(location(&billing.get(path, &session).await), "/password");
+    }
+    let polled = billing.get("/poll/claims", &session).await;
+    assert_eq!(polled.status(), StatusCode::FORBIDDEN);
+    let page = billing
+        .get("/password", &session)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(page.contains("Your password has expired."), "{page}");
+    for (new, confirm) in [
+        ("short", "short"),
+        (old, old),
+        ("in ink from now on", "in ink"),
+    ] {
+        let form = [("new", new), ("confirm", confirm)];
+        let refused = billing.post("/password", &session, &form).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{new}");
+    }
+    let new = "in ink from now on";
+    let changed = billing
+        .post("/password", &session, &[("new", new), ("confirm", new)])
+        .await;
+    assert_eq!(location(&changed), "/");
+    let page = billing.get("/", &session).await.text().await.unwrap();
+    assert!(page.contains("INV-20841"), "{page}");
+    assert_eq!(sign_in(old).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(location(&sign_in(new).await), "/");
+    // Nobody without an expired password has business there.
+    let nobody = billing
+        .post("/password", &[], &[("new", new), ("confirm", new)])
+        .await;
+    assert_eq!(location(&nobody), "/");
+}
+
+#[tokio::test]
 async fn billing_that_knows_no_headers_is_entered_by_its_form_alone() {
     let billing = run(App::BillingByForm).await;
     let named = billing.get("/", &KIM_IN_BILLING).await;
@@ -607,7 +662,10 @@ fn the_seed_is_complete_and_agrees_with_the_sign_ins() {
             .collect::<Vec<_>>()
     };
     assert_eq!(ids("company"), ["acme-rehab", "northside"]);
-    assert_eq!(ids("person"), ["kim", "sam", "lee", "ada", "mia", "noa"]);
+    assert_eq!(
+        ids("person"),
+        ["kim", "sam", "lee", "ada", "mia", "noa", "eli"]
+    );
     for person in of("person") {
         assert!(ids("company").contains(&person["company"].as_str().unwrap().to_owned()));
     }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use super::master_key::KEY_ID_LEN;
+use super::master_key::{Derivation, KEY_ID_LEN};
 use super::pool::{Pool, Value};
 use super::seal::{MasterKey, RowName, Seal, SealError, bound_to};
 use super::{Directory, DirectoryError, sql};
@@ -116,10 +116,18 @@ impl Directory {
         self.inner.derived.for_purpose(purpose).clone()
     }
 
-    /// Forgets them: the next that opens the directory makes them anew, from its oldest master key.
-    pub async fn forget_derived_keys(&self) -> Result<(), DirectoryError> {
-        let forgotten = self.pool().write(sql::DERIVED_KEYS_FORGET, &[]).await;
-        forgotten.map(drop)
+    /// Makes them anew, from the newest key of `master` that is in use, all at once; said again, it comes
+    /// to the same. Who has the directory open goes on with the ones before.
+    pub async fn renew_derived_keys(&self, master: &MasterKey) -> Result<(), DirectoryError> {
+        let mut transaction = self.pool().begin().await?;
+        transaction.write(sql::DERIVED_KEYS_FORGET, &[]).await?;
+        for purpose in PURPOSES {
+            let secret = from(&master.in_use(), purpose);
+            let sealed = self.seal().seal(&secret, &derived_row(purpose))?;
+            let values = [Value::Text(purpose), Value::Bytes(&sealed)];
+            transaction.write(sql::DERIVED_KEY_ADD, &values).await?;
+        }
+        transaction.commit().await
     }
 
     /// # Errors
@@ -131,11 +139,14 @@ impl Directory {
 
 /// What everything was derived from before this was kept; the tag with the name of its master key.
 fn first(master: &MasterKey, purpose: &str) -> Zeroizing<Vec<u8>> {
-    let oldest = master.oldest();
+    from(&master.oldest(), purpose)
+}
+
+fn from(key: &Derivation<'_>, purpose: &str) -> Zeroizing<Vec<u8>> {
     let mut secret = Zeroizing::new(Vec::with_capacity(32 + KEY_ID_LEN));
-    secret.extend_from_slice(Zeroizing::new(oldest.derive(purpose)).as_slice());
+    secret.extend_from_slice(Zeroizing::new(key.derive(purpose)).as_slice());
     if purpose == TAG {
-        secret.extend_from_slice(&oldest.id());
+        secret.extend_from_slice(&key.id());
     }
     secret
 }

@@ -71,6 +71,9 @@ impl Directory {
     ) -> Result<Vec<ProductId>, DirectoryError> {
         let values = [Value::Text(person.as_str()), Value::Text(kept.as_str())];
         let mut transaction = self.pool().begin().await?;
+        transaction
+            .write(sql::ACCOUNT_NAMES_FORGET, &values)
+            .await?;
         let rows = transaction.rows(sql::ACCOUNTS_UNPAIR, &values).await?;
         let mut products = Vec::with_capacity(rows.len());
         for row in &rows {

@@ -189,8 +189,13 @@ impl MasterKey {
 
     /// The name of the key that seals: eight digits that tell nothing of it.
     pub fn seals_with(&self) -> String {
+        to_hex(&self.in_use().id())
+    }
+
+    /// The key that seals.
+    pub(super) fn in_use(&self) -> Derivation<'_> {
         let in_use = self.newer.iter().rev().find(|one| !one.staged);
-        to_hex(&Derivation(in_use.map_or(&self.oldest, |one| &one.bytes)).id())
+        Derivation(in_use.map_or(&self.oldest, |one| &one.bytes))
     }
 
     /// What everything was derived from before keys took turns.
@@ -316,8 +321,10 @@ fn make(path: &Path, key: &[u8; 32]) -> io::Result<()> {
 
 #[cfg(unix)]
 fn refuse_open_to_others(path: &Path, metadata: &fs::Metadata) -> Result<(), MasterKeyError> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    if mode & 0o077 == 0 {
+    use std::os::unix::fs::MetadataExt as _;
+    let mode = metadata.mode() & 0o7777;
+    let us = rustix::process::geteuid().as_raw();
+    if is_kept(mode, metadata.uid(), us) {
         Ok(())
     } else {
         Err(MasterKeyError::Open {
@@ -325,6 +332,15 @@ fn refuse_open_to_others(path: &Path, metadata: &fs::Metadata) -> Result<(), Mas
             mode,
         })
     }
+}
+
+/// Ours alone; or the system's, which lets our group read it and nobody else: so Kubernetes mounts a
+/// Secret for a pod with an fsGroup, and nothing in the pod could change that.
+#[cfg(unix)]
+fn is_kept(mode: u32, owner: u32, us: u32) -> bool {
+    let ours_alone = mode & 0o077 == 0;
+    let handed_in = owner == 0 && us != 0 && mode & 0o037 == 0;
+    ours_alone || handed_in
 }
 
 #[cfg(not(unix))]
@@ -351,6 +367,24 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_the_system_hands_to_our_group_is_kept() {
+        for (mode, owner, kept) in [
+            (0o600, 10_001, true),
+            (0o400, 0, true),
+            (0o440, 0, true),
+            (0o640, 0, true),
+            // A group that could write it, everybody, or a group of our own making.
+            (0o660, 0, false),
+            (0o444, 0, false),
+            (0o440, 10_001, false),
+            (0o440, 1_000, false),
+        ] {
+            assert_eq!(is_kept(mode, owner, 10_001), kept, "{mode:o} of {owner}");
+        }
+        assert!(!is_kept(0o440, 0, 0), "root's own is root's alone");
+    }
 
     #[test]
     fn derivation_is_hkdf() {

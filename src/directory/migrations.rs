@@ -14,7 +14,7 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 12] = migrations![
+const TEXTS: [(&str, &str); 14] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
@@ -27,6 +27,8 @@ const TEXTS: [(&str, &str); 12] = migrations![
     "0011_elsewhere",
     "0012_master_keys",
     "0014_told_and_overdue",
+    "0016_sign_on_lessons",
+    "0017_managers",
 ];
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -11,6 +11,7 @@ mod derived_keys;
 mod devices;
 mod emergencies;
 mod factors;
+mod grants;
 mod history;
 mod identities;
 mod keys;

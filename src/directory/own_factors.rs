@@ -22,7 +22,8 @@ impl Directory {
             .await
     }
 
-    /// The same for any method of which a person has one only; `step` is 0 for the others.
+    /// The same for any method of which a person has one only; `step` is 0 for the others. The
+    /// devices that were remembered for the old one are forgotten with it.
     pub async fn replace_factor(
         &self,
         person: &PersonId,
@@ -43,7 +44,14 @@ impl Directory {
             Value::Number(now.millis()),
             Value::Text(method.as_str()),
         ];
-        Ok(self.pool().write(sql::FACTOR_REPLACE, &values).await? == 1)
+        let mut transaction = self.pool().begin().await?;
+        let replaced = transaction.write(sql::FACTOR_REPLACE, &values).await? == 1;
+        if replaced {
+            let owner = [Value::Text(person.as_str())];
+            transaction.write(sql::DEVICES_FORGET, &owner).await?;
+        }
+        transaction.commit().await?;
+        Ok(replaced)
     }
 
     /// Gives a factor the name that its owner chose; false when they have no such factor.
@@ -62,6 +70,7 @@ impl Directory {
     }
 
     /// `last_stays`: not the only one that is left. Of two who remove the last two at once, one does.
+    /// Remembered devices are forgotten with it: which factor each stood in for is not known.
     pub async fn remove_factor(
         &self,
         person: &PersonId,
@@ -69,22 +78,20 @@ impl Directory {
         last_stays: bool,
     ) -> Result<Removal, DirectoryError> {
         let values = [Value::Text(factor), Value::Text(person.as_str())];
-        if !last_stays {
-            let removed = self.pool().write(sql::FACTOR_REMOVE, &values).await? == 1;
-            return Ok(if removed {
-                Removal::Removed
-            } else {
-                Removal::Gone
-            });
-        }
-        let mut transaction = self.pool().begin().await?;
-        // PostgreSQL lets two delete different rows, each seeing the other's: they take turns by the
-        // person's row, and the second one's statement sees what the first one left.
         let owner = [Value::Text(person.as_str())];
-        transaction.write(sql::PERSON_LOCK, &owner).await?;
-        let removed = transaction
-            .write(sql::FACTOR_REMOVE_FURTHER, &values)
-            .await?;
+        let mut transaction = self.pool().begin().await?;
+        let statement = if last_stays {
+            // PostgreSQL lets two delete different rows, each seeing the other's: they take turns by
+            // the person's row, and the second one's statement sees what the first one left.
+            transaction.write(sql::PERSON_LOCK, &owner).await?;
+            sql::FACTOR_REMOVE_FURTHER
+        } else {
+            sql::FACTOR_REMOVE
+        };
+        let removed = transaction.write(statement, &values).await?;
+        if removed > 0 {
+            transaction.write(sql::DEVICES_FORGET, &owner).await?;
+        }
         let known = transaction.row(sql::FACTOR_KNOWN, &values).await?;
         transaction.commit().await?;
         Ok(match (removed, known) {

@@ -43,6 +43,9 @@ pub struct SignOnSecret {
     pub version: i64,
     /// The application refused it.
     pub refused: bool,
+    /// The application answers 401 for other reasons too: the person proved the refused password
+    /// again.
+    pub forbids_with_401: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +89,7 @@ impl Directory {
         let written: Written = serde_json::from_slice(&opened)
             .map_err(|_| DirectoryError::Corrupt(String::from("a sign-on secret")))?;
         let refused: i64 = row.value("refused")?;
+        let forbids: i64 = row.value("forbids_with_401")?;
         Ok(Some(SignOnSecret {
             credentials: TypedCredentials {
                 username: written.u,
@@ -93,16 +97,23 @@ impl Directory {
             },
             version: row.value("version")?,
             refused: refused != 0,
+            forbids_with_401: forbids != 0,
         }))
     }
 
-    /// Keeps a secret instead of any before it.
+    /// Keeps a secret instead of any before it. The one that was refused, once more: what the
+    /// application refused was something else.
     pub async fn keep_sign_on_secret(
         &self,
         place: &SignOnPlace,
         credentials: &TypedCredentials,
         now: Moment,
     ) -> Result<(), DirectoryError> {
+        // One that can't be opened any more teaches nothing.
+        let before = self.sign_on_secret(place).await.unwrap_or_default();
+        let forbids = before.is_some_and(|before| {
+            before.forbids_with_401 || (before.refused && before.credentials == *credentials)
+        });
         let written = Written {
             u: credentials.username.clone(),
             p: credentials.password.clone(),
@@ -119,6 +130,7 @@ impl Directory {
             Value::Text(place.person.as_str()),
             Value::Bytes(&sealed),
             Value::Number(now.millis()),
+            Value::Number(i64::from(forbids)),
         ];
         self.pool()
             .write(sql::SIGN_ON_SECRET_KEEP, &values)

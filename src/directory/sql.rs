@@ -28,6 +28,13 @@ pub(super) const PERSON_WRITE: &str = "INSERT INTO people \
      grants = excluded.grants, search = excluded.search, found_stale = CASE \
      WHEN people.search <> excluded.search OR people.name <> excluded.name \
      OR people.company_id <> excluded.company_id THEN 1 ELSE people.found_stale END";
+/// Only in the place of what was read.
+pub(super) const PERSON_GRANTS: &str =
+    "UPDATE people SET grants = $3 WHERE id = $1 AND grants = $2";
+/// The words of the index `people_managers`, or it is not used.
+pub(super) const MANAGERS: &str = "SELECT name, roles FROM people WHERE company_id = $1 \
+     AND disabled = 0 AND replace(roles, '\"user_manager\"', '') <> roles \
+     ORDER BY name, id LIMIT $2";
 pub(super) const PERSON_DISABLE: &str =
     "UPDATE people SET disabled = $2, epoch = epoch + $2 WHERE id = $1";
 /// Keyset paging: the page after a person costs no more than the first one. The inner statement is
@@ -134,14 +141,32 @@ pub(super) const ACCOUNT_ADOPT: &str = "INSERT INTO accounts (product, login, pe
      password_hash, password_set_at, companies, default_company, imported) \
      VALUES ($1, $2, NULL, $3, $4, '[]', NULL, NULL) ON CONFLICT DO NOTHING";
 
-pub(super) const SIGN_ON_SECRET: &str = "SELECT secret, version, refused FROM sign_on_secrets \
+/// Of two who come with two spellings at the same moment one is written.
+pub(super) const ACCOUNT_NAME_CLAIM: &str = "INSERT INTO account_names (product, name, login) \
+     VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+pub(super) const ACCOUNT_NAME: &str = "SELECT login FROM account_names \
+     WHERE product = $1 AND name = $2";
+pub(super) const LOGINS_IN: &str = "SELECT login FROM accounts WHERE product = $1 \
+     ORDER BY CASE WHEN person_id IS NULL THEN 1 ELSE 0 END, login";
+/// A name may be given to somebody else, who must not come to the account of the one before.
+pub(super) const ACCOUNT_NAMES_FORGET: &str = "DELETE FROM account_names \
+     WHERE EXISTS (SELECT 1 FROM accounts AS held WHERE held.product = account_names.product \
+     AND held.login = account_names.login AND held.person_id = $1 AND held.product <> $2)";
+pub(super) const ACCOUNT_NAMES_OF_FORGET: &str =
+    "DELETE FROM account_names WHERE product = $1 AND login = $2";
+
+pub(super) const SIGN_ON_SECRET: &str = "SELECT secret, version, refused, forbids_with_401 \
+     FROM sign_on_secrets \
      WHERE product = $1 AND login = $2 AND person_id = $3";
+/// The version begins with the time: one that was forgotten with its link does not come back.
 pub(super) const SIGN_ON_SECRET_KEEP: &str = "INSERT INTO sign_on_secrets \
-     (product, login, account_of, person_id, secret, set_at, version, refused) \
-     VALUES ($1, $2, $3, $4, $5, $6, 1, 0) \
+     (product, login, account_of, person_id, secret, set_at, version, refused, forbids_with_401) \
+     VALUES ($1, $2, $3, $4, $5, $6, $6, 0, $7) \
      ON CONFLICT (product, login) DO UPDATE SET account_of = excluded.account_of, \
      person_id = excluded.person_id, secret = excluded.secret, set_at = excluded.set_at, \
-     version = sign_on_secrets.version + 1, refused = 0";
+     version = CASE WHEN excluded.version > sign_on_secrets.version THEN excluded.version \
+     ELSE sign_on_secrets.version + 1 END, \
+     refused = 0, forbids_with_401 = excluded.forbids_with_401";
 pub(super) const SIGN_ON_SECRET_REFUSE: &str = "UPDATE sign_on_secrets SET refused = 1 \
      WHERE product = $1 AND login = $2 AND person_id = $3 AND version = $4";
 pub(super) const SIGN_ON_SECRETS_FORGET: &str =

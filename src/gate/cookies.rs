@@ -12,7 +12,8 @@ use super::session::{Secret, Token};
 pub const SESSION_COOKIE: &str = "__Host-vestibule";
 pub const LOGIN_COOKIE: &str = "__Host-vestibule-login";
 pub const DEVICE_COOKIE: &str = "__Host-vestibule-device";
-const OURS: [&str; 3] = [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE];
+pub const KNOWN_COOKIE: &str = "__Host-vestibule-known";
+const OURS: [&str; 4] = [SESSION_COOKIE, LOGIN_COOKIE, DEVICE_COOKIE, KNOWN_COOKIE];
 
 /// What stands under our name: sent twice is malformed, since one of the two may be planted.
 pub fn presented<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Presented {
@@ -31,6 +32,11 @@ pub fn login_token<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Secret> 
 /// The portal's cookie of a remembered device, sent once and well-formed.
 pub fn device_token<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Secret> {
     Secret::parse(the_one(lines, DEVICE_COOKIE).ok()??)
+}
+
+/// What the portal noted in a browser in which people signed in before, sent once.
+pub fn known_browser<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    the_one(lines, KNOWN_COOKIE).ok()?
 }
 
 /// What becomes of the Cookie lines of a request that goes on.
@@ -245,6 +251,12 @@ mod tests {
         assert!(device_token(lines(&["a=b", device])).is_some());
         assert!(device_token(lines(&[device, device])).is_none());
         assert!(login_token(lines(&[device])).is_none() && device_token(lines(&[ours])).is_none());
+        let known = "__Host-vestibule-known=AAAA";
+        assert_eq!(
+            known_browser(lines(&["a=b", known])),
+            Some(b"AAAA".as_slice())
+        );
+        assert!(known_browser(lines(&[known, known])).is_none());
     }
 
     #[test]
@@ -254,6 +266,7 @@ mod tests {
             (vec!["a=b; c=d"], Some("a=b; c=d")),
             (vec!["__Host-vestibule=x"], None),
             (vec!["a=b; __Host-Vestibule-Device=x"], Some("a=b")),
+            (vec!["a=b; __Host-vestibule-known=x"], Some("a=b")),
             (vec!["__Host-vestibule=x; a=b;c=d"], Some("a=b;c=d")),
             (vec!["a=b; __Host-vestibule=x"], Some("a=b")),
             (vec!["a=b; __Host-vestibule=x; c=d"], Some("a=b; c=d")),

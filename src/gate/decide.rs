@@ -50,6 +50,7 @@ pub struct Permit {
     target: Target,
     bearer: Bearer,
     activity: bool,
+    glass: Option<Moment>,
 }
 
 /// In whose name a request goes on.
@@ -84,6 +85,12 @@ impl Permit {
         }
     }
 
+    /// The end of the emergency but for which a factor would have been asked for. Whoever lets the
+    /// request pass puts that on record.
+    pub fn by_emergency_until(&self) -> Option<Moment> {
+        self.glass
+    }
+
     /// Whether this request keeps the session awake.
     pub fn counts_as_activity(&self) -> bool {
         self.activity
@@ -112,11 +119,13 @@ pub struct Visitor {
     pub known: Known,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
     pub reason: SignInReason,
     /// The oldest factor that a rule accepts, when the reason is [`SignInReason::StepUp`].
     pub within: Option<Duration>,
+    /// The name of that rule, for the log.
+    pub rule: Option<String>,
     /// A redirect to the portal, or 401 for senders that can't use one.
     pub redirect: bool,
 }
@@ -350,6 +359,9 @@ fn judge(
     if wanted && !held {
         return sign_in(SignInReason::FactorMissing, facts, product);
     }
+    let emergency = policies.emergency_of(company, &session.person.id);
+    let emergency = emergency.map(|emergency| emergency.until);
+    let mut glass = emergency.filter(|_| !held && policies.would_want_factor_of(company, session));
 
     if product.needs_grant {
         let held = session.person.grants.contains(&product.id);
@@ -390,13 +402,16 @@ fn judge(
                 });
             }
             Action::StepUp { within } => {
-                let lifted = policies.in_emergency(company, &session.person.id);
-                if !lifted && !fresh(session.factor_at, within, now) {
-                    return Decision::SignIn(SignIn {
-                        reason: SignInReason::StepUp,
-                        within: Some(within),
-                        redirect: redirects(facts, product),
-                    });
+                if !fresh(session.factor_at, within, now) {
+                    if emergency.is_none() {
+                        return Decision::SignIn(SignIn {
+                            reason: SignInReason::StepUp,
+                            within: Some(within),
+                            rule: Some(rule.name.clone()),
+                            redirect: redirects(facts, product),
+                        });
+                    }
+                    glass = emergency;
                 }
             }
         }
@@ -413,6 +428,7 @@ fn judge(
             presence: Arc::clone(presence),
         },
         activity: activity::counts(facts, product),
+        glass,
     })
 }
 
@@ -422,6 +438,7 @@ fn anybody(product: &Arc<Product>, facts: &Facts, why: OpenAccess) -> Permit {
         target: facts.target.clone(),
         bearer: Bearer::Anybody(why),
         activity: false,
+        glass: None,
     }
 }
 
@@ -443,6 +460,7 @@ fn sign_in(reason: SignInReason, facts: &Facts, product: &Product) -> Decision {
     Decision::SignIn(SignIn {
         reason,
         within: None,
+        rule: None,
         redirect: redirects(facts, product),
     })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
+use url::form_urlencoded::Serializer;
 
 use super::facts::{Asks, Facts};
 use super::name::{CompanyId, PersonId, ProductId};
@@ -16,14 +17,44 @@ use super::product::Product;
 use super::session::Session;
 use super::target::Target;
 
-/// The page that offers a kept form; a return address may lead to it, alone of the gateway's own.
+/// The page that offers a kept form. A return address may lead to it and to the next one, alone of
+/// the gateway's own.
 pub const PAGE: &str = "/.vestibule/kept";
+/// The page that says that a form could not be kept.
+pub const LOST_PAGE: &str = "/.vestibule/lost";
 /// Its parameter, and the field of its button.
 pub const NAME: &str = "form";
 pub const FIELD: &str = "vestibule-kept";
 
 /// How long a form is kept.
 pub const LIFE: Duration = Duration::from_secs(600);
+
+/// Why a form is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    TooLarge,
+    /// There is no room, no store, or nobody whose it could be.
+    NoPlace,
+}
+
+impl Loss {
+    /// As it stands in addresses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Loss::TooLarge => "too_large",
+            Loss::NoPlace => "no_place",
+        }
+    }
+}
+
+/// The address of the page that says so, and that leads on to `back`.
+pub fn lost_page(product: &Product, back: &str, why: Loss) -> String {
+    let query = Serializer::new(String::new())
+        .append_pair("why", why.as_str())
+        .append_pair("rd", back)
+        .finish();
+    format!("{}{LOST_PAGE}?{query}", product.origin)
+}
 
 /// Whose form it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

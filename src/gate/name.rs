@@ -7,6 +7,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {what}: {rule}")]
@@ -119,9 +121,28 @@ impl Login {
         Ok(Login(canonical.into()))
     }
 
+    /// Without what other systems pass over when they compare names: accents, width, case beyond
+    /// ASCII, and how many blanks there are. Two that are the same so may be one account there.
+    pub fn plain(&self) -> String {
+        plain(&self.0)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// See [`Login::plain`].
+pub fn plain(text: &str) -> String {
+    // Upper case first: "ß" is "SS" there, and both sigmas are one.
+    let letters: String = text
+        .to_uppercase()
+        .nfkd()
+        .filter(|letter| !is_combining_mark(*letter))
+        .flat_map(char::to_lowercase)
+        .collect();
+    let words: Vec<&str> = letters.split_whitespace().collect();
+    words.join(" ")
 }
 
 impl TryFrom<String> for Login {
@@ -237,6 +258,22 @@ mod tests {
         );
         assert!(Login::parse("  ").is_err());
         assert!(Login::parse("kim\0").is_err());
+    }
+
+    #[test]
+    fn spellings_that_other_systems_take_for_one_are_one() {
+        for (one, other) in [
+            ("José", "jose"),
+            ("kim  doe", "KIM DOE"),
+            ("ｋｉｍ", "kim"),
+            ("Straße", "strasse"),
+            ("ΟΔΟΣ", "οδος"),
+            ("jose\u{301}", "jos\u{e9}"),
+        ] {
+            assert_eq!(plain(one), plain(other), "{one}");
+        }
+        assert_ne!(plain("kim"), plain("kin"));
+        assert_ne!(plain("kim doe"), plain("kimdoe"));
     }
 
     #[test]

@@ -75,6 +75,15 @@ impl Pattern {
         &self.text
     }
 
+    /// Its segments in canonical form, in which `*` stands for any run of characters; `None` for
+    /// `**`.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Text(text) => Some(&**text),
+            Segment::Any => None,
+        })
+    }
+
     /// Whether a canonical path matches to the letter.
     pub fn matches(&self, path: &str) -> bool {
         self.walk(path, Strictness::Letter)

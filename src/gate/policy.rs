@@ -260,10 +260,20 @@ impl Policies {
 
     /// Whether an emergency was declared that this person is in, at work for this company.
     pub fn in_emergency(&self, company: &CompanyId, person: &PersonId) -> bool {
-        self.emergencies.iter().any(|emergency| {
+        self.emergency_of(company, person).is_some()
+    }
+
+    /// The emergency that this person is in, at work for this company.
+    pub fn emergency_of(&self, company: &CompanyId, person: &PersonId) -> Option<&Emergency> {
+        self.emergencies.iter().find(|emergency| {
             let them = emergency.person.as_ref().is_none_or(|only| only == person);
             emergency.company == *company && them
         })
+    }
+
+    /// Whether this sign-in would need one if there were no emergency.
+    pub fn would_want_factor_of(&self, company: &CompanyId, session: &Session) -> bool {
+        self.wants_factor_since(company, Some(session.started_at))
     }
 
     /// Whether this sign-in, which has begun, needs one in this company.
@@ -313,6 +323,11 @@ impl Policies {
                 _ => stepwise,
             })
             .map(move |(feature, reach)| (feature, reach.reached(feature, company)))
+    }
+
+    /// Whether Single Sign-On for this product is released company by company.
+    pub fn releases_single_sign_on(&self, product: &Product) -> bool {
+        self.rollout.analytics_sso.is_some() && product.id.as_str() == STEPWISE_PRODUCT
     }
 
     /// Whether Single Sign-On for this product has been released to this company.
@@ -459,6 +474,11 @@ impl Hours {
             from_minute: parse_clock(from)?,
             until_minute: parse_clock(until)?,
         })
+    }
+
+    /// The minutes of a day at which it begins and ends, in the company's time zone.
+    pub fn edges(&self) -> [u16; 2] {
+        [self.from_minute, self.until_minute]
     }
 
     pub fn include(&self, now: Moment, timezone: &TimeZone) -> bool {

@@ -60,6 +60,18 @@ impl ReturnTo {
         ReturnTo::on(portal_origin, None, &url)
     }
 
+    /// The page of `product` that a request came from, as its `Referer` has it. `None` when it has
+    /// none, or names another site.
+    pub fn referring(referer: &[u8], product: &Arc<Product>) -> Option<ReturnTo> {
+        let referer = std::str::from_utf8(referer).ok()?;
+        if !is_harmless(referer) || !has_plain_authority(referer) {
+            return None;
+        }
+        let url = Url::parse(referer).ok()?;
+        let page = ReturnTo::on(&product.origin, Some(product), &url)?;
+        (!page.target.is_own()).then_some(page)
+    }
+
     /// `None`: a page of the portal.
     pub fn product(&self) -> Option<&Arc<Product>> {
         self.product.as_ref()
@@ -72,7 +84,12 @@ impl ReturnTo {
 
     /// The page that offers a kept form.
     pub fn is_kept_form(&self) -> bool {
-        self.target.is_own()
+        self.target.path() == kept::PAGE
+    }
+
+    /// The page that says that a form could not be kept.
+    pub fn is_lost_form(&self) -> bool {
+        self.target.path() == kept::LOST_PAGE
     }
 
     pub fn path_and_query(&self) -> &str {
@@ -88,8 +105,9 @@ impl ReturnTo {
             None => url.path().to_owned(),
         };
         let target = Target::parse(written.as_bytes()).ok()?;
-        // Of the gateway's own paths one is a page that somebody comes back to.
-        let is_page = product.is_some() && target.path() == kept::PAGE;
+        // Of the gateway's own paths two are pages that somebody comes back to.
+        let pages = [kept::PAGE, kept::LOST_PAGE];
+        let is_page = product.is_some() && pages.contains(&target.path());
         if target.is_own() && !is_page {
             return None;
         }
@@ -150,14 +168,54 @@ mod tests {
     }
 
     #[test]
-    fn of_our_own_pages_only_the_kept_form_is_a_place() {
+    fn a_referer_is_a_place_on_the_same_product_s_host_only() {
+        let emr = product("emr");
+        let from = |referer: &str| {
+            let page = ReturnTo::referring(referer.as_bytes(), &emr)?;
+            Some(page.url().to_owned())
+        };
+        for (referer, page) in [
+            (
+                "https://emr.localhost:8443/notes/7?a=b",
+                "https://emr.localhost:8443/notes/7?a=b",
+            ),
+            ("https://emr.localhost:8443", "https://emr.localhost:8443/"),
+        ] {
+            assert_eq!(from(referer).as_deref(), Some(page));
+        }
+        let long = format!("https://emr.localhost:8443/{}", "a".repeat(LONGEST));
+        for referer in [
+            "",
+            "/notes/7",
+            "about:blank",
+            "https://billing.localhost:8443/notes",
+            "https://emr.localhost/notes",
+            "http://emr.localhost:8443/notes",
+            "https://evil.example/https://emr.localhost:8443/",
+            "https://emr.localhost:8443@evil.example/",
+            "https://emr.localhost:8443/.vestibule/kept?form=X",
+            "https://emr.localhost:8443/.vestibule/sign_out",
+            "https://emr.localhost:8443//evil.example",
+            long.as_str(),
+        ] {
+            assert_eq!(from(referer), None, "{referer}");
+        }
+        assert!(ReturnTo::referring(b"https://emr.localhost:8443/\xff", &emr).is_none());
+    }
+
+    #[test]
+    fn of_our_own_pages_only_those_about_forms_are_places() {
         for rd in [
             "/.vestibule/kept?form=X",
             "https://billing.localhost:8443/.vestibule/kept?form=X",
         ] {
             assert!(parse(rd).unwrap().is_kept_form(), "{rd}");
         }
+        let lost = parse("/.vestibule/lost?why=too_large&rd=%2F").unwrap();
+        assert!(lost.is_lost_form() && !lost.is_kept_form());
         for rd in [
+            "https://login.localhost:8443/.vestibule/lost",
+            "/.vestibule/lost/x",
             "https://login.localhost:8443/.vestibule/kept?form=X",
             "/.vestibule/kept/../sign_out",
             "/.vestibule/kept/x",

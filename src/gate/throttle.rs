@@ -61,6 +61,24 @@ pub const ACCOUNT_FROM_STRANGERS: Rule = Rule {
     hard_stop: None,
 };
 
+/// For one account from one browser that has signed in to it before: what its owner meets who
+/// mistypes, whatever strangers guess meanwhile. Nobody else's attempts are counted here.
+pub const KNOWN_BROWSER: Rule = ACCOUNT_AND_ADDRESS;
+
+/// For one account, from all browsers that have signed in to it before: whoever knew its password once
+/// may have kept any number of notes of that. One browser alone does not come that far.
+pub const KNOWN_BROWSERS: Rule = ACCOUNT_FROM_STRANGERS;
+
+/// For links by mail to one name, whoever asks: beyond them the newest stays good, for a quarter of an
+/// hour at least.
+pub const LINKS_TO_NAME: Rule = Rule {
+    free: 3,
+    window: Duration::from_secs(6 * 60 * 60),
+    first_wait: Duration::from_secs(60),
+    longest_wait: Duration::from_secs(15 * 60),
+    hard_stop: None,
+};
+
 /// For the codes of one person's second factor, who has proved the password already: six digits
 /// bear few guesses. NIST SP 800-63B-4, 3.2.2, allows no more than 100 failures in a row.
 pub const FACTOR_CODES: Rule = Rule {
@@ -90,15 +108,31 @@ pub struct Cap {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Messages to one number or mail address, whoever asks for them.
+/// Messages to one number or mail address, whoever asks for them; those whose code came back right
+/// don't count. What somebody typed who has not proved it is theirs counts apart: a stranger's
+/// typing takes nothing from the owner.
 pub const MESSAGES_TO_ONE: Cap = Cap {
     most: 20,
     span: DAY,
 };
 
-/// Messages to one person, whatever the method.
+/// Messages to one person, whatever the method, whose code did not come back right.
 pub const MESSAGES_TO_PERSON: Cap = Cap {
     most: 30,
+    span: DAY,
+};
+
+/// Messages to one person, also those that were answered: whoever earns on a number types its codes
+/// as well.
+pub const MESSAGES_TO_PERSON_IN_ALL: Cap = Cap {
+    most: 100,
+    span: DAY,
+};
+
+/// Messages to one number or mail address, also those that were answered: whoever earns on it may have
+/// many passwords.
+pub const MESSAGES_TO_ONE_IN_ALL: Cap = Cap {
+    most: 100,
     span: DAY,
 };
 
@@ -187,6 +221,11 @@ pub fn within(before: Option<Attempts>, cap: &Cap, now: Moment) -> (Verdict, Att
     )
 }
 
+/// Whether nothing goes any more until somebody resets it.
+pub fn is_stopped(known: Option<Attempts>, rule: &Rule) -> bool {
+    known.is_some_and(|attempts| attempts.stopped(rule))
+}
+
 /// How long until the next may go; zero is now.
 pub fn wait(known: Option<Attempts>, rule: &Rule, now: Moment) -> Duration {
     known
@@ -257,12 +296,13 @@ mod tests {
 
     use super::*;
 
-    const RULES: [Rule; 5] = [
+    const RULES: [Rule; 6] = [
         ACCOUNT_AND_ADDRESS,
         ADDRESS,
         ACCOUNT_FROM_STRANGERS,
         FACTOR_CODES,
         RESEND,
+        LINKS_TO_NAME,
     ];
 
     fn at(secs: i64) -> Moment {
@@ -377,6 +417,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_asked_for_all_day_gets_a_bearable_number_of_links() {
+        let gone = let_through(&LINKS_TO_NAME, 86_400);
+        assert!((50..=130).contains(&gone), "{gone}");
+    }
+
+    #[test]
+    fn one_known_browser_alone_never_shuts_the_others_out() {
+        let (mut own, mut all) = (None, None);
+        for second in 0..86_400 {
+            let (verdict, next) = attempt(own, &KNOWN_BROWSER, at(second));
+            own = Some(next);
+            if verdict == Verdict::Go {
+                let (verdict, next) = attempt(all, &KNOWN_BROWSERS, at(second));
+                all = Some(next);
+                assert_eq!(verdict, Verdict::Go, "{second}");
+            }
+        }
+    }
+
+    #[test]
     fn a_stranger_locks_nobody_out_for_more_than_a_minute() {
         let mut state = None;
         for second in 0..3_600 {
@@ -435,7 +495,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_one_instant_no_more_go_than_are_free(which in 0_usize..5, tries in 1_u32..300) {
+        fn in_one_instant_no_more_go_than_are_free(which in 0_usize..6, tries in 1_u32..300) {
             let rule = RULES[which];
             let (mut state, mut gone) = (None, 0);
             for _ in 0..tries {
@@ -448,7 +508,7 @@ mod tests {
 
         #[test]
         fn whatever_the_clock_does_waits_are_bounded_and_true(
-            which in 0_usize..5,
+            which in 0_usize..6,
             steps in proptest::collection::vec(-30_000_i64..1_000_000, 1..60),
         ) {
             let rule = RULES[which];

@@ -68,6 +68,8 @@ events! {
     GroupChanged "group_changed" Company
     GroupRemoved "group_removed" Company
     RolesChanged "roles_changed" Company
+    ProductGranted "product_granted" Company
+    ProductTakenBack "product_taken_back" Company
     Pairing "pairing" Company
     PairingContested "pairing_contested" Company
     DefaultApplication "default_application" Company

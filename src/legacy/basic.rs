@@ -62,13 +62,46 @@ pub async fn try_at(
         let status = talk.get(&inside).await?.status;
         drop(place);
         match status {
-            401 => Ok(Verdict::Wrong),
-            429 | 500.. => Err(Failure::status(status)),
-            _ => Ok(Verdict::Right),
+            // Locked out, or forbidden: a page that did not open proves nobody.
+            401 | 403 => Ok(Verdict::Wrong),
+            200..=399 => Ok(Verdict::Right),
+            _ => Err(Failure::status(status)),
         }
     };
     match timeout(basic.deadline, conversation).await {
         Ok(verdict) => verdict,
+        Err(_) => Err(Failure::late(basic.deadline)),
+    }
+}
+
+/// Whether a page that asks for credentials opens with a header that was right before.
+///
+/// # Errors
+/// When nobody can say, or too many ask at once.
+pub async fn takes(
+    site: &Site,
+    basic: &BasicForm,
+    header: &HeaderValue,
+    caller: &Caller,
+    now: Moment,
+) -> Result<bool, Failure> {
+    let conversation = async {
+        let (mut talk, place) = site.talk_at_once(caller, now)?;
+        let inside = talk
+            .site()
+            .at(&basic.inside)
+            .ok_or_else(|| Failure::unusable("its path is no address"))?;
+        talk.basic = Some(header.clone());
+        let status = talk.get(&inside).await?.status;
+        drop(place);
+        match status {
+            401 | 403 => Ok(false),
+            200..=399 => Ok(true),
+            _ => Err(Failure::status(status)),
+        }
+    };
+    match timeout(basic.deadline, conversation).await {
+        Ok(taken) => taken,
         Err(_) => Err(Failure::late(basic.deadline)),
     }
 }

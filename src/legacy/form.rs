@@ -4,15 +4,18 @@
 //! with the form again, or a page with a sentence. So a sign-in counts when, and only when, a page
 //! opens that does not open without it: `inside` is asked for before and after.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use encoding_rs::Encoding;
 use tokio::time::timeout;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use super::charset;
 use super::jar::Jar;
-use super::page::{asks_for, sign_in_form};
+use super::page::{Form, asks_for, sign_in_form};
 use super::site::{Answer, Caller, Site, Talk};
 use super::{Failure, Verdict};
 use crate::config::settings::SignInForm;
@@ -56,6 +59,37 @@ pub async fn sign_in(
     };
     match timeout(form.deadline, conversation).await {
         Ok(filled) => filled,
+        Err(_) => Err(Failure::late(form.deadline)),
+    }
+}
+
+/// Whether the application knows whoever these cookies are: they come back, as it left them.
+/// `None`: it does not.
+///
+/// # Errors
+/// When nobody can say, or too many ask at once.
+pub async fn knows(
+    site: &Site,
+    form: &SignInForm,
+    jar: Jar,
+    caller: &Caller,
+    now: Moment,
+) -> Result<Option<Jar>, Failure> {
+    let conversation = async {
+        let (mut talk, place) = site.talk_at_once(caller, now)?;
+        talk.jar = jar;
+        let inside = talk.site().at(&form.inside);
+        let inside = inside.ok_or_else(|| Failure::unusable("its path is no address"))?;
+        let answer = talk.get(&inside).await?;
+        drop(place);
+        match standing(form, &answer) {
+            Standing::In => Ok(Some(talk.jar)),
+            Standing::Out => Ok(None),
+            Standing::Unclear(status) => Err(Failure::status(status)),
+        }
+    };
+    match timeout(form.deadline, conversation).await {
+        Ok(known) => known,
         Err(_) => Err(Failure::late(form.deadline)),
     }
 }
@@ -143,7 +177,9 @@ async fn converse(
     if shown.status >= 500 {
         return Err(Failure::status(shown.status));
     }
-    let found = sign_in_form(&shown.body, &form.username_field, &form.password_field)
+    let written = charset::of_page(shown.kind.as_deref(), &shown.body);
+    let (username, password) = (&form.username_field, &form.password_field);
+    let found = sign_in_form(&shown.body, written, username, password)
         .ok_or_else(|| Failure::unusable("its sign-in page has no form with the two fields"))?;
     if !found.post || !found.urlencoded {
         return Err(Failure::unusable(
@@ -155,16 +191,38 @@ async fn converse(
         action => talk.site().resolve(&at, action),
     };
     let action = action.ok_or_else(|| Failure::unusable("its form leads to another site"))?;
-    let filled = Zeroizing::new(
-        Serializer::new(String::new())
-            .extend_pairs(found.filled(
-                (&form.username_field, &credentials.username),
-                (&form.password_field, &credentials.password),
-            ))
-            .finish(),
+    let filled = filled(
+        &found,
+        form,
+        credentials,
+        charset::of_form(&found.accepts, written),
     );
     let answer = talk.post(&at, &action, String::clone(&filled)).await?;
     judge(talk, form, (&action, &inside), answer).await
+}
+
+/// What is posted, in the encoding that a browser would post it in.
+fn filled(
+    found: &Form,
+    form: &SignInForm,
+    credentials: &TypedCredentials,
+    encoding: &'static Encoding,
+) -> Zeroizing<String> {
+    let encode: &dyn Fn(&str) -> Cow<'_, [u8]> = &|text| charset::encoded(text, encoding);
+    let mut body = Serializer::new(String::new());
+    body.encoding_override(Some(encode));
+    let pairs = found.filled(
+        (&form.username_field, &credentials.username),
+        (&form.password_field, &credentials.password),
+    );
+    for (name, value) in pairs {
+        match name {
+            // Filled by browsers (HTML, "Constructing the entry list").
+            "_charset_" => body.append_pair(name, encoding.name()),
+            _ => body.append_pair(name, &value),
+        };
+    }
+    Zeroizing::new(body.finish())
 }
 
 /// What the application made of the form.
@@ -182,27 +240,48 @@ async fn judge(
     let refused_at_once = !answer.is_redirect()
         && (answer.status == 401 || asks_for(&answer.body, &form.password_field));
     if refused_at_once {
-        return Ok(Verdict::Wrong);
+        return Ok(refusal(form, &answer));
     }
-    // A page without the form: the token was not taken, or the address is locked out.
+    // A wrong password, or one too many. It may be that the form's token was not taken: but who tries
+    // again to find out locks the account, where it was the password.
     if answer.status == 403 {
-        return Err(Failure::status(403));
+        tracing::warn!(
+            application = ?talk.site().authority(),
+            "answers its sign-in form with 403, which is taken for a wrong password"
+        );
+        return Ok(refusal(form, &answer));
     }
     let back = answer
         .location
         .as_ref()
         .is_some_and(|to| leads_out(form, to));
-    if back {
+    if back && form.expired_text.is_none() {
         return Ok(Verdict::Wrong);
     }
     // Some set their cookie on the way.
-    talk.follow(action.clone(), answer).await?;
+    let (_, shown) = talk.follow(action.clone(), answer).await?;
+    if back {
+        return Ok(refusal(form, &shown));
+    }
     let after = talk.get(inside).await?;
     match standing(form, &after) {
         Standing::In if talk.jar.is_empty() => Err(Failure::unusable("it sets no cookie")),
         Standing::In => Ok(Verdict::Right),
-        Standing::Out => Ok(Verdict::Wrong),
+        Standing::Out => Ok(refusal(form, &shown)),
         Standing::Unclear(status) => Err(Failure::status(status)),
+    }
+}
+
+/// What a page that signs nobody in says of the password.
+fn refusal(form: &SignInForm, shown: &Answer) -> Verdict {
+    let says_so = form.expired_text.as_deref().is_some_and(|text| {
+        let encoding = charset::of_page(shown.kind.as_deref(), &shown.body);
+        let (page, ..) = encoding.decode(&shown.body);
+        page.contains(text)
+    });
+    match says_so {
+        true => Verdict::Expired,
+        false => Verdict::Wrong,
     }
 }
 
@@ -236,6 +315,11 @@ pub fn leads_out(form: &SignInForm, to: &Url) -> bool {
 pub fn is_page(form: &SignInForm, path: &str) -> bool {
     let page = plain(path_of(&form.page));
     page != "/" && plain(path) == page
+}
+
+/// Whether a path as it stands in gateway.toml is this one.
+pub fn is_path(written: &str, path: &str) -> bool {
+    plain(path_of(written)) == plain(path)
 }
 
 fn path_of(written: &str) -> &str {

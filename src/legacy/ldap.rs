@@ -1,22 +1,27 @@
 //! Asking an LDAP directory by binding as the person (RFC 4511, RFC 4513).
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use ldap3::exop::WhoAmI;
 use ldap3::{
     LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions, dn_escape,
     ldap_escape,
 };
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::site::tls_config;
-use super::{Failure, OpenError, Verdict};
+use super::{Failure, OpenError, Said, Verdict, ldap_policy};
 use crate::config::settings::{BackendTls, DirectorySearch, LdapLookUp, LdapServer};
 use crate::directory::TypedCredentials;
 
 /// How many connections there are at a time. Each serves one question: a bind changes whose it is.
 const MOST_AT_ONCE: usize = 16;
+
+/// How long a server is waited for to say who has bound: the password is right without it.
+const WHO_AM_I: Duration = Duration::from_secs(1);
 
 /// What stands for the username in templates.
 const LOGIN: &str = "{login}";
@@ -55,25 +60,26 @@ impl Ldap {
     ///
     /// # Errors
     /// When it does not answer in time, or its answer says nothing about them.
-    pub async fn ask(&self, credentials: &TypedCredentials) -> Result<Verdict, Failure> {
+    pub async fn ask(&self, credentials: &TypedCredentials) -> Result<Said, Failure> {
         // RFC 4513, 5.1.2: a name without a password binds as nobody, and succeeds.
         if credentials.password.is_empty() || credentials.username.trim().is_empty() {
-            return Ok(Verdict::Wrong);
+            return Ok(Verdict::Wrong.into());
         }
+        let deadline = self.server.deadline;
+        let end = Instant::now() + deadline;
         let question = async {
             let place = self.room.acquire().await.map_err(|_| Failure::Busy)?;
-            let answer = self.bind(credentials).await;
+            let answer = self.bind(credentials, end).await;
             drop(place);
             answer
         };
-        let deadline = self.server.deadline;
         match timeout(deadline, question).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::late(deadline)),
         }
     }
 
-    async fn bind(&self, credentials: &TypedCredentials) -> Result<Verdict, Failure> {
+    async fn bind(&self, credentials: &TypedCredentials, end: Instant) -> Result<Said, Failure> {
         let mut connection = self.connect().await?;
         let username = credentials.username.trim();
         let name = match &self.server.look_up {
@@ -81,26 +87,54 @@ impl Ldap {
             LdapLookUp::Search(search) => {
                 match self.find(&mut connection, search, username).await? {
                     Some(name) => Some(name),
-                    None => return Ok(Verdict::Unknown),
+                    None => return Ok(Verdict::Unknown.into()),
                 }
             }
         };
         let Some(name) = name else {
-            return Ok(Verdict::Unknown);
+            return Ok(Verdict::Unknown.into());
         };
         let answer = connection
             .ldap
+            .with_controls(vec![ldap_policy::request()])
             .simple_bind(&name, &credentials.password)
             .await
             .map_err(|error| failed(&error))?;
+        if ldap_policy::has_expired(&answer) {
+            return Ok(Verdict::Expired.into());
+        }
         match answer.rc {
-            SUCCESS => Ok(Verdict::Right),
-            INVALID_CREDENTIALS => Ok(Verdict::Wrong),
-            NO_SUCH_OBJECT => Ok(Verdict::Unknown),
-            // Locked, expired, or forbidden by a policy: nobody comes in, and that is all to say.
-            UNWILLING | CONSTRAINT => Ok(Verdict::Wrong),
+            SUCCESS => {
+                let name = self.own_name(&mut connection, name, end).await;
+                let verdict = Verdict::Right;
+                Ok(Said { verdict, name })
+            }
+            INVALID_CREDENTIALS => Ok(Verdict::Wrong.into()),
+            NO_SUCH_OBJECT => Ok(Verdict::Unknown.into()),
+            // Locked, or forbidden by a policy: nobody comes in, and that is all to say.
+            UNWILLING | CONSTRAINT => Ok(Verdict::Wrong.into()),
             code => Err(Failure::unusable(&format!("the directory answers {code}"))),
         }
+    }
+
+    /// The directory's own name for who has bound as `name`: the same for every spelling that it
+    /// takes. What a search found is that already; for others it is asked (RFC 4532).
+    async fn own_name(
+        &self,
+        connection: &mut Connection,
+        name: String,
+        end: Instant,
+    ) -> Option<String> {
+        if let LdapLookUp::Search(_) = &self.server.look_up {
+            return Some(format!("dn:{}", name.to_lowercase()));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        let limit = WHO_AM_I.min(left / 2);
+        let answer = timeout(limit, connection.ldap.extended(WhoAmI)).await;
+        let answer = answer.ok()?.ok()?;
+        let (said, _) = answer.success().ok()?;
+        let name = String::from_utf8(said.val?).ok()?;
+        (!name.is_empty()).then(|| name.to_lowercase())
     }
 
     /// The name of the one entry that the username is.
@@ -218,6 +252,43 @@ mod tests {
         let other = "{login}@corp.example";
         assert_eq!(direct(other, "kim.doe").unwrap(), "kim.doe@corp.example");
         assert_eq!(direct(other, "kim@else,x"), None);
+    }
+
+    /// Binds everybody, and answers nothing else.
+    async fn taciturn() -> (String, tokio::task::JoinHandle<()>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        // RFC 4511, 4.2.2: message 1, a BindResponse of success without a name or words.
+        const BOUND: &[u8] = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut piece = [0; 1024];
+            assert_ne!(stream.read(&mut piece).await.unwrap(), 0);
+            stream.write_all(BOUND).await.unwrap();
+            while stream.read(&mut piece).await.is_ok_and(|length| length > 0) {}
+        });
+        (url, task)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_say_who_has_bound_fails_no_right_password() {
+        let (url, server) = taciturn().await;
+        let ldap = Ldap::open(&LdapServer {
+            url,
+            start_tls: false,
+            ca: None,
+            look_up: LdapLookUp::Direct(String::from("uid={login},o=x")),
+            deadline: Duration::from_secs(8),
+        })
+        .unwrap();
+        let credentials = TypedCredentials {
+            username: String::from("kim"),
+            password: String::from("right").into(),
+        };
+        let said = ldap.ask(&credentials).await.unwrap();
+        assert_eq!(said, Said::from(Verdict::Right));
+        server.await.unwrap();
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! Unknown, wrong and unreachable are three answers: only the first two are anybody's fault.
 
 mod basic;
+mod charset;
 mod form;
 mod jar;
 mod ldap;
+mod ldap_policy;
 mod page;
 mod sign_on;
 mod site;
@@ -33,8 +35,27 @@ pub use site::Caller;
 pub enum Verdict {
     Right,
     Wrong,
+    /// It would be right, and has to be changed there before it is of use.
+    Expired,
     /// There is nobody of this name. Told apart for the operator, never for who asks.
     Unknown,
+}
+
+/// The same, and of whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub verdict: Verdict,
+    /// Who it is there, whatever the spelling that was typed; `None`: it does not say.
+    pub name: Option<String>,
+}
+
+impl From<Verdict> for Said {
+    fn from(verdict: Verdict) -> Said {
+        Said {
+            verdict,
+            name: None,
+        }
+    }
 }
 
 /// Why nothing can be said of them. Counts against nobody.
@@ -185,22 +206,24 @@ impl Legacy {
         credentials: &TypedCredentials,
         caller: &Caller,
         now: Moment,
-    ) -> Result<Option<Verdict>, Failure> {
+    ) -> Result<Option<Said>, Failure> {
         let Some(ways) = self.ways(product) else {
             return Ok(None);
         };
-        let verdict = match (&ways.credentials, &ways.site, &ways.ldap) {
+        let said = match (&ways.credentials, &ways.site, &ways.ldap) {
             (CredentialsKind::Directory, ..) => return Ok(None),
             (CredentialsKind::Form(form), Some(site), _) => {
-                form::try_at(site, form, credentials, caller, now).await?
+                let said = form::try_at(site, form, credentials, caller, now).await;
+                said?.into()
             }
             (CredentialsKind::Basic(basic), Some(site), _) => {
-                basic::try_at(site, basic, credentials, caller, now).await?
+                let said = basic::try_at(site, basic, credentials, caller, now).await;
+                said?.into()
             }
             (CredentialsKind::Ldap(_), _, Some(ldap)) => ldap.ask(credentials).await?,
             _ => return Err(Failure::unusable("it was not opened")),
         };
-        Ok(Some(verdict))
+        Ok(Some(said))
     }
 
     /// Tries the credentials as `sign_on` would use them; `None` where it uses none.

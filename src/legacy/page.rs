@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use lol_html::{HtmlRewriter, Settings, element, end_tag};
+use encoding_rs::{Encoding, UTF_8};
+use lol_html::{AsciiCompatibleEncoding, HtmlRewriter, Settings, element, end_tag};
 
 /// The most fields of one form that are sent along.
 const MOST_FIELDS: usize = 100;
@@ -16,6 +17,8 @@ pub struct Form {
     pub post: bool,
     /// `multipart/form-data` and the like are not filled.
     pub urlencoded: bool,
+    /// `accept-charset`, as written.
+    pub accepts: String,
     fields: Vec<Field>,
 }
 
@@ -37,8 +40,13 @@ struct Reading {
 }
 
 /// The first form that has both fields; `None` when the page has none, or can't be read.
-pub fn sign_in_form(html: &[u8], username: &str, password: &str) -> Option<Form> {
-    let forms = forms(html)?;
+pub fn sign_in_form(
+    html: &[u8],
+    encoding: &'static Encoding,
+    username: &str,
+    password: &str,
+) -> Option<Form> {
+    let forms = forms(html, encoding)?;
     forms
         .into_iter()
         .find(|form| form.has(username) && form.has(password))
@@ -46,7 +54,7 @@ pub fn sign_in_form(html: &[u8], username: &str, password: &str) -> Option<Form>
 
 /// Whether the page asks for a password.
 pub fn asks_for(html: &[u8], password: &str) -> bool {
-    forms(html).is_some_and(|forms| forms.iter().any(|form| form.has(password)))
+    forms(html, UTF_8).is_some_and(|forms| forms.iter().any(|form| form.has(password)))
 }
 
 impl Form {
@@ -79,7 +87,9 @@ impl Form {
     }
 }
 
-fn forms(html: &[u8]) -> Option<Vec<Form>> {
+fn forms(html: &[u8], encoding: &'static Encoding) -> Option<Vec<Form>> {
+    let encoding =
+        AsciiCompatibleEncoding::new(encoding).unwrap_or_else(AsciiCompatibleEncoding::utf_8);
     let reading = Rc::new(RefCell::new(Reading::default()));
     let (at_form, at_input) = (Rc::clone(&reading), Rc::clone(&reading));
     let (at_list, at_option) = (Rc::clone(&reading), Rc::clone(&reading));
@@ -96,6 +106,7 @@ fn forms(html: &[u8]) -> Option<Vec<Form>> {
                     post: method.trim().eq_ignore_ascii_case("post"),
                     urlencoded: encoding.is_empty()
                         || encoding.eq_ignore_ascii_case("application/x-www-form-urlencoded"),
+                    accepts: text("accept-charset").unwrap_or_default(),
                     fields: Vec::new(),
                 });
                 reading.open = true;
@@ -148,11 +159,10 @@ fn forms(html: &[u8]) -> Option<Vec<Form>> {
         }),
     ];
     // A page in which nothing can be told apart any more is one without a form.
-    let settings = handlers
-        .into_iter()
-        .fold(Settings::new().with_strict(false), |settings, handler| {
-            settings.append_element_content_handler(handler)
-        });
+    let settings = handlers.into_iter().fold(
+        Settings::new().with_strict(false).with_encoding(encoding),
+        |settings, handler| settings.append_element_content_handler(handler),
+    );
     let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
     rewriter.write(html).ok()?;
     rewriter.end().ok()?;
@@ -248,7 +258,7 @@ mod tests {
     use super::*;
 
     fn sent(html: &str) -> Vec<(String, String)> {
-        let form = sign_in_form(html.as_bytes(), "user", "pass").expect("a form");
+        let form = sign_in_form(html.as_bytes(), UTF_8, "user", "pass").expect("a form");
         form.filled(("user", "kim"), ("pass", "p&w"))
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
@@ -270,7 +280,7 @@ mod tests {
             <input type=checkbox name=stay checked><input type=checkbox name=other>
             <input name=off disabled value=x><select name=realm><option value=a><option value=b selected></select>
             <button type=submit name=go value=1>In</button><input type=submit name=cancel value=2></form>"#;
-        let form = sign_in_form(html.as_bytes(), "user", "pass").unwrap();
+        let form = sign_in_form(html.as_bytes(), UTF_8, "user", "pass").unwrap();
         assert!(form.post && form.urlencoded);
         assert_eq!(form.action, "/do?a=1&b=2");
         assert_eq!(
@@ -289,7 +299,7 @@ mod tests {
     #[test]
     fn fields_outside_of_forms_are_nobodys() {
         let html = "<input name=user><input name=pass><form method=post><input name=user></form><input name=pass>";
-        assert_eq!(sign_in_form(html.as_bytes(), "user", "pass"), None);
+        assert_eq!(sign_in_form(html.as_bytes(), UTF_8, "user", "pass"), None);
         assert!(!asks_for(html.as_bytes(), "pass"));
         assert!(asks_for(b"<form><input name=pass></form>", "pass"));
     }

@@ -3,7 +3,8 @@
 //! | state | holds |
 //! |---|---|
 //! | `sign-on:SESSION:PRODUCT` | the application's cookies for this session of ours, sealed |
-//! | `sign-on-lease:SESSION:PRODUCT` | somebody is signing in at this moment |
+//! | `sign-on-lease:PRODUCT:LOGIN` | somebody types this account's password at this moment |
+//! | `sign-on-refused:PRODUCT:LOGIN` | the version of its password that the application refused |
 //! | `throttle:sign-on:PRODUCT:LOGIN` | tries that led to nothing yet |
 //!
 //! The cookies stand in the store that all nodes share: a person whose next request reaches another
@@ -16,6 +17,8 @@ mod claim;
 mod farewell;
 mod grip;
 mod held;
+mod pace;
+mod probed;
 mod stored;
 
 use std::net::IpAddr;
@@ -40,6 +43,10 @@ pub use stored::LIFE;
 
 /// How often it is looked whether another node is done.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often it is looked whether a header's password was refused elsewhere.
+const LOOK_EACH: Duration = Duration::from_secs(1);
+/// The longest that a request waits for that look.
+const GLANCE: Duration = Duration::from_millis(200);
 /// The longest wait for somebody else's sign-in.
 const PATIENCE: Duration = Duration::from_secs(65);
 
@@ -121,8 +128,30 @@ impl SignOns {
     pub async fn ready(self: &Arc<SignOns>, claim: &Claim) -> Result<Arc<Grip>, NotReady> {
         let held = self.shelf.of(claim.session, claim.product.index);
         match held.current().filter(|grip| grip.login == claim.login) {
+            Some(grip) if self.is_spent(claim, &grip).await => {
+                self.obtain(claim, held, Some(grip.id)).await
+            }
             Some(grip) => Ok(grip),
             None => self.obtain(claim, held, None).await,
+        }
+    }
+
+    /// Whether it would show a password that another session, or another node, was refused with.
+    /// Each request is a try, and so one in a second looks; a store that is away is not waited for.
+    async fn is_spent(&self, claim: &Claim, grip: &Grip) -> bool {
+        let (Some(version), Some(_)) = (grip.version, grip.authorization()) else {
+            return false;
+        };
+        if !grip.looking.is_due(LOOK_EACH, self.now()) {
+            return false;
+        }
+        match tokio::time::timeout(GLANCE, self.was_refused(claim, version)).await {
+            Ok(Ok(refused)) => refused,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "whether a password was refused could not be asked");
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -170,29 +199,48 @@ impl SignOns {
     }
 
     async fn renew(&self, claim: &Claim, worn: Option<u64>) -> Result<Arc<Grip>, NotReady> {
-        match self.way(&claim.product) {
-            Some(SignOn::Form(_)) => self.by_form(claim, worn).await,
-            Some(SignOn::Basic(_)) => self.by_basic(claim).await,
-            Some(SignOn::Headers) | None => Err(NotReady::Failure(Failure::unusable("no sign-on"))),
-        }
-    }
-
-    async fn by_form(&self, claim: &Claim, worn: Option<u64>) -> Result<Arc<Grip>, NotReady> {
         let begun = tokio::time::Instant::now();
         loop {
-            if let Some(stored) = self.stored(claim).await?.filter(|s| Some(s.id) != worn) {
-                return Ok(Arc::new(Grip::of_store(stored)));
+            if let Some(grip) = self.anothers(claim, worn).await? {
+                return Ok(grip);
             }
-            if self.take_lease(claim).await? {
-                let got = self.fill(claim).await;
-                self.give_lease(claim).await;
+            if let Some(lease) = self.take_lease(claim).await? {
+                let got = self.with_lease(claim, worn).await;
+                self.give_lease(claim, &lease).await;
                 return got;
             }
-            // Another node is at it.
+            // Another session, or another node, is at it.
             if begun.elapsed() > PATIENCE {
                 return Err(NotReady::Failure(Failure::Busy));
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What another node has got for this session.
+    async fn anothers(
+        &self,
+        claim: &Claim,
+        worn: Option<u64>,
+    ) -> Result<Option<Arc<Grip>>, NotReady> {
+        let Some(SignOn::Form(_)) = self.way(&claim.product) else {
+            return Ok(None);
+        };
+        let stored = self.stored(claim).await?;
+        let newer = stored.filter(|stored| Some(stored.id) != worn);
+        Ok(newer.map(|stored| Arc::new(Grip::of_store(stored))))
+    }
+
+    /// What came of it while this one waited is looked at first: a sign-in that is there by now, or
+    /// a password that was refused.
+    async fn with_lease(&self, claim: &Claim, worn: Option<u64>) -> Result<Arc<Grip>, NotReady> {
+        if let Some(grip) = self.anothers(claim, worn).await? {
+            return Ok(grip);
+        }
+        match self.way(&claim.product) {
+            Some(SignOn::Form(_)) => self.fill(claim).await,
+            Some(SignOn::Basic(_)) => self.by_basic(claim).await,
+            Some(SignOn::Headers) | None => Err(NotReady::Failure(Failure::unusable("no sign-on"))),
         }
     }
 
@@ -262,10 +310,12 @@ impl SignOns {
                     id,
                     claim.login.clone(),
                     header,
-                    secret.version,
+                    &secret,
                 )))
             }
-            Ok(Verdict::Wrong | Verdict::Unknown) => self.refused(claim, secret.version).await,
+            Ok(Verdict::Wrong | Verdict::Unknown | Verdict::Expired) => {
+                self.refused(claim, secret.version).await
+            }
             Err(failure) => self.failed(claim, failure),
         }
     }
@@ -274,8 +324,14 @@ impl SignOns {
     async fn secret(&self, claim: &Claim) -> Result<SignOnSecret, NotReady> {
         let secret = self.parts.directory.sign_on_secret(&claim.place()).await;
         match secret {
-            Ok(Some(secret)) if !secret.refused => Ok(secret),
-            Ok(_) => Err(NotReady::Password),
+            Ok(Some(secret)) if secret.refused => Err(NotReady::Password),
+            // The directory may have been away when it was refused.
+            Ok(Some(secret)) => match self.was_refused(claim, secret.version).await {
+                Ok(false) => Ok(secret),
+                Ok(true) => Err(NotReady::Password),
+                Err(error) => Err(away(error)),
+            },
+            Ok(None) => Err(NotReady::Password),
             Err(error) => {
                 tracing::warn!(%error, "a sign-on secret could not be read");
                 Err(NotReady::Failure(Failure::Busy))
@@ -296,7 +352,8 @@ impl SignOns {
 
     async fn mark_refused(&self, claim: &Claim, version: i64) {
         let place = claim.place();
-        // If it can't be noted, the count of tries is what keeps it from being tried for ever.
+        self.note_refusal(claim, version).await;
+        // If it can be noted nowhere, the count of tries is what keeps it from being tried for ever.
         if let Err(error) = self
             .parts
             .directory

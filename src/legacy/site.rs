@@ -60,6 +60,8 @@ pub struct Answer {
     pub status: u16,
     /// Where a redirect leads, on this site.
     pub location: Option<Url>,
+    /// `Content-Type`.
+    pub kind: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -96,6 +98,11 @@ impl Site {
         })
     }
 
+    /// Host, and port where it is not the usual one.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
     /// Begins a conversation; at most so many at a time. The caller sets the deadline.
     pub async fn talk<'a>(
         &'a self,
@@ -103,16 +110,28 @@ impl Site {
         now: Moment,
     ) -> Result<(Talk<'a>, tokio::sync::SemaphorePermit<'a>), Failure> {
         let place = self.room.acquire().await.map_err(|_| Failure::Busy)?;
-        let door = self.next.fetch_add(1, Ordering::Relaxed);
-        let talk = Talk {
+        Ok((self.begin(caller, now), place))
+    }
+
+    /// The same where there is a place, without a wait for one: for questions that can be left.
+    pub fn talk_at_once<'a>(
+        &'a self,
+        caller: &'a Caller,
+        now: Moment,
+    ) -> Result<(Talk<'a>, tokio::sync::SemaphorePermit<'a>), Failure> {
+        let place = self.room.try_acquire().map_err(|_| Failure::Busy)?;
+        Ok((self.begin(caller, now), place))
+    }
+
+    fn begin<'a>(&'a self, caller: &'a Caller, now: Moment) -> Talk<'a> {
+        Talk {
             site: self,
-            door,
+            door: self.next.fetch_add(1, Ordering::Relaxed),
             caller,
             now,
             jar: Jar::default(),
             basic: None,
-        };
-        Ok((talk, place))
+        }
     }
 
     /// The address of a path, or path and query, on this site.
@@ -354,9 +373,12 @@ impl Talk<'_> {
             }
         }
         let written = answer.headers().get(LOCATION);
+        let kind = answer.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok());
         let mut read = Answer {
             status,
             location: None,
+            kind: kind.map(str::to_owned),
             body: Vec::new(),
         };
         if read.is_redirect() {

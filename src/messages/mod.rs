@@ -137,7 +137,8 @@ pub enum SendError {
 }
 
 /// Hears what became of messages, for `vestibule_messages_sent_total{channel,result}`: `sent`,
-/// `retried` (the second provider was asked), `failed`, and `verified` (the code in it came back).
+/// `notice` (the same of a mail without a code), `retried` (the second provider was asked), `failed`,
+/// and `verified` (the code in it came back).
 pub trait Observer: Send + Sync {
     fn message(&self, channel: &'static str, result: &'static str);
 }
@@ -230,7 +231,7 @@ impl Messages {
         let text = Zeroizing::new(text);
         tokio::spawn(async move {
             let _place: OwnedSemaphorePermit = place;
-            let _ = messages.send_mail(&to, &subject, &text).await;
+            let _ = messages.tell(&to, &subject, &text).await;
         });
     }
 
@@ -243,16 +244,37 @@ impl Messages {
             .is_ok()
     }
 
+    /// A mail that nobody answers with a code: it counts as `notice`, so that `sent` against
+    /// `verified` is of codes alone.
+    ///
+    /// # Errors
+    /// When no provider took it. It is counted and logged already.
+    pub async fn tell(&self, to: &Address, subject: &str, text: &str) -> Result<(), SendError> {
+        let to = Destination::Email(to.clone());
+        self.hand_over(&to, (subject, text), "notice").await
+    }
+
+    /// A message with a code.
+    ///
     /// # Errors
     /// When no provider took it. It is counted and logged already.
     pub async fn send(&self, to: &Destination, subject: &str, text: &str) -> Result<(), SendError> {
+        self.hand_over(to, (subject, text), "sent").await
+    }
+
+    async fn hand_over(
+        &self,
+        to: &Destination,
+        (subject, text): (&str, &str),
+        taken: &'static str,
+    ) -> Result<(), SendError> {
         let message = Message { to, subject, text };
         let (channel, sent) = match to {
             Destination::Sms(_) => (Channel::Sms, self.through(&self.sms, &message).await),
             Destination::Email(_) => (Channel::Email, self.through(&self.email, &message).await),
         };
         match sent {
-            Ok(()) => self.observer.message(channel.as_str(), "sent"),
+            Ok(()) => self.observer.message(channel.as_str(), taken),
             Err(error) => self.failed(channel, error),
         }
         sent

@@ -92,6 +92,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a connection for which its address had no place left.
+    pub fn connection_refused(&self) {
+        self.families.connections_refused.inc();
+    }
+
     /// Counts one answered request.
     pub fn request(&self, place: impl Into<Place>, code: u16, took: Duration) {
         let handles = self.handles(place.into());
@@ -411,6 +416,7 @@ struct Families {
     certificate_expiry: IntGaugeVec,
     certificate_orders: IntCounterVec,
     backends_healthy: IntGaugeVec,
+    connections_refused: IntCounter,
     access_lines_lost: IntCounter,
     audit_failures: IntCounter,
     spans: IntCounterVec,
@@ -502,12 +508,7 @@ impl Families {
                 "operation",
                 STORE_BUCKETS,
             ),
-            messages: counters(
-                r,
-                "messages_sent_total",
-                "Text messages and mails.",
-                &["channel", "result"],
-            ),
+            messages: message_counters(r),
             policy_companies: gauge_of(r, "policy_companies", "Companies with a policy in force."),
             policy_reload_successful: gauge_of(
                 r,
@@ -550,6 +551,11 @@ impl Families {
                 &["result"],
             ),
             backends_healthy: gauges(r, "backends_healthy", "Backends that answer.", &["product"]),
+            connections_refused: counter_of(
+                r,
+                "connections_refused_total",
+                "Connections for which their address had no place left.",
+            ),
             access_lines_lost: counter_of(
                 r,
                 "access_lines_lost_total",
@@ -609,6 +615,24 @@ fn registered<C: Collector + Clone + 'static>(
         .register(Box::new(collector.clone()))
         .expect("a metric's name is used once");
     collector
+}
+
+/// The alert compares what was sent with what came back, so both are there from the start: with
+/// none of the latter it would compare with nothing, and be silent.
+fn message_counters(shelf: &Shelf) -> IntCounterVec {
+    let labels = &["channel", "result"];
+    let messages = counters(
+        shelf,
+        "messages_sent_total",
+        "Text messages and mails.",
+        labels,
+    );
+    for channel in ["sms", "email"] {
+        for result in ["sent", "verified"] {
+            messages.with_label_values(&[channel, result]);
+        }
+    }
+    messages
 }
 
 fn counters(shelf: &Shelf, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

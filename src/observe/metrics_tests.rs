@@ -30,6 +30,7 @@ const SECTION_11: &[&str] = &[
 /// Beyond section 11.
 const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
+    "vestibule_connections_refused_total",
     "vestibule_audit_failures_total",
     "vestibule_malformed_requests_total{reason}",
     "vestibule_trace_spans_total{result}",
@@ -177,6 +178,9 @@ fn what_is_counted_is_shown() {
         "vestibule_session_lookups_total{source=\"store\"} 0",
         "vestibule_policy_last_reload_successful 1",
         "vestibule_certificate_expiry_seconds{name=\"site\"} 86400",
+        "vestibule_messages_sent_total{channel=\"sms\",result=\"sent\"} 0",
+        "vestibule_messages_sent_total{channel=\"sms\",result=\"verified\"} 0",
+        "vestibule_messages_sent_total{channel=\"email\",result=\"verified\"} 0",
     ] {
         assert!(
             text.lines().any(|shown| shown == line),

@@ -13,8 +13,18 @@ pub struct FactorRow {
     pub added: When,
     pub last_used: Option<When>,
     pub is_authenticator: bool,
+    /// Where its codes go, masked.
+    pub place: Option<String>,
     /// Where another of its kind is put in its place.
     pub replace: Option<&'static str>,
+}
+
+/// How many recovery codes somebody has left.
+pub struct RecoveryLeft {
+    /// In words.
+    pub text: String,
+    /// So few that they should get new ones.
+    pub is_low: bool,
 }
 
 /// One browser's sign-in.
@@ -43,6 +53,8 @@ pub struct Account {
     pub offers_authenticator: bool,
     /// Further ones that can be set up.
     pub ways: Vec<Link>,
+    /// Where the company has recovery codes.
+    pub recovery: Option<RecoveryLeft>,
     /// Whether the last factor may go.
     pub may_go_without: bool,
     pub sessions: Vec<SessionRow>,

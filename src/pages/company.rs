@@ -30,6 +30,15 @@ pub struct SignInRow {
     pub address: String,
 }
 
+/// A product that is granted person by person.
+pub struct GrantRow {
+    pub id: String,
+    pub name: String,
+    pub granted: bool,
+    /// Whether the form's box is ticked.
+    pub chosen: bool,
+}
+
 #[derive(Template)]
 #[template(path = "user.html")]
 pub struct User {
@@ -62,6 +71,7 @@ pub struct User {
     /// Whether mail can be sent.
     pub can_link: bool,
     pub linking: bool,
+    pub grants: Vec<GrantRow>,
     pub reason: String,
     pub longest_reason: usize,
     pub hidden: Hidden,

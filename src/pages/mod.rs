@@ -10,9 +10,10 @@ mod single_sign_on;
 mod style;
 mod words;
 
-pub use account::{Account, FactorRow, Replace, SessionRow};
+pub use account::{Account, FactorRow, RecoveryLeft, Replace, SessionRow};
 pub use company::{
-    AuditRow, AuditTrail, CompanySessionRow, CompanySessions, SignInRow, User, UserRow, Users,
+    AuditRow, AuditTrail, CompanySessionRow, CompanySessions, GrantRow, SignInRow, User, UserRow,
+    Users,
 };
 pub use keys::{DeviceRow, Devices, Passkey, Recovery, RecoveryCodes, RecoveryRenew};
 pub use problem::Problem;
@@ -240,6 +241,8 @@ pub struct MethodLink {
 pub struct Methods {
     pub frame: Frame,
     pub methods: Vec<MethodLink>,
+    /// To the one that was left.
+    pub back: Option<Link>,
 }
 
 #[derive(Template)]
@@ -296,8 +299,12 @@ pub struct Settings {
     pub hides_mfa: bool,
     /// How far its release has come, where it goes company by company.
     pub release: Option<&'static str>,
+    /// The same of going on to a product, where that is released so.
+    pub sso_release: Option<String>,
     /// Why it can't be switched here.
     pub decided: Option<&'static str>,
+    /// The names of the methods that the company offers.
+    pub ways: String,
     pub on: bool,
     /// Who is signed in when it is switched on is asked at the next sign-in only.
     pub spares: bool,
@@ -319,6 +326,8 @@ pub struct Kept {
     pub age: String,
     pub left: String,
     pub by_script: bool,
+    /// To what waits besides.
+    pub another: Option<Link>,
     pub hidden: Hidden,
 }
 

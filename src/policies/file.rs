@@ -103,7 +103,7 @@ impl Draft {
             // The switch is the company's, off at first.
             mfa: Mfa {
                 mode: MfaMode::Company,
-                methods: vec![FactorMethod::Totp],
+                methods: vec![FactorMethod::Totp, FactorMethod::Sms],
                 remember_device: Duration::ZERO,
                 messages: MessagePolicy::sound(),
             },

@@ -17,7 +17,7 @@ use super::letters::Letter;
 use super::passkeys::{self, Answered};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, accounts, courier, recovery, user_agent};
+use super::{State, accounts, courier, recovery, throttles, user_agent};
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
@@ -95,6 +95,7 @@ pub async fn passkey(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
             told(&state, &visit, session, TrailEvent::FactorAdded, "passkey");
             passkeys::called(&state, person, &factor.id, &sent).await;
             tell(&state, &visit, session, Letter::FactorAdded).await?;
+            throttles::lock_opened(&state, person, FactorMethod::Passkey, now).await;
             return with_codes(&state, &visit, session, now).await;
         }
         Answered::Late => words().passkey_too_late(),
@@ -179,6 +180,8 @@ async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
         return see_other("/account?done=gone");
     }
     told(state, visit, session, TrailEvent::RecoveryCodesMade, "");
+    let (person, method) = (&session.person.id, FactorMethod::Recovery);
+    throttles::lock_opened(state, person, method, now).await;
     let login = accounts::login_in(state, &session.person.id, state.products.primary()).await?;
     page(&pages::RecoveryCodes {
         frame: frame(state, Some(session), "/account"),

@@ -9,12 +9,8 @@ use crate::gate::product::{Accounts, Product};
 use crate::gate::session::{Profile, Tenancy};
 use crate::sessions::Footing;
 
-/// The role whose holders grant products, reset links and factors.
-const USER_MANAGER: &str = "user_manager";
-
-/// So many people of a company are looked at for its user managers, and so many of those are named.
-const LOOKED_AT: u32 = 500;
-const NAMED: usize = 3;
+/// So many of a company's user managers are named.
+const NAMED: u32 = 3;
 
 /// The product whose accounts serve in this one.
 pub fn source<'a>(state: &'a State, product: &'a Product) -> &'a ProductId {
@@ -67,8 +63,10 @@ pub fn is_granted(person: &Profile, product: &Product) -> bool {
     !product.needs_grant || person.grants.contains(&product.id)
 }
 
-pub async fn not_granted(state: &State, product: &Product, company: &CompanyId) -> Trouble {
-    let managers = user_managers(state, company).await;
+/// The page that says so, and who can change it: a user manager of the company that the person
+/// belongs to, whichever they are at work for.
+pub async fn not_granted(state: &State, product: &Product, person: &PersonId) -> Trouble {
+    let managers = managers_of(state, person).await;
     let remedy = if managers.is_empty() {
         words().can_grant_you(&product.name)
     } else {
@@ -83,19 +81,13 @@ pub async fn not_granted(state: &State, product: &Product, company: &CompanyId) 
         )
 }
 
-/// Names of people who can help; none when the directory can't say.
-pub async fn user_managers(state: &State, company: &CompanyId) -> Vec<String> {
-    let people = state
-        .directory
-        .people(Some(company), None, LOOKED_AT, 0)
-        .await
-        .unwrap_or_default();
-    people
-        .into_iter()
-        .filter(|person| !person.disabled && person.roles.iter().any(|role| role == USER_MANAGER))
-        .map(|person| person.name)
-        .take(NAMED)
-        .collect()
+/// Names of people who can help this one; none when the directory can't say.
+pub async fn managers_of(state: &State, person: &PersonId) -> Vec<String> {
+    let Ok(Some(person)) = state.directory.person(person).await else {
+        return Vec::new();
+    };
+    let named = state.directory.user_managers(&person.company, NAMED).await;
+    named.unwrap_or_default()
 }
 
 pub fn not_released(state: &State, product: &Product) -> Trouble {

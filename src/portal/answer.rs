@@ -12,6 +12,7 @@ use http::header::{
     X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tracing::Instrument as _;
 
 use super::State;
 use super::language::{self, words};
@@ -36,7 +37,10 @@ pub async fn dress(Shared(state): Shared<Arc<State>>, request: Request, next: Ne
         .cloned()
         .unwrap_or_default();
     let words = language::of_reader(request.headers(), asks);
-    let mut response = language::speaking(words, next.run(request)).await;
+    // Whatever is logged on the way names the request, as its page does.
+    let span = tracing::error_span!("page", request_id = %request_id.0);
+    let answered = language::speaking(words, next.run(request)).instrument(span);
+    let mut response = answered.await;
     if let Some(trouble) = response.extensions_mut().remove::<Trouble>() {
         response = told(trouble, &state, asks, &request_id.0);
     }

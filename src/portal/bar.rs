@@ -11,12 +11,14 @@ use serde::Serialize;
 
 use super::State;
 use super::accounts::is_granted;
+use super::apps::{COMPANY_ADMIN, USER_MANAGER};
 use super::language;
 use super::own::signed_in;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use crate::gate::name::CompanyId;
-use crate::pages::BarWords;
+use crate::gate::session::Session;
+use crate::pages::{BarWords, Words};
 
 #[derive(Serialize)]
 struct BarView<'a> {
@@ -27,6 +29,8 @@ struct BarView<'a> {
     company: Place,
     /// To switch to.
     companies: Vec<Place>,
+    /// What their role lets them look after: pages of the portal.
+    offices: Vec<Office>,
     /// Seconds of the gateway's clock in one of the browser's.
     pace: u32,
     words: BarWords,
@@ -36,6 +40,12 @@ struct BarView<'a> {
 struct Place {
     id: String,
     name: String,
+}
+
+#[derive(Serialize)]
+struct Office {
+    path: &'static str,
+    name: &'static str,
 }
 
 /// For everybody: there is nothing in it.
@@ -71,6 +81,7 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit, headers: Head
     for company in session.companies_in(&product.id) {
         companies.push(place(&state, company).await?);
     }
+    let words = language::of_headers(&headers);
     let view = BarView {
         person: &session.person.name,
         portal: &state.portal_origin,
@@ -78,10 +89,23 @@ pub async fn view(Shared(state): Shared<Arc<State>>, visit: Visit, headers: Head
         products,
         company: place(&state, session.company_in(&product.id)).await?,
         companies,
+        offices: offices(session, words),
         pace: state.pace,
-        words: language::of_headers(&headers).of_bar(),
+        words: words.of_bar(),
     };
     Ok(Json(view).into_response())
+}
+
+/// By the session's roles; the pages themselves ask the directory.
+fn offices(session: &Session, words: Words) -> Vec<Office> {
+    let all = [
+        (COMPANY_ADMIN, "/company/settings", words.company_settings()),
+        (USER_MANAGER, "/company/users", words.user_manager()),
+    ];
+    all.into_iter()
+        .filter(|(role, ..)| session.has_role(role))
+        .map(|(_, path, name)| Office { path, name })
+        .collect()
 }
 
 async fn place(state: &State, company: &CompanyId) -> Result<Place, Trouble> {

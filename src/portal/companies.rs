@@ -13,14 +13,16 @@ use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts};
 use crate::directory::Account;
+use crate::gate::facts::Site;
 use crate::gate::name::CompanyId;
 use crate::gate::product::Product;
-use crate::gate::session::{Session, Tenancy};
+use crate::gate::session::{Session, Tenancy, Token};
 use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
 use crate::pages::CompanyChoice;
 
-/// Makes `wanted` the current company of `session` in `product`.
+/// Makes `wanted` the current company of `session` in `product`; with the cookie that the answer has to
+/// set, on a product's host.
 ///
 /// # Errors
 /// 403 when the account there does not have it, 401 when the session has ended.
@@ -31,7 +33,7 @@ pub async fn change(
     product: &Product,
     wanted: &str,
     now: Moment,
-) -> Result<Arc<Session>, Trouble> {
+) -> Result<(Arc<Session>, Option<Token>), Trouble> {
     let Some((account, tenancy)) = had(state, session, product).await? else {
         return Err(not_yours());
     };
@@ -40,11 +42,18 @@ pub async fn change(
     let wanted = wanted.ok_or_else(not_yours)?;
     let own = account.product != state.products.primary().id;
     let place = own.then_some(&product.id);
-    let switched = state
-        .sessions
-        .work_for(session.id, place, &wanted, &tenancy, now)
-        .await?;
-    let switched = switched.ok_or_else(|| Trouble::new(401, "ended"))?;
+    let (sessions, id) = (&state.sessions, session.id);
+    let switched = match &visit.facts.site {
+        Site::Product(host) => {
+            let to = (&wanted, &tenancy);
+            sessions.work_for_from(&host.id, id, place, to, now).await?
+        }
+        Site::Portal => {
+            let switched = sessions.work_for(id, place, &wanted, &tenancy, now).await?;
+            switched.map(|switched| (switched, None))
+        }
+    };
+    let (switched, token) = switched.ok_or_else(|| Trouble::new(401, "ended"))?;
     state.observer.audit(Audit {
         event: TrailEvent::CompanySwitched,
         person: Some(&switched.person.id),
@@ -54,7 +63,7 @@ pub async fn change(
         request_id: &visit.request_id,
         detail: product.id.as_str(),
     });
-    Ok(switched)
+    Ok((switched, token))
 }
 
 /// The account in this product and the companies it has, by the directory.

@@ -156,17 +156,21 @@ impl Desk<'_> {
         if typed.as_ref() != Some(&account.login) {
             return refused(self.first(Some(words().pair_your_own())).await);
         }
-        let attempt = PasswordAttempt::new(account.login.as_str(), &self.visit.network());
+        let login = account.login.as_str();
+        let attempt = PasswordAttempt::new(self.state, self.visit, login, self.now);
         self.count(&attempt, "throttled").await?;
         let credentials = credentials::typed(sent.text("username"), sent.text("password"));
         let primary = self.state.products.primary();
         let asked = (&**primary, Some(&account));
-        if !self.prove(asked, &credentials, &attempt).await?.is_right() {
-            self.heard(TrailEvent::Pairing, "first password refused");
-            return refused(
-                self.first(Some(words().username_and_password_wrong()))
-                    .await,
-            );
+        let proof = self.prove(asked, &credentials, &attempt).await?;
+        if !proof.is_right() {
+            let told = match proof {
+                Proof::Expired => "first password expired",
+                _ => "first password refused",
+            };
+            self.heard(TrailEvent::Pairing, told);
+            let reason = credentials::refusal(&proof, primary);
+            return refused(self.first(Some(&reason)).await);
         }
         attempt.succeed(self.state, self.now).await?;
         self.keep(&Begun { expired: None }).await?;

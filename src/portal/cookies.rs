@@ -1,5 +1,5 @@
 //! The cookies that we set: host-only, never for scripts, gone with the browser (but a remembered
-//! device's). How long they are worth something is decided by our stores, not by them.
+//! device's, and a known browser's). How long they are worth something is decided by our stores, not by them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::SET_COOKIE;
 
-use crate::gate::cookies::{DEVICE_COOKIE, LOGIN_COOKIE, SESSION_COOKIE};
+use crate::gate::cookies::{DEVICE_COOKIE, KNOWN_COOKIE, LOGIN_COOKIE, SESSION_COOKIE};
 use crate::gate::session::{Secret, Token};
 
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
@@ -46,6 +46,16 @@ pub fn set_device(response: &mut Response, secret: &Secret, life: Duration) {
         &format!(
             "{DEVICE_COOKIE}={}; {ATTRIBUTES}; Max-Age={}",
             secret.expose(),
+            life.as_secs()
+        ),
+    );
+}
+
+pub fn set_known(response: &mut Response, marks: &str, life: Duration) {
+    append(
+        response,
+        &format!(
+            "{KNOWN_COOKIE}={marks}; {ATTRIBUTES}; Max-Age={}",
             life.as_secs()
         ),
     );

@@ -131,7 +131,7 @@ impl Courier<'_> {
     /// go.
     pub async fn send(&self, target: &Target) -> Result<Option<Duration>, Trouble> {
         let network = self.visit.network();
-        let asked = self.asked(&target.to, &network);
+        let asked = self.asked(target, &network);
         if let Some(wait) = asked.admit(self.state, self.now).await? {
             self.told("refused");
             return Ok(Some(wait));
@@ -196,14 +196,18 @@ impl Courier<'_> {
             return Ok(None);
         }
         let network = self.visit.network();
-        let asked = self.asked(&target.to, &network);
+        let asked = self.asked(&target, &network);
         asked.verified(self.state, self.now).await?;
         self.state.messages.verified(channel(self.method));
         Ok(Some(target))
     }
 
-    fn asked<'b>(&'b self, to: &'b Destination, network: &'b str) -> Asked<'b> {
+    fn asked<'b>(&'b self, target: &'b Target, network: &'b str) -> Asked<'b> {
+        let to = &target.to;
+        let counted = to.counted();
+        let on_file = self.on_file().is_some_and(|file| file.counted() == counted);
         Asked {
+            known: target.proves != NEW || on_file,
             person: &self.person.id,
             company: self.company,
             method: self.method,

@@ -14,22 +14,24 @@ use crate::directory::{Account, PasswordHash, Person, SignOnPlace, TypedCredenti
 use crate::gate::name::{Login, PersonId};
 use crate::gate::product::Product;
 use crate::gate::time::Moment;
-use crate::legacy::{Caller, Failure, Verdict};
+use crate::legacy::{Caller, Failure, Said, Verdict};
 
 /// What is known of typed credentials.
 pub enum Proof {
     /// The directory's, with a better hash to keep.
     Ours(Option<PasswordHash>),
-    /// Another system's word.
-    Theirs,
+    /// Another system's word, and who it is there, where it says so.
+    Theirs(Option<String>),
     Wrong,
+    /// It would be right, and has to be changed where it is kept.
+    Expired,
     /// Wrong, and the system says that it knows nobody of this name: for the trail only.
     Unknown,
 }
 
 impl Proof {
     pub fn is_right(&self) -> bool {
-        matches!(self, Proof::Ours(_) | Proof::Theirs)
+        matches!(self, Proof::Ours(_) | Proof::Theirs(_))
     }
 }
 
@@ -65,7 +67,7 @@ pub async fn prove(
         .ask(product, credentials, &caller(visit), now)
         .await;
     match asked {
-        Ok(Some(verdict)) => Ok(proof(verdict)),
+        Ok(Some(said)) => proof(state, attempt, said, now).await,
         Ok(None) => compared(state, account, credentials).await,
         Err(failure) => Err(nobody_says(state, product, attempt, &failure, now).await),
     }
@@ -88,16 +90,35 @@ pub async fn prove_for_sign_on(
         .try_sign_on(product, credentials, &caller(visit), now)
         .await;
     match asked {
-        Ok(verdict) => Ok(verdict.map_or(Proof::Wrong, proof)),
+        Ok(Some(verdict)) => proof(state, attempt, verdict.into(), now).await,
+        Ok(None) => Ok(Proof::Wrong),
         Err(failure) => Err(nobody_says(state, product, attempt, &failure, now).await),
     }
 }
 
-fn proof(verdict: Verdict) -> Proof {
-    match verdict {
-        Verdict::Right => Proof::Theirs,
+async fn proof(
+    state: &State,
+    attempt: &PasswordAttempt,
+    said: Said,
+    now: Moment,
+) -> Result<Proof, Trouble> {
+    Ok(match said.verdict {
+        Verdict::Right => Proof::Theirs(said.name),
         Verdict::Wrong => Proof::Wrong,
+        Verdict::Expired => {
+            // No wrong guess.
+            attempt.give_back(state, now).await?;
+            Proof::Expired
+        }
         Verdict::Unknown => Proof::Unknown,
+    })
+}
+
+/// What is said to whoever typed a password that does not let them in.
+pub fn refusal(proof: &Proof, product: &Product) -> String {
+    match proof {
+        Proof::Expired => words().password_has_expired_there(&product.name),
+        _ => words().username_and_password_wrong().to_owned(),
     }
 }
 

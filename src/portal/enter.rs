@@ -12,7 +12,7 @@ use super::language::words;
 use super::tickets::{self, Ticket};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, accounts, cookies};
+use super::{State, accounts, cookies, kept};
 use crate::gate::arrival::at_product;
 use crate::gate::decide::found as known_session;
 use crate::gate::handover::Handover;
@@ -72,7 +72,7 @@ async fn admit(
         return again(state, visit, url, fields);
     };
     if !accounts::is_granted(&session.person, product) {
-        return Err(accounts::not_granted(state, product, &session.company).await);
+        return Err(accounts::not_granted(state, product, &session.person.id).await);
     }
     let Some(account) = accounts::account_in(state, id, product).await? else {
         return connect(state, product, url);
@@ -103,7 +103,8 @@ async fn admit(
                     .await?;
                 return again(state, visit, url, fields);
             }
-            let mut response = see_other(url)?;
+            let to = kept::on_the_way(state, visit, (&session, product), url, now).await;
+            let mut response = see_other(&to)?;
             cookies::set_session(&mut response, &token);
             Ok(response)
         }

@@ -194,6 +194,11 @@ impl Errand {
         self.read(state).is_some_and(|to| to.is_kept_form())
     }
 
+    /// Whether it leads to where they are told that a form could not be kept.
+    pub fn has_lost_form(&self, state: &State) -> bool {
+        self.read(state).is_some_and(|to| to.is_lost_form())
+    }
+
     /// Whether nothing but the primary product's first page is wanted: that is where people come to
     /// sign in, wherever they want to work.
     pub fn is_front_door(&self, state: &State) -> bool {

@@ -7,12 +7,15 @@ use axum::response::Response;
 
 use super::answer::see_other;
 use super::errand::{Errand, Landing};
+use super::factor::extras::Extras;
 use super::login::{begin_step, last_here};
 use super::new_password::age;
 use super::password::{enabled, heard};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, accounts, cookies, devices, factor, language, renewal, single_sign_on};
+use super::{
+    Audit, State, accounts, cookies, devices, factor, known, language, renewal, single_sign_on,
+};
 use crate::directory::{Account, Person};
 use crate::gate::arrival::{Arrival, Over, Place, arrive};
 use crate::gate::ceremony::{Ground, Next, Proof};
@@ -38,7 +41,8 @@ pub async fn proceed(
             if proof.by_device() {
                 devices::used(state, visit, person, now).await?;
             }
-            let finished = finish(state, visit, errand, proof, &account.login, now).await?;
+            let proved = (proof, Extras::default());
+            let finished = finish(state, visit, errand, proved, &account.login, now).await?;
             factor::undone(state, &person.id, (epoch, false), finished).await
         }
         Next::Ask(step, _) => {
@@ -63,12 +67,13 @@ enum Before {
 }
 
 /// Begins or renews the session and sends the browser on. The account is read again: what was
-/// true before the second factor may not be any more.
+/// true before the second factor may not be any more. What goes with the proof is given by the caller,
+/// and kept while a new password is asked for.
 pub async fn finish(
     state: &Arc<State>,
     visit: &Visit,
     errand: &Errand,
-    proof: Proof,
+    (proof, extras): (Proof, Extras),
     login: &Login,
     now: Moment,
 ) -> Answer {
@@ -91,7 +96,7 @@ pub async fn finish(
         Ground::Provider | Ground::Session(_) => Age::Good,
     };
     if age == Age::Expired {
-        return renewal::ask(state, visit, errand, proof, &account, now).await;
+        return renewal::ask(state, visit, errand, (proof, extras), &account, now).await;
     }
     let mut errand = Cow::Borrowed(errand);
     let mut warn = false;
@@ -130,7 +135,9 @@ pub async fn finish(
     };
     tell(state, visit, &session.0);
     language::learn(state, visit, &person.id).await;
-    signed_in(&errand, warn, &session.1)
+    let mut response = signed_in(&errand, warn, &session.1)?;
+    known::keep(state, visit, login, &mut response, now);
+    Ok(response)
 }
 
 /// Whether the directory still says what a session was begun with. Whoever changes it ends the

@@ -22,7 +22,7 @@ use super::language::{self, words};
 use super::letters::{self, Letter};
 use super::new_password::{Owner, Wish};
 use super::password::enabled;
-use super::throttles::{count_name, key};
+use super::throttles::{count_link, key};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{Audit, State, accounts, cookies};
@@ -41,6 +41,8 @@ pub const EVENT: TrailEvent = TrailEvent::PasswordLink;
 const SENT: &str = "sent";
 /// Another link was, for who asked at the same moment.
 const SENT_MEANWHILE: &str = "sent to another request of this moment";
+/// The one of a moment ago still works.
+const SENT_BEFORE: &str = "sent a moment ago";
 const NO_ADDRESS: &str = "no address";
 
 /// How long a link works.
@@ -148,9 +150,13 @@ pub async fn ask(Shared(state): Shared<Arc<State>>, visit: Visit, posted: Form) 
     }
     let login = Login::parse(typed).ok();
     let name = login.as_ref().map_or(typed, Login::as_str);
-    count_name(&state, "forgot", name, &visit.network(), now).await?;
+    let goes = count_link(&state, &visit, name, now).await?;
     let known = known(&state, login.as_ref()).await?;
-    let made = make_link(&state, name, known.as_ref(), now).await?;
+    let made = match goes {
+        true => make_link(&state, name, known.as_ref(), now).await?,
+        // The answer is the same, and true: who must not be shut out by others has a link already.
+        false => SENT_BEFORE,
+    };
     heard(
         &state,
         &visit,

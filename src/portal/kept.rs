@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::State as Shared;
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
+use url::form_urlencoded::Serializer;
 
 use super::answer::{page as answered, see_other};
 use super::apps::own_frame;
@@ -18,16 +19,19 @@ use super::own::signed_in;
 use super::throttles::in_words;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{Audit, State, companies};
+use super::{Audit, State, companies, cookies};
 use crate::gate::arrival::at_product;
-use crate::gate::kept::{self, Claim, LIFE};
+use crate::gate::facts::Presented;
+use crate::gate::kept::{self, Claim, LIFE, Loss};
 use crate::gate::name::CompanyId;
 use crate::gate::product::Product;
-use crate::gate::session::{Known, Secret, Session};
+use crate::gate::return_to::ReturnTo;
+use crate::gate::session::{Known, Secret, Session, Token};
 use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
-use crate::pages::{Kept, KeptElsewhere};
+use crate::pages::{Kept, KeptElsewhere, Link, Message};
 use crate::sessions::kept as forms;
+use crate::sessions::store::StoreError;
 
 /// Wherever the application's answer to the form leads: browsers apply `form-action` to redirects.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -35,19 +39,31 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      object-src 'none'; frame-ancestors 'none'; form-action https:",
 );
 
+/// So many forms are offered one after the other.
+const MOST_AT_ONCE: usize = 16;
+
 pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
     let now = (state.clock)();
     let product = visit.product()?;
     if matches!(visit.known, Known::Unavailable) {
         return Err(Trouble::unavailable("store"));
     }
-    let secret = secret(&fields).ok_or_else(|| gone(product))?;
-    let url = url(product, &secret);
+    let mut waiting = secrets(&fields);
+    let url = url(product, &waiting);
     let Ok(found) = at_product(&visit.known, &state.policies.load(), product, now) else {
         return enter::again(&state, &visit, &url, &fields);
     };
+    // Some of several may be sent by now.
+    while let [first, _, ..] = waiting.as_slice()
+        && look(&state, product, first, now).await?.is_none()
+    {
+        waiting.remove(0);
+    }
+    let hidden = waiting.iter().map(|secret| (kept::NAME, secret.expose()));
+    let hidden = hidden.collect();
+    let mut waiting = waiting.into_iter();
+    let secret = waiting.next().ok_or_else(|| gone(product))?;
     let form = theirs(&state, &visit, product, (&secret, &found.session), now).await?;
-    let hidden = vec![(kept::NAME, secret.expose())];
     if form.owner.claim(&found.session, &product.id) == Claim::OtherCompany {
         return answered(&KeptElsewhere {
             frame: own_frame(&state),
@@ -74,6 +90,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         age: span_in_words(age),
         left: span_in_words(LIFE.saturating_sub(age)),
         by_script: form.by_script,
+        another: another(product, waiting.as_slice()),
         hidden,
     })?;
     response
@@ -90,19 +107,107 @@ pub async fn deed(
 ) -> Answer {
     let now = (state.clock)();
     let (product, found) = signed_in(&state, &visit, now)?;
-    let secret = secret(&fields).ok_or_else(|| gone(product))?;
+    let waiting = secrets(&fields);
+    let (secret, others) = waiting.split_first().ok_or_else(|| gone(product))?;
     let session = &found.session;
-    let form = theirs(&state, &visit, product, (&secret, session), now).await?;
+    let form = theirs(&state, &visit, product, (secret, session), now).await?;
     if fields.text("deed") == "company" {
+        let mut response = see_other(&url(product, &waiting))?;
         if form.owner.claim(session, &product.id) == Claim::OtherCompany {
             let company = form.owner.company.as_str();
-            companies::change(&state, &visit, session, product, company, now).await?;
+            let changed = companies::change(&state, &visit, session, product, company, now);
+            if let (_, Some(token)) = changed.await? {
+                cookies::set_session(&mut response, &token);
+            }
         }
-        return see_other(&url(product, &secret));
+        return Ok(response);
     }
-    state.kept.throw_away(&secret, now).await?;
+    state.kept.throw_away(secret, now).await?;
     audit(&state, &visit, session, TrailEvent::FormThrownAway);
-    see_other(&format!("{}/", product.origin))
+    if others.is_empty() {
+        see_other(&format!("{}/", product.origin))
+    } else {
+        see_other(&url(product, others))
+    }
+}
+
+/// `/.vestibule/lost`: a form could not be kept. For everybody: there is nothing in it.
+pub async fn lost(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
+    let product = visit.product()?;
+    let rd = fields.text("rd");
+    let back = ReturnTo::parse_at(rd, product, &state.products, &state.portal_origin)
+        .filter(|back| back.product().is_some_and(|of| of.id == product.id));
+    let href = back.map_or_else(|| format!("{}/", product.origin), |at| at.url().to_owned());
+    let what = match fields.of("why") {
+        Some(why) if why == Loss::TooLarge.as_str() => words().form_lost_large(&product.name),
+        _ => words().form_lost_no_place(&product.name),
+    };
+    answered(&Message {
+        frame: own_frame(&state),
+        title: words().form_lost().to_owned(),
+        paragraphs: vec![what, words().form_lost_remedy().to_owned()],
+        link: Some(Link {
+            href,
+            text: words().back_to(&product.name),
+        }),
+    })
+}
+
+/// Where somebody goes who came in again with this cookie: first to what scripts of the product had kept
+/// for them meanwhile, since nothing else leads there.
+pub async fn on_the_way(
+    state: &State,
+    visit: &Visit,
+    (session, product): (&Session, &Product),
+    wanted: &str,
+    now: Moment,
+) -> String {
+    let Presented::Token(Token::Session { secret, .. }) = &visit.facts.cookie else {
+        return wanted.to_owned();
+    };
+    match waiting(state, session, product, secret, now).await {
+        Ok(forms) if forms.is_empty() => wanted.to_owned(),
+        // To a form of their own first.
+        Ok(forms) if wanted.starts_with(&format!("{}{}?", product.origin, kept::PAGE)) => {
+            let more = forms.iter().map(Secret::expose);
+            let more = more.filter(|form| !wanted.contains(form.as_str()));
+            let more: String = more.map(|form| format!("&{}={form}", kept::NAME)).collect();
+            format!("{wanted}{more}")
+        }
+        Ok(forms) => url(product, &forms),
+        Err(error) => {
+            tracing::warn!(%error, "what waits for somebody could not be asked");
+            wanted.to_owned()
+        }
+    }
+}
+
+/// The newest first.
+async fn waiting(
+    state: &State,
+    session: &Session,
+    product: &Product,
+    cookie: &Secret,
+    now: Moment,
+) -> Result<Vec<Secret>, StoreError> {
+    let mut theirs = Vec::new();
+    for secret in state.kept.noted(cookie, now).await? {
+        let form = look(state, product, &secret, now).await?;
+        if form.is_some_and(|form| form.owner.person == session.person.id) {
+            theirs.push(secret);
+        }
+    }
+    Ok(theirs)
+}
+
+async fn look(
+    state: &State,
+    product: &Product,
+    secret: &Secret,
+    now: Moment,
+) -> Result<Option<forms::Form>, StoreError> {
+    let form = state.kept.look(secret, now).await?;
+    Ok(form.filter(|form| form.product == product.id))
 }
 
 /// The form, if it is this person's; another's is thrown away.
@@ -113,8 +218,7 @@ async fn theirs(
     (secret, session): (&Secret, &Session),
     now: Moment,
 ) -> Result<forms::Form, Trouble> {
-    let form = state.kept.look(secret, now).await?;
-    let form = form.filter(|form| form.product == product.id);
+    let form = look(state, product, secret, now).await?;
     let form = form.ok_or_else(|| gone(product))?;
     if form.owner.claim(session, &product.id) == Claim::Somebodys {
         state.kept.throw_away(secret, now).await?;
@@ -139,13 +243,26 @@ fn audit(state: &State, visit: &Visit, session: &Session, event: TrailEvent) {
     state.observer.audit(Audit::of(session, visit, event, ""));
 }
 
-fn secret(fields: &Fields) -> Option<Secret> {
-    Secret::parse(fields.text(kept::NAME).as_bytes())
+/// The form that is meant, and others that wait.
+fn secrets(fields: &Fields) -> Vec<Secret> {
+    let written = fields.all(kept::NAME).take(MOST_AT_ONCE);
+    written
+        .filter_map(|written| Secret::parse(written.as_bytes()))
+        .collect()
 }
 
-fn url(product: &Product, secret: &Secret) -> String {
-    let (origin, page, name) = (&product.origin, kept::PAGE, kept::NAME);
-    format!("{origin}{page}?{name}={}", secret.expose())
+fn url(product: &Product, secrets: &[Secret]) -> String {
+    let query = Serializer::new(String::new())
+        .extend_pairs(secrets.iter().map(|secret| (kept::NAME, secret.expose())))
+        .finish();
+    format!("{}{}?{query}", product.origin, kept::PAGE)
+}
+
+fn another(product: &Product, others: &[Secret]) -> Option<Link> {
+    (!others.is_empty()).then(|| Link {
+        href: url(product, others),
+        text: words().another_form_waits().to_owned(),
+    })
 }
 
 fn gone(product: &Product) -> Trouble {

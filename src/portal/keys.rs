@@ -20,6 +20,7 @@ pub struct Keys {
     form: hmac::Key,
     code: hmac::Key,
     handle: hmac::Key,
+    known: hmac::Key,
     seal: [u8; 32],
 }
 
@@ -51,10 +52,12 @@ impl Keys {
         let form = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal form").as_ref());
         let code = hmac::Key::new(HMAC_SHA256, hmac::sign(&root, b"portal sent code").as_ref());
         let handle = hmac::sign(&root, b"portal user handle");
+        let known = hmac::sign(&root, b"portal known browser");
         Keys {
             form,
             code,
             handle: hmac::Key::new(HMAC_SHA256, handle.as_ref()),
+            known: hmac::Key::new(HMAC_SHA256, known.as_ref()),
             seal,
         }
     }
@@ -74,6 +77,15 @@ impl Keys {
     /// of the person (WebAuthn 3, section 14.6.1).
     pub fn user_handle(&self, person: &PersonId) -> [u8; 16] {
         let tag = hmac::sign(&self.handle, person.as_str().as_bytes());
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+
+    /// What makes `note` one of ours, and one about this account: its name can't be read out of it.
+    pub fn known_tag(&self, note: &[u8; 16], account: &str) -> [u8; 16] {
+        let mut context = hmac::Context::with_key(&self.known);
+        context.update(note);
+        context.update(account.as_bytes());
+        let tag = context.sign();
         tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 

@@ -18,6 +18,7 @@ pub enum Letter {
     FactorAdded,
     DestinationChanged,
     PasswordChanged,
+    CodesGuessed,
 }
 
 impl Letter {
@@ -29,6 +30,7 @@ impl Letter {
             Letter::FactorAdded => "factor_added",
             Letter::DestinationChanged => "destination_changed",
             Letter::PasswordChanged => "password_changed",
+            Letter::CodesGuessed => "codes_guessed",
         }
     }
 
@@ -40,6 +42,7 @@ impl Letter {
             Letter::FactorAdded => words.factor_added_subject(),
             Letter::DestinationChanged => words.codes_moved_subject(),
             Letter::PasswordChanged => words.password_changed_subject(),
+            Letter::CodesGuessed => words.codes_guessed_subject(),
         }
     }
 
@@ -53,6 +56,7 @@ impl Letter {
             Letter::FactorAdded => words.factor_added_mail(),
             Letter::DestinationChanged => words.codes_moved_mail(),
             Letter::PasswordChanged => words.password_changed_mail(),
+            Letter::CodesGuessed => words.codes_guessed_mail(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `/login`: the one page through which everybody comes, with or without a session.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -21,7 +22,7 @@ use crate::gate::ceremony::{Step, from_session};
 use crate::gate::decide::found as known_session;
 use crate::gate::name::{CompanyId, Login, PersonId};
 use crate::gate::product::Product;
-use crate::gate::session::{Found, SecretHash, Session};
+use crate::gate::session::{Found, Known, SecretHash, Session, Stranger};
 use crate::gate::time::Moment;
 use crate::pages::{self, Notice};
 
@@ -29,7 +30,7 @@ use crate::pages::{self, Notice};
 #[derive(Default)]
 pub struct Shown {
     pub notice: Option<Notice>,
-    pub error: Option<&'static str>,
+    pub error: Option<Cow<'static, str>>,
     pub username: String,
     /// The same person must prove themselves again.
     pub fixed: bool,
@@ -57,7 +58,10 @@ async fn arrived(state: &Arc<State>, visit: &Visit, errand: &Errand, now: Moment
         Arrival::Unavailable => Err(Trouble::unavailable("store")),
         Arrival::Enter(found) => hand_over(state, errand, &landing, found, now).await,
         Arrival::SignIn(over) => {
-            let notice = over.map(over_notice).or_else(|| reason_notice(errand));
+            let notice = match over {
+                Some(over) => Some(over_notice(over)),
+                None => reason_notice(&because(state, visit, errand, now).await),
+            };
             form(
                 state,
                 visit,
@@ -74,6 +78,22 @@ async fn arrived(state: &Arc<State>, visit: &Visit, errand: &Errand, now: Moment
             same_person(state, visit, errand, &found.session, notice, now).await
         }
         Arrival::Factor(found) => ask_factor(state, visit, errand, found, now).await,
+    }
+}
+
+/// Who comes with an ended session's cookie and without a reason: what its end was.
+async fn because(state: &State, visit: &Visit, errand: &Errand, now: Moment) -> Errand {
+    if errand.reason.is_some() || !matches!(visit.known, Known::Nobody(Stranger::Ended)) {
+        return errand.clone();
+    }
+    let why = state.sessions.why_ended(&visit.facts.cookie, now).await;
+    match why {
+        Ok(Some(cause)) => errand.because(cause.as_str()),
+        Ok(None) => errand.clone(),
+        Err(error) => {
+            tracing::warn!(%error, "why a sign-in ended could not be asked");
+            errand.clone()
+        }
     }
 }
 
@@ -221,7 +241,7 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
         frame: frame(state, None, "/login"),
         destination: errand.wanted(state).map(|product| product.name.clone()),
         notice: with_form(state, errand, shown.notice),
-        error: shown.error.map(str::to_owned),
+        error: shown.error.map(Cow::into_owned),
         username: shown.username,
         fixed: shown.fixed,
         elsewhere: elsewhere::links(state, errand, shown.company.as_ref()),
@@ -234,18 +254,22 @@ pub fn form(state: &State, visit: &Visit, errand: &Errand, shown: Shown, now: Mo
     Ok(response)
 }
 
-/// Who was in the middle of a form is told at once that it is not lost.
+/// Who was in the middle of a form is told at once whether it is lost.
 fn with_form(state: &State, errand: &Errand, notice: Option<Notice>) -> Option<Notice> {
-    let safe = words().form_is_safe_after_log_in();
-    if !errand.has_form(state) {
+    let (text, wrong) = if errand.has_form(state) {
+        (words().form_is_safe_after_log_in(), false)
+    } else if errand.has_lost_form(state) {
+        (words().form_is_lost_after_log_in(), true)
+    } else {
         return notice;
-    }
+    };
     Some(match notice {
         Some(notice) => Notice {
-            text: format!("{} {safe}", notice.text),
-            ..notice
+            text: format!("{} {text}", notice.text),
+            wrong: notice.wrong || wrong,
         },
-        None => Notice::news(safe),
+        None if wrong => Notice::wrong(text),
+        None => Notice::news(text),
     })
 }
 

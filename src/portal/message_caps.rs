@@ -14,8 +14,8 @@ use crate::gate::contact::Destination;
 use crate::gate::name::{CompanyId, PersonId};
 use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
-    Attempts, MESSAGES_FROM_ADDRESS, MESSAGES_TO_ONE, MESSAGES_TO_PERSON, RESEND, Verdict,
-    messages_of_company, wait,
+    Attempts, MESSAGES_FROM_ADDRESS, MESSAGES_TO_ONE, MESSAGES_TO_ONE_IN_ALL, MESSAGES_TO_PERSON,
+    MESSAGES_TO_PERSON_IN_ALL, RESEND, Verdict, messages_of_company, wait,
 };
 use crate::gate::time::Moment;
 
@@ -25,6 +25,8 @@ pub struct Asked<'a> {
     pub company: &'a CompanyId,
     pub method: FactorMethod,
     pub to: &'a Destination,
+    /// Whether the person has proved that it is theirs, or the directory says so.
+    pub known: bool,
     /// The browser's address, as throttles count it.
     pub network: &'a str,
     /// What the company's policy allows.
@@ -53,21 +55,41 @@ impl Asked<'_> {
         Ok(None)
     }
 
-    /// The code came back: the next may be sent at once.
+    /// The code came back: the next may be sent at once, and the day's counts get this one back, or
+    /// who signs in by message all day would be stopped as if somebody asked for messages in vain.
     pub async fn verified(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store();
         store.take_state(&self.resend_key(), now).await?;
         store
             .take_state(&self.destination_key("resend"), now)
             .await?;
+        for (key, limit) in self.unanswered() {
+            returned(store.as_ref(), &key, &limit, now).await?;
+        }
         Ok(())
     }
 
-    fn limits(&self) -> [(String, Limit<'static>); 6] {
+    fn limits(&self) -> impl Iterator<Item = (String, Limit<'static>)> {
+        let waits = [self.resend_key(), self.destination_key("resend")];
+        let person = key("messages-person-all", &[self.person.as_str()]);
+        let all = [
+            (person, Limit::Cap(MESSAGES_TO_PERSON_IN_ALL)),
+            (
+                self.destination_key("to-all"),
+                Limit::Cap(MESSAGES_TO_ONE_IN_ALL),
+            ),
+        ];
+        waits
+            .into_iter()
+            .map(|key| (key, Limit::Rule(&RESEND)))
+            .chain(self.unanswered())
+            .chain(all)
+    }
+
+    /// Those that a code which comes back gives back.
+    fn unanswered(&self) -> [(String, Limit<'static>); 4] {
         let company = self.company.as_str();
         [
-            (self.resend_key(), Limit::Rule(&RESEND)),
-            (self.destination_key("resend"), Limit::Rule(&RESEND)),
             (self.destination_key("to"), Limit::Cap(MESSAGES_TO_ONE)),
             (
                 key("messages-person", &[self.person.as_str()]),
@@ -88,8 +110,14 @@ impl Asked<'_> {
         resend_key(self.person, self.method)
     }
 
+    /// What strangers type counts apart, for all of them together: it is sent no oftener than to
+    /// anybody, and the owner gets theirs all the same.
     fn destination_key(&self, kind: &str) -> String {
-        key("messages", &[kind, &self.to.counted()])
+        let to = self.to.counted();
+        match self.known {
+            true => key("messages", &[kind, &to]),
+            false => key("messages", &["typed", kind, &to]),
+        }
     }
 }
 

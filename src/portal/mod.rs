@@ -30,8 +30,10 @@ mod forgot;
 mod form;
 mod kept;
 mod keys;
+mod known;
 mod language;
 mod letters;
+pub mod locks;
 mod login;
 mod message_caps;
 mod new_password;
@@ -93,7 +95,7 @@ pub struct State {
     pub directory: Directory,
     /// Who keeps passwords that the directory does not.
     pub legacy: Arc<Legacy>,
-    /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send_mail`].
+    /// Sends mails and text messages: see [`Messages::mail_soon`], [`Messages::send`].
     pub messages: Arc<Messages>,
     /// Who else vouches for people.
     pub providers: Arc<Providers>,
@@ -254,6 +256,7 @@ pub fn own_router(state: Arc<State>) -> Router {
         .route("/.vestibule/bar.js", get(bar::script))
         .route("/.vestibule/bar", get(bar::view))
         .route("/.vestibule/kept", get(kept::page).post(kept::deed))
+        .route("/.vestibule/lost", get(kept::lost))
         .route("/.vestibule/session", get(own::session))
         .route("/.vestibule/session/extend", post(own::extend))
         .route(

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use super::form::{OwnForm, OwnPage};
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, companies};
+use super::{State, companies, cookies};
 use crate::gate::arrival::at_product;
 use crate::gate::decide::SignInReason;
 use crate::gate::facts::Asks;
@@ -88,7 +88,7 @@ pub async fn company(
     let now = (state.clock)();
     let (product, current) = signed_in(&state, &visit, now)?;
     let session = &current.session;
-    let switched = companies::change(
+    let (switched, token) = companies::change(
         &state,
         &visit,
         session,
@@ -97,10 +97,15 @@ pub async fn company(
         now,
     )
     .await?;
-    if visit.facts.asks == Asks::Navigation {
-        return see_other(&format!("{}/", product.origin));
+    let mut response = if visit.facts.asks == Asks::Navigation {
+        see_other(&format!("{}/", product.origin))?
+    } else {
+        view(&state, product, &switched, current.seen, now)?
+    };
+    if let Some(token) = token {
+        cookies::set_session(&mut response, &token);
     }
-    view(&state, product, &switched, current.seen, now)
+    Ok(response)
 }
 
 /// # Errors

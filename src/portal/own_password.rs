@@ -158,11 +158,11 @@ pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, form: Fo
 
 impl Desk<'_> {
     async fn change(&self, visit: &Visit, sent: &Sent<'_>) -> Answer {
-        let (login, network) = (self.account.login.as_str(), visit.network());
+        let login = self.account.login.as_str();
         let attempt = if self.product.primary {
-            PasswordAttempt::new(login, &network)
+            PasswordAttempt::new(self.state, visit, login, self.now)
         } else {
-            PasswordAttempt::at(&self.product.id, login, &network)
+            PasswordAttempt::at(&self.product.id, login, &visit.network())
         };
         attempt.count(self.state, self.now).await?;
         let current = Zeroizing::new(sent.text("current").to_owned());

@@ -1,5 +1,6 @@
 //! The password step: `POST /login`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -8,7 +9,7 @@ use http::StatusCode;
 
 use super::answer::see_other;
 use super::attempt::{self, Current};
-use super::credentials::{Proof, prove, remember, typed};
+use super::credentials::{self, Proof, prove, remember, typed};
 use super::devices;
 use super::errand::Errand;
 use super::factor;
@@ -79,7 +80,7 @@ async fn password(
     now: Moment,
 ) -> Answer {
     let (username, password) = (sent.text("username"), sent.text("password"));
-    let refuse = |error| {
+    let refuse = |error: Cow<'static, str>| {
         let shown = Shown {
             error: Some(error),
             username: username.to_owned(),
@@ -89,13 +90,17 @@ async fn password(
         Ok((StatusCode::FORBIDDEN, response).into_response())
     };
     if username.trim().is_empty() || password.is_empty() || username.len() > Login::LONGEST {
-        return refuse(words().type_username_and_password());
+        return refuse(words().type_username_and_password().into());
     }
     let login = Login::parse(username).ok();
     let counted = login.as_ref().map_or(username, Login::as_str);
-    let attempt = PasswordAttempt::new(counted, &visit.network());
+    let attempt = PasswordAttempt::new(state, visit, counted, now);
     if let Err(trouble) = attempt.count(state, now).await {
-        heard(state, visit, "throttled", None, None);
+        let tried = match attempt.is_told_first(state, now).await {
+            true => holder(state, login.as_ref()).await,
+            false => None,
+        };
+        heard(state, visit, "throttled", tried.as_ref(), None);
         return Err(trouble.with_link(errand.on("/login"), words().back_to_log_in()));
     }
     let asked = (username, login.as_ref());
@@ -105,7 +110,13 @@ async fn password(
         Proved::Wrong(tried) => {
             heard(state, visit, "refused", tried.as_ref(), None);
             // The same for an unknown name, a wrong password, a disabled person: it tells nothing else.
-            return refuse(words().username_and_password_wrong());
+            return refuse(words().username_and_password_wrong().into());
+        }
+        Proved::Expired(person) => {
+            let (id, company) = (&person.id, &person.company);
+            heard(state, visit, "expired", Some(id), Some(company));
+            let reason = credentials::refusal(&Proof::Expired, state.products.primary());
+            return refuse(reason.into());
         }
     };
     attempt.succeed(state, now).await?;
@@ -142,12 +153,21 @@ async fn password(
     proceed(state, visit, errand, next, (account, &person, epoch), now).await
 }
 
+/// Whose account it is, for the audit trail; nobody's when the directory can't say.
+async fn holder(state: &State, login: Option<&Login>) -> Option<PersonId> {
+    let primary = &state.products.primary().id;
+    let account = state.directory.account(primary, login?).await;
+    account.ok().flatten()?.person
+}
+
 enum Proved {
     /// With the person's number as it was before the password was read: who changes it while the
     /// hash is computed is seen by [`factor::undone`].
     Right(Box<(Account, Person, i64)>),
     /// Whose account was tried, if there is one: for the audit trail, not for the page.
     Wrong(Option<PersonId>),
+    /// Another system says that it has to be changed there.
+    Expired(Box<Person>),
 }
 
 /// Whose password it is. One hash is computed whoever is asked for, so that the time tells
@@ -175,9 +195,10 @@ async fn proved(
         .await
         .inspect_err(|_| heard(state, visit, silent, None, None))?;
     let tried = account.as_ref().and_then(|account| account.person.clone());
+    let expired = matches!(proof, Proof::Expired);
     let upgrade = match proof {
         Proof::Ours(upgrade) => upgrade,
-        Proof::Theirs => None,
+        Proof::Theirs(_) | Proof::Expired => None,
         Proof::Wrong => return Ok(Proved::Wrong(tried)),
         Proof::Unknown => {
             tracing::debug!("a name that the directory of passwords does not know");
@@ -190,6 +211,9 @@ async fn proved(
     let Some(person) = enabled(state, &account).await? else {
         return Ok(Proved::Wrong(tried));
     };
+    if expired {
+        return Ok(Proved::Expired(Box::new(person)));
+    }
     remember(state, &account, &person, &credentials, now).await?;
     if let Some(upgrade) = upgrade {
         // Somebody else's newer hash wins; nothing is lost when this one can't be stored.

@@ -10,7 +10,7 @@ use http::StatusCode;
 use super::answer::{nothing_here, page, see_other};
 use super::apps::frame;
 use super::connect::{Business, Desk};
-use super::credentials::{place, prove_for_sign_on, typed};
+use super::credentials::{Proof, place, prove_for_sign_on, typed};
 use super::fields::Fields;
 use super::form::{Form, Sent};
 use super::language::words;
@@ -103,10 +103,12 @@ impl Typing<'_> {
         let credentials = typed(username, password);
         let proof = prove_for_sign_on(state, visit, product, &credentials, &attempt, *now).await?;
         if !proof.is_right() {
-            self.heard("refused");
-            return self
-                .refused(&words().product_does_not_take(&product.name))
-                .await;
+            let (told, reason) = match proof {
+                Proof::Expired => ("expired", words().password_has_expired_there(&product.name)),
+                _ => ("refused", words().product_does_not_take(&product.name)),
+            };
+            self.heard(told);
+            return self.refused(&reason).await;
         }
         attempt.succeed(state, *now).await?;
         state

@@ -1,6 +1,7 @@
 //! `/login/expired`: whoever proved an expired password, and the factor where one is asked for,
 //! chooses a new one and goes on to where they wanted to go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
@@ -12,6 +13,7 @@ use super::answer::{page, see_other};
 use super::apps::frame;
 use super::attempt::{fresh_secret, has_passed};
 use super::errand::Errand;
+use super::factor::extras::{Extras, Newcomer};
 use super::factor::undone;
 use super::fields::Fields;
 use super::finish::finish;
@@ -25,7 +27,7 @@ use super::{Audit, State, accounts, cookies};
 use crate::directory::{Account, Person};
 use crate::gate::ceremony::{LIFE, Proof};
 use crate::gate::decide::found;
-use crate::gate::name::Login;
+use crate::gate::name::{Login, PersonId};
 use crate::gate::session::SecretHash;
 use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
@@ -44,6 +46,12 @@ struct Waiting {
     /// The person's number when it began to wait: see `Directory::epoch`.
     #[serde(default)]
     epoch: i64,
+    /// The person's factors when it began to wait, by their ids.
+    #[serde(default)]
+    factors: BTreeSet<String>,
+    /// What goes with the proof.
+    #[serde(default)]
+    extras: Extras,
 }
 
 /// One that was found.
@@ -63,7 +71,7 @@ pub async fn ask(
     state: &Arc<State>,
     visit: &Visit,
     errand: &Errand,
-    proof: Proof,
+    (proof, extras): (Proof, Extras),
     account: &Account,
     now: Moment,
 ) -> Answer {
@@ -79,12 +87,15 @@ pub async fn ask(
     });
     // Whoever was reset before this is sent away by `factor::undone`, without the cookie.
     let epoch = state.directory.epoch(proof.person()).await?;
+    let factors = factors_of(state, proof.person()).await?;
     let secret = fresh_secret(state);
     let waiting = Waiting {
         proof,
         login: account.login.clone(),
         password_set_at: account.password_set_at,
         epoch: epoch.unwrap_or_default(),
+        factors,
+        extras,
     };
     let written = serde_json::to_vec(&waiting).map_err(|_| Trouble::internal("renewal"))?;
     state
@@ -95,6 +106,12 @@ pub async fn ask(
     let mut response = see_other(&errand.on(PATH))?;
     cookies::set_login(&mut response, &secret);
     Ok(response)
+}
+
+/// Which factors somebody has: another in the place of one is another.
+async fn factors_of(state: &State, person: &PersonId) -> Result<BTreeSet<String>, Trouble> {
+    let factors = state.directory.factors(person).await?;
+    Ok(factors.into_iter().map(|factor| factor.id).collect())
 }
 
 async fn waiting(state: &State, visit: &Visit, now: Moment) -> Result<Option<Found>, Trouble> {
@@ -171,12 +188,21 @@ pub async fn submitted(Shared(state): Shared<Arc<State>>, visit: Visit, form: Fo
         proof,
         login,
         epoch,
+        factors,
+        mut extras,
         ..
     } = found.waiting;
-    let finished = finish(&state, &visit, &errand, proof, &login, now).await?;
+    // What stands in for a factor ends with it, also when that was while this waited.
+    if extras.remember && factors != factors_of(&state, &found.person.id).await? {
+        extras.remember = false;
+    }
+    let whose = (&found.person, &login);
+    let newcomer = Newcomer::of(&state, &visit, &errand, whose, now).await?;
+    let finished = finish(&state, &visit, &errand, (proof, extras), &login, now).await?;
+    let answer = extras.given(&newcomer, finished).await?;
     // The new password has raised the number by one.
-    let began = (epoch.saturating_add(1), false);
-    undone(&state, &found.person.id, began, finished).await
+    let began = (epoch.saturating_add(1), extras.enrolled);
+    undone(&state, &found.person.id, began, answer).await
 }
 
 /// Who knew the old password is out: every session ends but this browser's own.

@@ -7,14 +7,16 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::State;
 use super::language::words;
 use super::trouble::Trouble;
-use crate::gate::name::{PersonId, ProductId};
+use super::visit::Visit;
+use super::{State, known};
+use crate::gate::name::{PersonId, ProductId, plain};
 use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
-    ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, Cap, FACTOR_CODES, Rule,
-    Verdict, attempt, factor_key, give_back, within,
+    ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, Cap, FACTOR_CODES,
+    KNOWN_BROWSER, KNOWN_BROWSERS, LINKS_TO_NAME, Rule, Verdict, attempt, factor_key, give_back,
+    is_stopped, within,
 };
 use crate::gate::time::Moment;
 use crate::sessions::store::Store;
@@ -22,24 +24,51 @@ use crate::sessions::store::Store;
 /// How long an address stays known to an account after a sign-in.
 const FAMILIAR_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// Between two lines that name who had to wait.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// How often a count is tried again when others count at the same moment.
 const ROUNDS: usize = 64;
 
 /// What one password attempt is counted under.
 pub struct PasswordAttempt {
-    pair: String,
-    address: String,
-    account: String,
+    /// By this browser's note of the account, where it has one: then by nothing else.
+    noted: Option<Noted>,
+    pub(super) pair: String,
+    pub(super) address: String,
+    pub(super) account: String,
     familiar: String,
 }
 
+struct Noted {
+    own: String,
+    /// Of all browsers with a note of the account.
+    all: String,
+}
+
 impl PasswordAttempt {
-    /// `account` is the canonical login, whether it exists or not.
-    pub fn new(account: &str, network: &str) -> PasswordAttempt {
+    /// At the product that people sign in with. `account` is the canonical login, whether it exists
+    /// or not.
+    pub fn new(state: &State, visit: &Visit, account: &str, now: Moment) -> PasswordAttempt {
+        let note = known::note(state, visit, account, now);
         PasswordAttempt {
+            noted: note.map(|note| Noted {
+                own: key("known", &[account, &note]),
+                all: known_browsers(account),
+            }),
+            ..PasswordAttempt::of_strangers(account, &visit.network())
+        }
+    }
+
+    /// The same in a browser that nobody knows. Spellings that another system may take for one count
+    /// together for strangers. What a success clears or opens is that login's alone: whoever owns the
+    /// other spelling must not clear this one's.
+    pub(super) fn of_strangers(account: &str, network: &str) -> PasswordAttempt {
+        PasswordAttempt {
+            noted: None,
             pair: key("pair", &[account, network]),
             address: key("address", &[network]),
-            account: key("account", &[account]),
+            account: key("account", &[&plain(account)]),
             familiar: key("familiar", &[account, network]),
         }
     }
@@ -49,9 +78,10 @@ impl PasswordAttempt {
     pub fn at(product: &ProductId, account: &str, network: &str) -> PasswordAttempt {
         let product = product.as_str();
         PasswordAttempt {
+            noted: None,
             pair: key("pair", &[product, account, network]),
             address: key("address", &[product, network]),
-            account: key("account", &[product, account, ""]),
+            account: key("account", &[product, &plain(account), ""]),
             familiar: key("familiar", &[product, account, network]),
         }
     }
@@ -63,12 +93,7 @@ impl PasswordAttempt {
     pub async fn count(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store().as_ref();
         let familiar = store.state(&self.familiar, now).await?.is_some();
-        let account = (&self.account, &ACCOUNT_FROM_STRANGERS);
-        let all = [
-            (&self.pair, &ACCOUNT_AND_ADDRESS),
-            (&self.address, &ADDRESS),
-        ];
-        for (key, rule) in all.into_iter().chain((!familiar).then_some(account)) {
+        for (key, rule) in self.counts(familiar) {
             match count(store, key, &Limit::Rule(rule), now).await?.0 {
                 Verdict::Go => {}
                 Verdict::Wait(wait) => return Err(too_many(wait)),
@@ -78,16 +103,36 @@ impl PasswordAttempt {
         Ok(())
     }
 
-    /// The password was right: the pair's count is cleared and the address is known to the account.
-    /// The shared counts get back this attempt and no more, or one own account would pay for
-    /// guesses at others.
+    /// `familiar`: the account was signed in to from this address before.
+    fn counts(&self, familiar: bool) -> Vec<(&str, &'static Rule)> {
+        if let Some(noted) = &self.noted {
+            return vec![
+                (noted.own.as_str(), &KNOWN_BROWSER),
+                (noted.all.as_str(), &KNOWN_BROWSERS),
+            ];
+        }
+        let mut counts: Vec<(&str, &'static Rule)> = vec![
+            (self.pair.as_str(), &ACCOUNT_AND_ADDRESS),
+            (self.address.as_str(), &ADDRESS),
+        ];
+        if !familiar {
+            counts.push((self.account.as_str(), &ACCOUNT_FROM_STRANGERS));
+        }
+        counts
+    }
+
+    /// The password was right: the count of this browser, or of the pair, is cleared, and the address is
+    /// known to the account. The shared counts get back this attempt and no more, or one own account
+    /// would pay for guesses at others.
     pub async fn succeed(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store();
-        store.take_state(&self.pair, now).await?;
-        let store = store.as_ref();
-        returned(store, &self.address, &Limit::Rule(&ADDRESS), now).await?;
-        let strangers = Limit::Rule(&ACCOUNT_FROM_STRANGERS);
-        returned(store, &self.account, &strangers, now).await?;
+        for (place, (key, rule)) in self.counts(false).into_iter().enumerate() {
+            if place == 0 {
+                store.take_state(key, now).await?;
+            } else {
+                returned(store.as_ref(), key, &Limit::Rule(rule), now).await?;
+            }
+        }
         let before = store.state(&self.familiar, now).await?;
         store
             .swap_state(
@@ -100,49 +145,64 @@ impl PasswordAttempt {
             .await?;
         Ok(())
     }
-}
 
-impl PasswordAttempt {
+    /// Whether nobody was told within a minute that this had to wait: the first line names the person
+    /// and is kept with theirs, or anybody could fill the directory with lines by asking on.
+    pub async fn is_told_first(&self, state: &State, now: Moment) -> bool {
+        let told = match &self.noted {
+            Some(noted) => format!("{}:told", noted.own),
+            None => format!("{}:told", self.account),
+        };
+        let store = state.sessions.store();
+        let first = store.swap_state(&told, None, Some(b"1"), TOLD_EVERY, now);
+        first.await.unwrap_or_default()
+    }
+
     /// Nobody could say whether the password was right: the attempt counts against nobody.
     pub async fn give_back(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store().as_ref();
-        let all = [
-            (&self.pair, &ACCOUNT_AND_ADDRESS),
-            (&self.address, &ADDRESS),
-            (&self.account, &ACCOUNT_FROM_STRANGERS),
-        ];
-        for (key, rule) in all {
+        for (key, rule) in self.counts(false) {
             returned(store, key, &Limit::Rule(rule), now).await?;
         }
         Ok(())
     }
 }
 
-/// Counts what anybody may ask for under a name, whether somebody has it or not: by name, and by
-/// address.
+/// All attempts from browsers that the account was signed in to before.
+pub(super) fn known_browsers(account: &str) -> String {
+    key("known-all", &[account])
+}
+
+/// Counts a wish for a link by mail, made by anybody under a name, whether somebody has it or not.
+/// False: enough of them are on their way, and the newest one still works. Nobody is refused for what
+/// strangers ask in their name.
 ///
 /// # Errors
-/// 429 when it has to wait.
-pub async fn count_name(
+/// 429 when this address, or this browser, has to wait.
+pub async fn count_link(
     state: &State,
-    deed: &'static str,
+    visit: &Visit,
     name: &str,
-    network: &str,
     now: Moment,
-) -> Result<(), Trouble> {
+) -> Result<bool, Trouble> {
     let store = state.sessions.store().as_ref();
-    let all = [
-        (key(deed, &["name", name]), &ACCOUNT_AND_ADDRESS),
-        (key(deed, &["address", network]), &ADDRESS),
-    ];
-    for (key, rule) in all {
-        match count(store, &key, &Limit::Rule(rule), now).await?.0 {
-            Verdict::Go => {}
-            Verdict::Wait(wait) => return Err(too_many(wait)),
-            Verdict::Stopped => return Err(too_many(rule.longest_wait)),
-        }
+    let note = known::note(state, visit, name, now);
+    let (own, rule) = match &note {
+        Some(note) => (key("forgot", &["known", name, note]), &KNOWN_BROWSER),
+        None => (key("forgot", &["address", &visit.network()]), &ADDRESS),
+    };
+    match count(store, &own, &Limit::Rule(rule), now).await?.0 {
+        Verdict::Go => {}
+        Verdict::Wait(wait) => return Err(too_many(wait)),
+        Verdict::Stopped => return Err(too_many(rule.longest_wait)),
     }
-    Ok(())
+    // Whoever knew the password once may have any number of notes.
+    let (all, rule) = match &note {
+        Some(_) => (key("forgot", &["known-all", name]), &KNOWN_BROWSERS),
+        None => (key("forgot", &["name", name]), &LINKS_TO_NAME),
+    };
+    let (verdict, _) = count(store, &all, &Limit::Rule(rule), now).await?;
+    Ok(verdict == Verdict::Go)
 }
 
 /// Counts something costly that a person does while signed in, whatever address they come from.
@@ -194,6 +254,20 @@ pub async fn count_code(
     })
 }
 
+/// Whether this factor is locked by wrong codes. Counts nothing.
+pub async fn is_locked(
+    state: &State,
+    person: &PersonId,
+    method: FactorMethod,
+    now: Moment,
+) -> Result<bool, Trouble> {
+    let store = state.sessions.store();
+    let known = store.state(&factor_key(person, method), now).await?;
+    let known = known.as_deref().and_then(Attempts::from_json);
+    Ok(is_stopped(known, &FACTOR_CODES))
+}
+
+/// A code was right.
 pub async fn code_succeeded(
     state: &State,
     person: &PersonId,
@@ -206,6 +280,14 @@ pub async fn code_succeeded(
         .take_state(&factor_key(person, method), now)
         .await?;
     Ok(())
+}
+
+/// Another factor of the method stands in the place of the one that was guessed at, or none does
+/// any more. That is done: where the store does not answer the count stays.
+pub async fn lock_opened(state: &State, person: &PersonId, method: FactorMethod, now: Moment) {
+    if let Err(trouble) = code_succeeded(state, person, method, now).await {
+        tracing::warn!(%person, method = method.as_str(), ?trouble, "wrong codes are still counted");
+    }
 }
 
 /// What something is counted by.

@@ -104,6 +104,16 @@ impl Visit {
         )
     }
 
+    /// What was noted in this browser of who signed in with it before.
+    pub fn known_browser(&self) -> Option<&[u8]> {
+        cookies::known_browser(
+            self.headers
+                .get_all(COOKIE)
+                .iter()
+                .map(http::HeaderValue::as_bytes),
+        )
+    }
+
     pub fn user_agent(&self) -> String {
         let value = self
             .headers
@@ -133,12 +143,17 @@ impl Visit {
 
     /// The address that throttles count: a /64 is one customer in IPv6.
     pub fn network(&self) -> String {
-        match self.facts.address.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-            }
+        network_of(self.facts.address)
+    }
+}
+
+/// What throttles count an address as.
+pub fn network_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
         }
     }
 }

@@ -23,6 +23,7 @@ use super::connection::memo::Memo;
 use super::connection::{ConnectionFacts, RequestScope};
 use super::gateway::{Gateway, Passage, manner};
 use super::refuse::{self, Answer, Manner};
+use super::way_in;
 use crate::gate::cookies::{self, Rewritten};
 use crate::gate::decide::{Decision, Permit, plain_address};
 use crate::gate::facts::{Facts, Malformed, Site};
@@ -263,7 +264,10 @@ impl Gateway {
                 .askers
                 .question(session.req_header(), is_portal)?
             {
-                Ok(question) => self.judge(session, passage, question).await,
+                Ok(question) => {
+                    self.join_trace(session, passage, scope);
+                    self.judge(session, passage, question).await
+                }
                 Err(why) => {
                     passage.record.refused(why, session.req_header());
                     let teller = self.teller(session.req_header(), passage, Manner::Json);
@@ -330,7 +334,10 @@ impl Gateway {
                 return self.answer(session, passage, answer).await;
             }
             Decision::SignIn(sign_in) => {
-                let (login, cookie) = self.way_to_sign_in(&passage.scene, &facts, sign_in, None);
+                let sign_in = self.told_why(sign_in, &facts).await;
+                let wanted = way_in::place(&facts, &original.headers);
+                let (login, cookie) =
+                    self.way_to_sign_in(&passage.scene, &facts, &sign_in, &wanted);
                 let answer = match (asker, sign_in.redirect) {
                     (Asker::Nginx, true) => refuse::unauthorized(sign_in.reason, &login)
                         .with(LOCATION, &login)

@@ -57,6 +57,18 @@ impl Bar {
         }
     }
 
+    /// Before the decoders see the head: what is no page, or may not be changed on the way (RFC 9110,
+    /// 7.7), stays as its sender compressed it.
+    pub fn spare(&self, session: &mut Session, answer: &ResponseHeader, authority: &str) {
+        if answer.status.is_informational() || !matches!(self, Bar::Wanted) {
+            return;
+        }
+        let compression = &mut session.upstream_compression;
+        if compression.is_header_phase() && !may_be_page(answer, authority) {
+            compression.adjust_decompression(false);
+        }
+    }
+
     /// Looks at the head of the answer, and begins a page if it is one.
     pub fn begin(
         &mut self,
@@ -97,6 +109,13 @@ impl Bar {
 }
 
 fn is_page(answer: &ResponseHeader, authority: &str) -> bool {
+    let coding = answer.headers.get(CONTENT_ENCODING);
+    coding.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        && may_be_page(answer, authority)
+}
+
+/// Whether it is one once it is decoded.
+fn may_be_page(answer: &ResponseHeader, authority: &str) -> bool {
     let headers = &answer.headers;
     let whole = !matches!(
         answer.status,
@@ -105,9 +124,6 @@ fn is_page(answer: &ResponseHeader, authority: &str) -> bool {
             | StatusCode::PARTIAL_CONTENT
             | StatusCode::NOT_MODIFIED
     );
-    let plain = headers
-        .get(CONTENT_ENCODING)
-        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     // RFC 9111, 5.2.2.6: who says so may not be changed on the way.
     let fixed = headers
         .get_all(CACHE_CONTROL)
@@ -118,7 +134,6 @@ fn is_page(answer: &ResponseHeader, authority: &str) -> bool {
         .is_some_and(|kind| has_word(kind, b"attachment"));
     let policies = headers.get_all(CONTENT_SECURITY_POLICY);
     whole
-        && plain
         && !fixed
         && !saved
         && is_html(headers)

@@ -60,12 +60,27 @@ pub struct RequestScope {
     inspector: Option<SharedInspector>,
     /// The head is read: its deadline is off.
     head_read: AtomicBool,
-    /// Pieces of the body so far, or [`BODY_DONE`].
+    /// Bytes of the body so far, or [`DONE`].
     body: AtomicU64,
+    /// Of so many bytes in each span the body has to be at least.
+    least: AtomicU64,
+    /// Pieces of the answer so far, or [`DONE`].
+    answer: AtomicU64,
+    /// What is waited for the next piece of it, where nobody else counts that.
+    answer_within: OnceLock<Duration>,
+    /// The client has the head of the answer, or is being told why there is none.
+    answer_begun: AtomicBool,
+    /// It was waited for in vain.
+    given_up: AtomicBool,
     leash: OnceLock<Arc<Leash>>,
 }
 
-const BODY_DONE: u64 = u64::MAX;
+const DONE: u64 = u64::MAX;
+
+fn more(counter: &AtomicU64, by: usize) {
+    let next = |so_far: u64| (so_far != DONE).then(|| so_far.saturating_add(by as u64));
+    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+}
 
 type SharedInspector = Arc<Mutex<Inspector>>;
 
@@ -80,6 +95,11 @@ impl RequestScope {
             inspector,
             head_read: AtomicBool::new(false),
             body: AtomicU64::new(0),
+            least: AtomicU64::new(LEAST_OF_A_BODY),
+            answer: AtomicU64::new(0),
+            answer_within: OnceLock::new(),
+            answer_begun: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             leash: OnceLock::new(),
         }
     }
@@ -100,17 +120,49 @@ impl RequestScope {
         self.head_read.store(true, Ordering::Relaxed);
     }
 
-    /// Another piece of the request's body was read.
-    pub fn body_came(&self) {
-        let next = |pieces: u64| pieces.checked_add(1);
-        let _ = self
-            .body
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+    /// So many bytes more of the request's body were read.
+    pub fn body_came(&self, bytes: usize) {
+        more(&self.body, bytes);
+    }
+
+    /// It is a conversation of small messages: only silence is too little.
+    pub fn body_may_be_slow(&self) {
+        self.least.store(1, Ordering::Relaxed);
     }
 
     /// There is no more of a body.
     pub fn body_is_read(&self) {
-        self.body.store(BODY_DONE, Ordering::Relaxed);
+        self.body.store(DONE, Ordering::Relaxed);
+    }
+
+    /// From now on the backend may be silent for no longer than this. Before its answer has begun the
+    /// request is given up then, after that cut.
+    pub fn expect_answer(&self, within: Duration) {
+        let _ = self.answer_within.set(within);
+    }
+
+    /// Something happened between us and the backend.
+    pub fn answer_came(&self) {
+        if self.answer_within.get().is_some() {
+            more(&self.answer, 1);
+            self.given_up.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Its head is on its way to the client.
+    pub fn answer_begins(&self) {
+        self.answer_begun.store(true, Ordering::Relaxed);
+        self.answer_came();
+    }
+
+    /// Whether the backend was silent for too long, and the client can still be told so.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Silence is how this answer spends its days.
+    pub fn answer_may_be_silent(&self) {
+        self.answer.store(DONE, Ordering::Relaxed);
     }
 
     /// Ties the request to its session: when that ends, so does the request.
@@ -128,8 +180,10 @@ impl RequestScope {
     }
 }
 
-/// Two reads of a body, or two writes of an answer, may be so far apart.
-pub const CLIENT_PATIENCE: Duration = Duration::from_secs(60);
+/// So much of a body has to come in each span of [`Deadlines::body`], in bytes: a byte a minute would
+/// hold a place for ever, and a body may be of any size. Of a body that its backend does not take
+/// nothing comes over HTTP/1, and that is not the client's doing.
+const LEAST_OF_A_BODY: u64 = 4 * 1024;
 
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
@@ -137,8 +191,8 @@ pub struct Deadlines {
     /// From the connection, or the last answer, to the end of the next head.
     pub first_head: Duration,
     pub next_head: Duration,
-    /// Between two pieces of a body over HTTP/2, where pingora waits without end. Over HTTP/1 it
-    /// has a deadline of its own.
+    /// For each [`LEAST_OF_A_BODY`] of a body. For a pause in one pingora has a deadline of its own over
+    /// HTTP/1, and waits without end over HTTP/2.
     pub body: Duration,
 }
 
@@ -226,8 +280,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
             (self.deadlines.first_head, newcomer)
         };
         let work = self.proxy.process_new_http(session, shutdown);
-        let body_within = self.facts.http2.then_some(self.deadlines.body);
         let work = SCOPE.scope(Arc::clone(&scope), work);
+        let body_within = self.deadlines.body;
         watch_over(work, &scope, newcomer, head_within, body_within).await
     }
 
@@ -240,7 +294,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
     }
 }
 
-/// Drives one request until it is done, its head or its body is late, or its leash is pulled. The timer and
+/// Drives one request until it is done, its head, its body or its answer is late, or its leash is pulled. The timer and
 /// the subscription are made only when a poll leaves the request waiting, so that a request which
 /// is answered at once pays for neither.
 async fn watch_over<T>(
@@ -248,11 +302,11 @@ async fn watch_over<T>(
     scope: &RequestScope,
     mut newcomer: Option<Newcomer>,
     head_within: Duration,
-    body_within: Option<Duration>,
+    body_within: Duration,
 ) -> Option<T> {
     let mut work = pin!(work);
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    let mut stalled: Option<Stalled> = None;
+    let (mut body, mut answer): (Option<Stalled>, Option<Stalled>) = (None, None);
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
         if cut
@@ -274,14 +328,25 @@ async fn watch_over<T>(
             }
             return Poll::Pending;
         }
-        if let Some(within) = body_within {
-            if scope.body.load(Ordering::Relaxed) == BODY_DONE {
-                stalled = None;
-            } else {
-                let body = stalled.get_or_insert_with(|| Stalled::new(within));
-                if body.poll(scope, context).is_ready() {
+        let least = scope.least.load(Ordering::Relaxed);
+        if let Some(body) = &mut body {
+            body.least = least;
+        }
+        let make = || Stalled::body(body_within, least, scope.connection.http2);
+        if Stalled::is_late(&mut body, &scope.body, make, context) {
+            return Poll::Ready(None);
+        }
+        if let Some(within) = scope.answer_within.get() {
+            let make = || Stalled::answer(*within);
+            if Stalled::is_late(&mut answer, &scope.answer, make, context) {
+                let told = scope.answer_begun.load(Ordering::Relaxed)
+                    || scope.given_up.swap(true, Ordering::Relaxed);
+                if told {
                     return Poll::Ready(None);
                 }
+                // Whoever reads from the backend hears of it, and has as long again to say so.
+                answer = None;
+                context.waker().wake_by_ref();
             }
         }
         if cut.is_none()
@@ -298,31 +363,61 @@ async fn watch_over<T>(
     .await
 }
 
-/// Watches a body that may stop coming.
+/// Watches what may stop coming, or come too slowly.
 struct Stalled {
     within: Duration,
-    pieces: u64,
+    /// That has to come in each span.
+    least: u64,
+    /// Whether nothing at all is too little as well.
+    or_nothing: bool,
+    came: u64,
     timer: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Stalled {
-    fn new(within: Duration) -> Stalled {
+    fn new(within: Duration, least: u64, or_nothing: bool) -> Stalled {
         Stalled {
             within,
-            pieces: 0,
+            least,
+            or_nothing,
+            came: 0,
             timer: Box::pin(tokio::time::sleep(within)),
         }
     }
 
-    /// Ready when nothing came between two rings of the timer: after once to twice the time. A
+    fn body(within: Duration, least: u64, http2: bool) -> Stalled {
+        Stalled::new(within, least, http2)
+    }
+
+    fn answer(within: Duration) -> Stalled {
+        Stalled::new(within, 1, true)
+    }
+
+    /// Looks at what `counter` counts; `watch` is there for as long as it counts.
+    fn is_late(
+        watch: &mut Option<Stalled>,
+        counter: &AtomicU64,
+        make: impl FnOnce() -> Stalled,
+        context: &mut Context<'_>,
+    ) -> bool {
+        if counter.load(Ordering::Relaxed) == DONE {
+            *watch = None;
+            return false;
+        }
+        let watch = watch.get_or_insert_with(make);
+        watch.poll(counter, context).is_ready()
+    }
+
+    /// Ready when too little came between two rings of the timer: after once to twice the time. A
     /// timer for each piece would cost more than the piece.
-    fn poll(&mut self, scope: &RequestScope, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, counter: &AtomicU64, context: &mut Context<'_>) -> Poll<()> {
         while self.timer.as_mut().poll(context).is_ready() {
-            let pieces = scope.body.load(Ordering::Relaxed);
-            if pieces == self.pieces {
+            let came = counter.load(Ordering::Relaxed);
+            let new = came.saturating_sub(self.came);
+            if new < self.least && (new > 0 || self.or_nothing) {
                 return Poll::Ready(());
             }
-            self.pieces = pieces;
+            self.came = came;
             let next = tokio::time::Instant::now() + self.within;
             self.timer.as_mut().reset(next);
         }

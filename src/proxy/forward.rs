@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, SET_COOKIE,
-    TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, MAX_FORWARDS,
+    SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode, Version, response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -214,6 +214,34 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) {
     if reason.is_some() {
         // It came as one, so it can go as one.
         let _ = answer.set_reason_phrase(reason.as_deref());
+    }
+}
+
+/// Whether an answer's framing is one that every reader sees: by a length, by its end, or in chunks.
+/// Other codings were not asked for (`TE` never goes on), and over HTTP/2 nobody would learn of them;
+/// HTTP/1.0 has none (RFC 9112, 6.1). Of a length beside a coding pingora keeps the coding alone
+/// (RFC 9112, 6.3).
+pub fn is_framed_plainly(answer: &ResponseHeader) -> bool {
+    let mut codings = answer.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => {
+            only.as_bytes().eq_ignore_ascii_case(b"chunked") && answer.version != Version::HTTP_10
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// How often an OPTIONS may still be passed on; 0: it is ours to answer (RFC 9110, 7.6.2). What is no
+/// number is nobody's concern.
+pub fn forwards_left(request: &RequestHeader) -> Option<u64> {
+    if request.method != Method::OPTIONS {
+        return None;
+    }
+    let mut told = request.headers.get_all(MAX_FORWARDS).iter();
+    match (told.next(), told.next()) {
+        (Some(only), None) => only.to_str().ok()?.parse().ok(),
+        _ => None,
     }
 }
 

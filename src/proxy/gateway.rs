@@ -8,12 +8,13 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH};
+use http::HeaderValue;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, MAX_FORWARDS};
 use memchr::memmem::Finder;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora::{Error, ErrorType, Result};
 
 use super::authz;
@@ -27,7 +28,7 @@ use super::refuse::{Answer, Manner, Teller};
 use super::scene::Scene;
 use super::sign_on::Signed;
 use super::upstream::MOST_TRIES;
-use super::{service, sign_on, websocket};
+use super::{service, sign_on, silence, websocket};
 use crate::gate::decide::{Decision, Permit, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed};
 use crate::gate::policy::Policies;
@@ -47,7 +48,8 @@ pub struct Gateway {
     pub random: Random,
     /// A random number of this process, the first half of request ids.
     pub process: u64,
-    /// Between two reads of a request's body, and two writes of an answer.
+    /// Between two reads of a request's body, and two writes of an answer. All that a form of our own
+    /// pages may take.
     pub client_patience: Duration,
 }
 
@@ -59,6 +61,8 @@ pub struct Passage {
     pub(super) facts_address: std::net::IpAddr,
     pub(super) permit: Option<Permit>,
     body_limit: Option<u64>,
+    /// It asks for a websocket, and may have one.
+    upgrades: bool,
     tried: Vec<SocketAddr>,
     pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
@@ -89,6 +93,7 @@ impl ProxyHttp for Gateway {
             facts_address: std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             permit: None,
             body_limit: None,
+            upgrades: false,
             tried: Vec::new(),
             manner: Manner::Json,
             close_in_stages: false,
@@ -108,8 +113,7 @@ impl ProxyHttp for Gateway {
         passage.scope = RequestScope::current();
         if let Some(scope) = &passage.scope {
             scope.head_is_read();
-            // Only there a body has a deadline of the scope's.
-            if scope.connection.http2 && session.is_body_empty() {
+            if session.is_body_empty() {
                 scope.body_is_read();
             }
         }
@@ -234,8 +238,10 @@ impl ProxyHttp for Gateway {
             if end {
                 scope.body_is_read();
             } else {
-                scope.body_came();
+                scope.body_came(body.as_ref().map_or(0, Bytes::len));
             }
+            // Who still listens has not begun to be silent.
+            scope.answer_came();
         }
         // A length that is announced was judged before; this is for those that are not.
         if passage
@@ -264,12 +270,18 @@ impl ProxyHttp for Gateway {
         let Some(mut peer) = chosen else {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no backend can be reached");
         };
-        if waits_for_events(session) {
-            // Silence is how an event stream and a websocket spend their days.
+        let opens = peer.options.http_upstream_request_policy.h1_upgrade != H1UpgradePolicy::Deny;
+        if passage.upgrades && opens {
+            // Silence is how a websocket spends its days.
             peer.options.read_timeout = None;
-        }
-        if session.is_upgrade_req() {
             websocket::open_in_order(&mut peer);
+        } else if may_get_events(session)
+            && let Some(scope) = &passage.scope
+            && let Some(patience) = peer.options.read_timeout.take()
+        {
+            // An event stream too: but what it is the answer says, and pingora would not hear of it.
+            scope.expect_answer(patience);
+            silence::hear_of(&mut peer);
         }
         passage.record.upstream_asked();
         Ok(peer)
@@ -303,6 +315,10 @@ impl ProxyHttp for Gateway {
         passage: &mut Box<Passage>,
     ) -> Result<()> {
         passage.bar.prepare(session, upstream);
+        if let Some(scope) = &passage.scope {
+            // Connected: its time begins.
+            scope.answer_came();
+        }
         let permitted = passage
             .permit
             .as_ref()
@@ -327,6 +343,21 @@ impl ProxyHttp for Gateway {
         }
     }
 
+    /// Before pingora's decoders see the head of an answer.
+    async fn adjust_upstream_modules(
+        &self,
+        session: &mut Session,
+        answer: &ResponseHeader,
+        _end: bool,
+        passage: &mut Box<Passage>,
+    ) -> Result<()> {
+        if let Some(permit) = &passage.permit {
+            let authority = permit.product().authority_text();
+            passage.bar.spare(session, answer, authority);
+        }
+        Ok(())
+    }
+
     /// Before anything of an answer goes on: an application that has forgotten a person is signed in
     /// to again, and asked again.
     async fn upstream_response_filter(
@@ -335,6 +366,10 @@ impl ProxyHttp for Gateway {
         answer: &mut ResponseHeader,
         passage: &mut Box<Passage>,
     ) -> Result<()> {
+        if !forward::is_framed_plainly(answer) {
+            let why = "an answer in a coding that was not asked for";
+            return Error::e_explain(ErrorType::HTTPStatus(502), why);
+        }
         self.hear(answer, passage).await
     }
 
@@ -343,9 +378,18 @@ impl ProxyHttp for Gateway {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        _passage: &mut Box<Passage>,
+        passage: &mut Box<Passage>,
         reused: bool,
     ) -> Box<Error> {
+        if passage
+            .scope
+            .as_ref()
+            .is_some_and(|scope| scope.is_given_up())
+        {
+            let mut late = Error::because(ErrorType::ReadTimedout, "a silent backend", error);
+            late.set_retry(false);
+            return late.into_up();
+        }
         let mut error = error.more_context(format!("Peer: {peer}"));
         let whole = !session.as_ref().retry_buffer_truncated();
         if sign_on::is_again(&error) {
@@ -370,6 +414,12 @@ impl ProxyHttp for Gateway {
         {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
+            if let Some(scope) = &passage.scope {
+                scope.answer_begins();
+                if is_stream_of_events(answer) {
+                    scope.answer_may_be_silent();
+                }
+            }
         }
         forward::clean(answer, &passage.record.request_id);
         if let Some(permit) = &passage.permit {
@@ -389,6 +439,9 @@ impl ProxyHttp for Gateway {
         passage: &mut Box<Passage>,
     ) -> Result<Option<Duration>> {
         passage.bar.pass(body, end);
+        if let Some(scope) = &passage.scope {
+            scope.answer_came();
+        }
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
     }
@@ -399,6 +452,10 @@ impl ProxyHttp for Gateway {
         error: &Error,
         passage: &mut Box<Passage>,
     ) -> FailToProxy {
+        if let Some(scope) = &passage.scope {
+            // From here on it is us who answer, or nobody.
+            scope.answer_may_be_silent();
+        }
         self.tell_failure(session, error, passage).await
     }
 
@@ -436,7 +493,12 @@ impl Gateway {
     }
 
     /// Finds the request's place in its trace. Where no traces are kept this is one look.
-    fn join_trace(&self, session: &Session, passage: &mut Passage, scope: &RequestScope) {
+    pub(super) fn join_trace(
+        &self,
+        session: &Session,
+        passage: &mut Passage,
+        scope: &RequestScope,
+    ) {
         let Some(spans) = &passage.scene.books.spans else {
             return;
         };
@@ -513,8 +575,26 @@ impl Gateway {
                 .refuse_malformed(session, passage, Malformed::BodyTooLarge)
                 .await;
         }
-        if asks == Asks::Upgrade {
+        passage.upgrades = asks == Asks::Upgrade;
+        if passage.upgrades {
             session.downstream_session.set_read_timeout(None);
+            // What comes after is no body.
+            if let Some(scope) = &passage.scope {
+                scope.body_is_read();
+            }
+        }
+        if let Some(scope) = &passage.scope
+            && scope.connection.http2
+            && is_of_grpc(session.req_header())
+        {
+            scope.body_may_be_slow();
+        }
+        if let Some(forwards) = forward::forwards_left(session.req_header()) {
+            if forwards == 0 {
+                return self.answer(session, passage, Answer::options()).await;
+            }
+            let left = HeaderValue::from(forwards - 1);
+            session.req_header_mut().insert_header(MAX_FORWARDS, left)?;
         }
         if bar {
             passage.bar = Bar::of(session.req_header(), &permit, asks);
@@ -541,7 +621,12 @@ impl Gateway {
         ));
         let request_id = passage.record.request_id;
         let record = &mut passage.record;
-        let bytes = service::answer(session, router, extensions, |head| {
+        let within = self.client_patience;
+        if let Some(scope) = &passage.scope {
+            // Here all of it has one deadline.
+            scope.body_is_read();
+        }
+        let bytes = service::answer(session, router, extensions, within, |head| {
             record.status = head.status.as_u16();
             head.insert_header(forward::X_REQUEST_ID, request_id.header_value())?;
             head.insert_header("strict-transport-security", forward::HSTS)
@@ -567,12 +652,27 @@ pub(super) fn manner(facts: &Facts) -> Manner {
 /// Made once: to prepare a search takes longer than to search so little.
 static EVENT_STREAM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("text/event-stream"));
 
-fn waits_for_events(session: &Session) -> bool {
-    session.is_upgrade_req()
-        || session
-            .req_header()
-            .headers
-            .get_all(ACCEPT)
-            .iter()
-            .any(|accept| EVENT_STREAM.find(accept.as_bytes()).is_some())
+/// Whether the client says that it understands them, which costs it nothing.
+fn may_get_events(session: &Session) -> bool {
+    session
+        .req_header()
+        .headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| EVENT_STREAM.find(accept.as_bytes()).is_some())
+}
+
+/// Its streams carry messages of a few bytes, both ways, for as long as both sides want.
+fn is_of_grpc(asked: &RequestHeader) -> bool {
+    is_of_kind(&asked.headers, b"application/grpc")
+}
+
+fn is_stream_of_events(answer: &ResponseHeader) -> bool {
+    is_of_kind(&answer.headers, b"text/event-stream")
+}
+
+fn is_of_kind(headers: &http::HeaderMap, kind: &[u8]) -> bool {
+    let told = headers.get(CONTENT_TYPE);
+    let begin = told.and_then(|told| told.as_bytes().get(..kind.len()));
+    begin.is_some_and(|begin| begin.eq_ignore_ascii_case(kind))
 }

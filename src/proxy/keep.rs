@@ -25,11 +25,11 @@ use super::connection::RequestScope;
 use super::facts::product;
 use super::record::Record;
 use crate::gate::decide::{Permit, found};
-use crate::gate::facts::{Asks, Facts, Site};
-use crate::gate::kept::{self, Claim, Owner};
+use crate::gate::facts::{Asks, Facts, Presented, Site};
+use crate::gate::kept::{self, Claim, Loss, Owner};
 use crate::gate::name::SessionId;
 use crate::gate::product::Product;
-use crate::gate::session::{Known, Secret};
+use crate::gate::session::{Known, Secret, Token};
 use crate::gate::time::Moment;
 use crate::sessions::Sessions;
 use crate::sessions::kept::{Form, KeptForms};
@@ -84,6 +84,16 @@ pub enum Claimed {
     Unavailable,
 }
 
+/// What became of a request that has to wait for a sign-in.
+pub enum Keeping {
+    /// It is kept: the address of the page that offers it.
+    Kept(String),
+    /// A person's form that is gone: they are told.
+    Lost(Loss),
+    /// Nothing that could be kept.
+    Nothing,
+}
+
 impl Keeper {
     pub fn new(forms: Arc<KeptForms>, sessions: Arc<Sessions>, together: u64) -> Keeper {
         let pieces = usize::try_from(together / PIECE).unwrap_or(usize::MAX);
@@ -94,8 +104,8 @@ impl Keeper {
         }
     }
 
-    /// Reads and keeps the request that is about to be sent to the sign-in; the address of the page
-    /// that offers it. `largest`: bytes of its body; 0 keeps none. `None`: it is none to keep, or can't be kept, and is refused as any other.
+    /// Reads and keeps the request that is about to be sent to the sign-in. `largest`: bytes of its
+    /// body; 0 keeps none.
     ///
     /// # Errors
     /// When the client goes away.
@@ -106,24 +116,34 @@ impl Keeper {
         largest: u64,
         record: &mut Record,
         now: Moment,
-    ) -> Result<Option<String>> {
+    ) -> Result<Keeping> {
         let Site::Product(product) = &facts.site else {
-            return Ok(None);
+            return Ok(Keeping::Nothing);
+        };
+        let by_person = facts.asks == Asks::Navigation;
+        // A script is told 401, and knows what it sent.
+        let lost = |why| match by_person {
+            true => Ok(Keeping::Lost(why)),
+            false => Ok(Keeping::Nothing),
         };
         let headers = &session.req_header().headers;
         if largest == 0 || !kept::is_kept(facts, product, sender(headers)) {
-            return Ok(None);
+            return lost(Loss::NoPlace);
         }
         let announced = announced(headers);
+        if announced.is_some_and(|length| length > largest) {
+            return lost(Loss::TooLarge);
+        }
         let Some(room) = self.make_room(announced.unwrap_or(largest), largest) else {
-            return Ok(None);
+            return lost(Loss::NoPlace);
         };
         let Some((id, owner)) = self.owner(facts, known, now).await else {
-            return Ok(None);
+            return lost(Loss::NoPlace);
         };
         let (method, headers) = (facts.method.to_string(), end_to_end(headers));
-        let Some(body) = read(session, record, announced, largest).await? else {
-            return Ok(None);
+        let body = match read(session, record, announced, largest).await? {
+            Ok(body) => body,
+            Err(why) => return lost(why),
         };
         let form = Form {
             owner,
@@ -133,17 +153,29 @@ impl Keeper {
             headers,
             length: body.len() as u64,
             kept_at: now,
-            by_script: facts.asks != Asks::Navigation,
+            by_script: !by_person,
         };
         let secret = match self.forms.keep(id, &form, body, now).await {
             Ok(secret) => secret,
             Err(error) => {
                 tracing::warn!(%error, "a form could not be kept");
-                return Ok(None);
+                return lost(Loss::NoPlace);
             }
         };
         drop(room);
-        Ok(Some(page(product, &secret)))
+        if !by_person {
+            self.note(facts, &secret, now).await;
+        }
+        Ok(Keeping::Kept(page(product, &secret)))
+    }
+
+    /// What a script sent is found again by the cookie that it came with: no address bar leads to it.
+    async fn note(&self, facts: &Facts, form: &Secret, now: Moment) {
+        if let Presented::Token(Token::Session { secret, .. }) = &facts.cookie
+            && let Err(error) = self.forms.note(secret, form, now).await
+        {
+            tracing::warn!(%error, "a kept form is found by its address alone");
+        }
     }
 
     /// Who sent the form: the person whose session it met, over as it may be.
@@ -290,15 +322,15 @@ fn unavailable(error: &StoreError) -> Button {
     Button::Unavailable
 }
 
-/// Reads a whole body; `None` when it is too large or too slow.
+/// Reads a whole body, if it is not too large or too slow.
 async fn read(
     session: &mut Session,
     record: &mut Record,
     announced: Option<u64>,
     largest: u64,
-) -> Result<Option<Vec<u8>>> {
+) -> Result<Result<Vec<u8>, Loss>> {
     if session.is_body_empty() {
-        return Ok(Some(Vec::new()));
+        return Ok(Ok(Vec::new()));
     }
     if session.req_header().headers.contains_key(EXPECT) {
         session.write_continue_response().await?;
@@ -315,7 +347,7 @@ async fn read(
             }
             body.extend_from_slice(&chunk);
             if let Some(scope) = &scope {
-                scope.body_came();
+                scope.body_came(chunk.len());
             }
         }
         Ok::<bool, Box<pingora::Error>>(true)
@@ -326,9 +358,9 @@ async fn read(
             if let (true, Some(scope)) = (whole, &scope) {
                 scope.body_is_read();
             }
-            Ok(whole.then_some(body))
+            Ok(if whole { Ok(body) } else { Err(Loss::TooLarge) })
         }
-        Err(_) => Ok(None),
+        Err(_) => Ok(Err(Loss::NoPlace)),
     }
 }
 
@@ -339,8 +371,11 @@ async fn read_button(session: &mut Session) -> Result<Option<Secret>> {
     while let Some(chunk) = session.read_request_body().await? {
         body.extend_from_slice(&chunk);
         if let Some(scope) = &scope {
-            scope.body_came();
+            scope.body_came(chunk.len());
         }
+    }
+    if let Some(scope) = &scope {
+        scope.body_is_read();
     }
     let secret = body
         .strip_prefix(kept::FIELD.as_bytes())

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use pingora::apps::{HttpServerApp, ServerApp};
+use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,9 +21,10 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::challenge::{self, Witness};
 use super::connection::memo::Memo;
-use super::connection::{CLIENT_PATIENCE, Connection, ConnectionFacts, Deadlines};
+use super::connection::{Connection, ConnectionFacts, Deadlines};
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
+use crate::observe::metrics::Metrics;
 
 /// What an HTTPS listener needs besides its socket.
 pub struct Door<A> {
@@ -57,6 +59,9 @@ pub struct Crowd {
     most_by_address: usize,
     /// Proxies in front of us: everybody's connections come from their few addresses.
     uncounted: ArcSwap<Vec<IpNet>>,
+    /// Who is told of those that are refused, and when that was said aloud.
+    told: OnceLock<Arc<Metrics>>,
+    refused: Mutex<Refused>,
     /// Connections whose first request is still to come, and doors where more may come in.
     newcomers: AtomicUsize,
     all_heard: Notify,
@@ -74,6 +79,8 @@ impl Crowd {
             places: Arc::new(Semaphore::new(limits.connections)),
             by_address: Mutex::default(),
             most_by_address: limits.connections_per_address,
+            told: OnceLock::new(),
+            refused: Mutex::default(),
             newcomers: AtomicUsize::new(0),
             all_heard: Notify::new(),
         })
@@ -97,6 +104,36 @@ impl Crowd {
             }
             heard.await;
         }
+    }
+
+    /// From now on refusals are counted here.
+    pub fn tell(&self, metrics: Arc<Metrics>) {
+        let _ = self.told.set(metrics);
+    }
+
+    /// Each is counted, and few are written down: whoever floods us must not fill the disk as well.
+    fn refused(&self, address: IpAddr) {
+        if let Some(metrics) = self.told.get() {
+            metrics.connection_refused();
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.unsaid += 1;
+        let now = Instant::now();
+        if refused
+            .said_at
+            .is_some_and(|at| now - at < BETWEEN_COMPLAINTS)
+        {
+            return;
+        }
+        tracing::warn!(
+            %address,
+            refused = refused.unsaid,
+            "connections are refused: this address has as many as it may have"
+        );
+        *refused = Refused {
+            unsaid: 0,
+            said_at: Some(now),
+        };
     }
 
     /// From now on these proxies' connections are not counted by address.
@@ -125,6 +162,15 @@ impl Crowd {
             address,
         })
     }
+}
+
+/// Between two lines about refused connections.
+const BETWEEN_COMPLAINTS: Duration = Duration::from_secs(10);
+
+#[derive(Default)]
+struct Refused {
+    unsaid: u64,
+    said_at: Option<Instant>,
 }
 
 /// Somebody whose first request is awaited, until this is dropped.
@@ -175,7 +221,9 @@ where
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                let Some(place) = door.crowd.admit(peer.ip().to_canonical()) else {
+                let address = peer.ip().to_canonical();
+                let Some(place) = door.crowd.admit(address) else {
+                    door.crowd.refused(address);
                     continue;
                 };
                 let door = door.clone();
@@ -229,6 +277,9 @@ async fn converse<A>(
     A: HttpServerApp + Send + Sync + 'static,
 {
     let _ = stream.set_nodelay(true);
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(%peer, %error, "TCP keep-alive could not be set");
+    }
     let handshake = async {
         let mut start =
             LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
@@ -275,7 +326,7 @@ async fn converse<A>(
     let deadlines = Deadlines {
         first_head: door.limits.head,
         next_head: door.limits.idle,
-        body: CLIENT_PATIENCE,
+        body: door.limits.body,
     };
     // Up to twice what is allowed it can still be answered what was too much.
     let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
@@ -283,6 +334,16 @@ async fn converse<A>(
     let connection = Arc::new(connection.with_newcomer(newcomer));
     let wire = connection.wire(stream, door.corks);
     connection.process_new(Box::new(wire), &shutdown).await;
+}
+
+/// A client that is gone without a word is found out in two minutes, also where silence is allowed: on
+/// websockets and event streams.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
+    sockopt::set_tcp_keepcnt(stream, 4)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    Ok(())
 }
 
 /// What an authority is shown that asks about this host, when one was told to ask.

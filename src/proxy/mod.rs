@@ -23,6 +23,7 @@ mod resume;
 pub mod scene;
 pub mod service;
 mod sign_on;
+mod silence;
 pub mod upstream;
 mod way_in;
 pub mod websocket;

@@ -2,6 +2,7 @@
 //! answer is out, and at the latest when the request's context is dropped: pingora skips its own
 //! hook for requests that are cut.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,15 +15,32 @@ use super::connection::ConnectionFacts;
 use crate::gate::decide::Decision;
 use crate::gate::facts::{Facts, Malformed, Site};
 use crate::gate::product::Product;
-use crate::gate::session::{Known, Session};
+use crate::gate::session::{Known, Method as Proof, Session};
 use crate::gate::time::Moment;
 use crate::gate::traceparent;
 use crate::observe::access::{AccessLine, AccessLog};
 use crate::observe::metrics::{Metrics, Place};
 use crate::observe::spans::{Span, Spans, Trace};
 
+/// Hears of requests that passed without the factor that would be asked for, because an emergency goes
+/// on: nobody uses broken glass in silence.
+pub trait Glass: Send + Sync {
+    fn used(&self, used: Used<'_>);
+}
+
+/// One such request.
+pub struct Used<'a> {
+    pub session: &'a Session,
+    pub product: &'a Product,
+    pub address: IpAddr,
+    pub request_id: &'a str,
+    /// When the emergency ends.
+    pub until: Moment,
+}
+
 /// Where records go.
 pub struct Books {
+    pub glass: Arc<dyn Glass>,
     pub metrics: Arc<Metrics>,
     pub access: Option<Arc<AccessLog>>,
     /// `None`: no traces are kept.
@@ -152,15 +170,27 @@ impl Record {
         self.judged_at = now;
         let found = crate::gate::decide::found(known);
         match decision {
-            Decision::Forward(permit) => self.session = permit.session().cloned(),
+            Decision::Forward(permit) => {
+                self.session = permit.session().cloned();
+                if let (Some(until), Some(session)) = (permit.by_emergency_until(), &self.session) {
+                    self.books.glass.used(Used {
+                        session,
+                        product: permit.product(),
+                        address: facts.address,
+                        request_id: self.request_id.as_str(),
+                        until,
+                    });
+                }
+            }
             Decision::Deny(denial) => {
                 self.rule.clone_from(&denial.rule);
                 self.session = found.map(|found| Arc::clone(&found.session));
             }
-            Decision::Portal(_)
-            | Decision::Own(_)
-            | Decision::SignIn(_)
-            | Decision::Unavailable(_) => {
+            Decision::SignIn(sign_in) => {
+                self.rule.clone_from(&sign_in.rule);
+                self.session = found.map(|found| Arc::clone(&found.session));
+            }
+            Decision::Portal(_) | Decision::Own(_) | Decision::Unavailable(_) => {
                 self.session = found.map(|found| Arc::clone(&found.session));
             }
         }
@@ -270,6 +300,9 @@ impl Record {
             company: session.map(|session| {
                 let company = product.map(|product| session.company_in(&product.id));
                 company.unwrap_or(&session.company).as_str()
+            }),
+            remembered_device: session.is_some_and(|session| {
+                session.factor_at.is_none() && session.methods.contains(&Proof::Device)
             }),
             factor_age: session.and_then(|session| session.factor_at).map(since),
             session_age: session.map(|session| since(session.started_at)),

@@ -117,6 +117,11 @@ impl Answer {
         }
     }
 
+    /// Who asked what can be done, and wanted it from us (RFC 9110, 7.6.2).
+    pub fn options() -> Answer {
+        Answer::bare(204).with_value(ALLOW, HeaderValue::from_static(METHODS))
+    }
+
     /// With one header more; left out when it can't stand in one.
     pub fn with(self, name: http::HeaderName, value: &str) -> Answer {
         match HeaderValue::from_str(value) {

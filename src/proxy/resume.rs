@@ -6,7 +6,7 @@ use pingora::proxy::Session;
 
 use super::facts::product;
 use super::gateway::{Gateway, Passage};
-use super::keep::{Button, Claimed};
+use super::keep::{Button, Claimed, Keeping};
 use super::refuse::Answer;
 use crate::gate::decide::{Absence, Permit};
 use crate::gate::facts::Facts;
@@ -67,22 +67,22 @@ impl Gateway {
         Ok(false)
     }
 
-    /// The page that offers the form that has to wait for a sign-in.
+    /// What becomes of the form that has to wait for a sign-in.
     pub(super) async fn keep(
         &self,
         session: &mut Session,
         passage: &mut Passage,
         (facts, known): (&Facts, &Known),
         now: Moment,
-    ) -> Result<Option<String>> {
+    ) -> Result<Keeping> {
         let Some(product) = product(&facts.site) else {
-            return Ok(None);
+            return Ok(Keeping::Nothing);
         };
         if let Some(sending) = &passage.sending {
-            return Ok(Some(sending.page(product)));
+            return Ok(Keeping::Kept(sending.page(product)));
         }
         if facts.method.is_safe() {
-            return Ok(None);
+            return Ok(Keeping::Nothing);
         }
         let scene = &passage.scene;
         let limit = scene.ways.get(product.index).and_then(|way| way.body_limit);

@@ -1,6 +1,8 @@
 //! Answers a request from a tower service in this process: the portal, and the gateway's own paths
 //! on product hosts. Both directions are streamed; a client that goes away drops the handler.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
@@ -9,18 +11,18 @@ use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRAD
 use http::{Method, Request, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use pingora::{ErrorType, OrErr as _, Result};
+use pingora::{Error, ErrorType, OrErr as _, Result};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
-use super::connection::RequestScope;
-
-/// Hands the request to `service` and its answer to the client. `decorate` may add to the head.
+/// Hands the request to `service` and its answer to the client. All of its body has to come `within`
+/// this time: what we read ourselves is small. `decorate` may add to the head.
 /// Returns the length of the answer's body.
 pub async fn answer(
     session: &mut Session,
     service: Router,
     extensions: http::Extensions,
+    within: Duration,
     decorate: impl FnOnce(&mut ResponseHeader) -> Result<()>,
 ) -> Result<u64> {
     let expects_body = !session.is_body_empty();
@@ -36,10 +38,15 @@ pub async fn answer(
     };
 
     let mut handler = std::pin::pin!(service.oneshot(request));
+    let mut late = std::pin::pin!(tokio::time::sleep(within));
     let response = loop {
+        let reads = upload.chunks.is_some();
         tokio::select! {
             answered = &mut handler => break answered.unwrap_or_else(|never| match never {}),
             step = upload.step(session) => step?,
+            () = &mut late, if reads => {
+                return Error::e_explain(ErrorType::HTTPStatus(408), "a form that takes too long");
+            }
         }
     };
 
@@ -129,12 +136,12 @@ impl Upload {
     /// One step: hands a chunk over or reads the next. With nothing left to read it ends only when
     /// the client goes away.
     async fn step(&mut self, session: &mut Session) -> Result<()> {
-        let scope = RequestScope::current();
-        if self.waiting.is_none() && session.downstream_session.is_body_done() {
-            self.chunks = None;
-            if let Some(scope) = &scope {
-                scope.body_is_read();
-            }
+        if self.waiting.is_none()
+            && session.downstream_session.is_body_done()
+            && self.chunks.take().is_some()
+        {
+            // A step by itself: from the next on nobody waits for a body.
+            return Ok(());
         }
         if let Some(chunks) = &self.chunks {
             if self.waiting.is_some() {
@@ -150,12 +157,7 @@ impl Upload {
                 return Ok(());
             }
             match session.downstream_session.read_body_or_idle(false).await {
-                Ok(Some(chunk)) => {
-                    self.waiting = Some(chunk);
-                    if let Some(scope) = &scope {
-                        scope.body_came();
-                    }
-                }
+                Ok(Some(chunk)) => self.waiting = Some(chunk),
                 Ok(None) => {}
                 Err(error) => {
                     let _ = chunks.try_send(Err(std::io::Error::other("the client went away")));
@@ -172,3 +174,6 @@ impl Upload {
             .map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,14 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
-use http::header::{AUTHORIZATION, COOKIE, LOCATION, SET_COOKIE, USER_AGENT};
+use http::header::{AUTHORIZATION, COOKIE, LOCATION, SET_COOKIE, USER_AGENT, WWW_AUTHENTICATE};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorType, Result};
 
 use super::gateway::{Gateway, Passage, http2};
 use super::refuse::{self, Answer, Manner};
+use super::way_in;
 use crate::gate::decide::Permit;
 use crate::gate::facts::Facts;
 use crate::gate::product::{Accounts, Product};
@@ -101,12 +102,12 @@ impl Gateway {
                 Ok(true)
             }
             Err(not_ready) => {
-                let mut wanted = format!("{}{}", product.origin, facts.target.forwarded());
-                if matches!(not_ready, NotReady::Password)
-                    && let Some(kept) = self.keep(session, passage, (facts, known), now).await?
-                {
-                    wanted = kept;
-                }
+                let wanted = if matches!(not_ready, NotReady::Password) {
+                    let kept = self.keep(session, passage, (facts, known), now).await?;
+                    way_in::wanted(kept, facts, &session.req_header().headers)
+                } else {
+                    format!("{}{}", product.origin, facts.target.forwarded())
+                };
                 let lost = Lost::NotReady(not_ready);
                 let answer = self.lost(session, passage, product, (&lost, &wanted));
                 self.answer(session, passage, answer).await.map(|_| false)
@@ -170,6 +171,11 @@ impl Gateway {
             .await;
         match heard {
             Heard::Known => {}
+            // What a browser would let the person type never gets there: ours does.
+            Heard::Forbidden if grip.authorization().is_some() => {
+                answer.remove_header(&WWW_AUTHENTICATE);
+            }
+            Heard::Forbidden => {}
             Heard::Refused => {
                 signed.lost = Some(Lost::NotReady(NotReady::Password));
                 return Error::e_explain(LOST, "the application refuses the password");

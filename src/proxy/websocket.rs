@@ -28,7 +28,7 @@ use tokio::time::timeout;
 const TURNS: u8 = 2;
 
 /// Without a timeout of the product's own.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Has a request's peer connected so that a websocket opens. Such connections are never reused, and
 /// none that was kept is taken: it would not be one of these.
@@ -36,6 +36,16 @@ pub fn open_in_order(peer: &mut HttpPeer) {
     peer.group_key = u64::MAX.wrapping_sub(peer.group_key);
     let patience = peer.options.connection_timeout.unwrap_or(PATIENCE);
     peer.options.custom_l4 = Some(Arc::new(InOrder { patience }));
+}
+
+pub(super) async fn connect(address: &SocketAddr, patience: Duration) -> Result<TcpStream> {
+    let Some(address) = address.as_inet() else {
+        return Error::e_explain(ErrorType::ConnectError, "not an internet address");
+    };
+    timeout(patience, TcpStream::connect(address))
+        .await
+        .or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?
+        .or_err_with(ErrorType::ConnectError, || format!("to {address}"))
 }
 
 #[derive(Debug)]
@@ -46,13 +56,7 @@ struct InOrder {
 #[async_trait]
 impl L4Connect for InOrder {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let Some(address) = address.as_inet() else {
-            return Error::e_explain(ErrorType::ConnectError, "not an internet address");
-        };
-        let stream = timeout(self.patience, TcpStream::connect(address))
-            .await
-            .or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?
-            .or_err_with(ErrorType::ConnectError, || format!("to {address}"))?;
+        let stream = connect(address, self.patience).await?;
         let socket = Socket { stream, turns: 0 };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }

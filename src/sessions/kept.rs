@@ -5,6 +5,7 @@
 //! | `kept:NAME` | the head: whose, what, when. Taking it is what makes a form go on once |
 //! | `kept-body:NAME` | the body, byte for byte |
 //! | `kept-list:SESSION:KIND` | names of what a session has kept, so that it is bounded |
+//! | `kept-noted:COOKIE` | secrets of what scripts sent with a cookie, sealed with that cookie |
 //!
 //! `NAME` is the hash of a secret that stands in the address of the person's browser. The key of
 //! each form is made of that secret and of the master key: who has only one of the two, or the
@@ -84,6 +85,63 @@ impl KeptForms {
         self.list(session, form.by_script, &secret.hash(), now)
             .await?;
         Ok(secret)
+    }
+
+    /// Notes that a form came with this cookie. Whoever has the cookie finds it again, and nobody who
+    /// has the store and the master key alone.
+    pub async fn note(
+        &self,
+        cookie: &Secret,
+        form: &Secret,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        let name = noted_name(cookie);
+        for _ in 0..ROUNDS {
+            let before = self.store().state(&name, now).await?;
+            let mut forms = before
+                .clone()
+                .map_or_else(Vec::new, |sealed| self.read_noted(cookie, &name, sealed));
+            forms.push(form.clone());
+            let over = forms.len().saturating_sub(MOST);
+            forms.drain(..over);
+            let written: Zeroizing<String> = Zeroizing::new(
+                forms
+                    .iter()
+                    .map(Secret::expose)
+                    .collect::<Vec<_>>()
+                    .join("."),
+            );
+            let sealed = self.seal(cookie, &name, written.as_bytes().to_vec())?;
+            if self
+                .store()
+                .swap_state(&name, before.as_deref(), Some(&sealed), LIFE, now)
+                .await?
+            {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable(String::from(
+            "too many forms of one cookie at once",
+        )))
+    }
+
+    /// What was noted for a cookie, the newest first; some of it may be gone.
+    pub async fn noted(&self, cookie: &Secret, now: Moment) -> Result<Vec<Secret>, StoreError> {
+        let name = noted_name(cookie);
+        let sealed = self.store().state(&name, now).await?;
+        let mut forms =
+            sealed.map_or_else(Vec::new, |sealed| self.read_noted(cookie, &name, sealed));
+        forms.reverse();
+        Ok(forms)
+    }
+
+    fn read_noted(&self, cookie: &Secret, name: &str, sealed: Vec<u8>) -> Vec<Secret> {
+        let written = self.open(cookie, name, sealed).map(Zeroizing::new);
+        let written = written.as_deref().map_or(&[][..], Vec::as_slice);
+        written
+            .split(|byte| *byte == b'.')
+            .filter_map(Secret::parse)
+            .collect()
     }
 
     /// What is kept, without taking it.
@@ -236,6 +294,10 @@ impl KeptForms {
         sealed.truncate(length);
         Some(sealed)
     }
+}
+
+fn noted_name(cookie: &Secret) -> String {
+    format!("kept-noted:{}", cookie.hash().to_text())
 }
 
 fn head_name(hash: &SecretHash) -> String {

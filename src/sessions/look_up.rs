@@ -185,6 +185,8 @@ impl Sessions {
             .unwrap_or_else(unavailable);
         match (over, entry) {
             (Some(cause), _) => {
+                // First: whoever finds it ended finds out why.
+                self.note_end(&record.session, cause, question.now).await;
                 if let Err(error) = self.end(question.id, cause).await {
                     tracing::warn!(%error, "a session that is over could not be removed");
                 }

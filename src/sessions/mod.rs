@@ -4,9 +4,11 @@
 mod activity;
 pub mod assertions;
 mod cache;
+mod company;
 pub mod embedded;
 pub mod ending;
 mod folded;
+mod grants;
 pub mod kept;
 pub mod leash;
 mod look_up;
@@ -21,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::gate::facts::{Presented, Site};
@@ -110,7 +113,8 @@ pub struct Settings {
 }
 
 /// Why a session ends: the word in `vestibule_sessions_ended_total{cause}` and in the audit trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EndCause {
     SignedOut,
     Maximum,
@@ -122,6 +126,8 @@ pub enum EndCause {
     PasswordChanged,
     /// Single Sign-On was reset: the link to the product's account is gone.
     Unlinked,
+    /// The product is granted to the person no more.
+    GrantTaken,
 }
 
 impl EndCause {
@@ -136,6 +142,7 @@ impl EndCause {
             EndCause::FactorReset => "factor_reset",
             EndCause::PasswordChanged => "password_changed",
             EndCause::Unlinked => "unlinked",
+            EndCause::GrantTaken => "grant_taken",
         }
     }
 }
@@ -197,21 +204,6 @@ fn settle(session: &mut Session, product: &ProductId, now: Option<&Tenancy>) -> 
     }
     let entry = Entry {
         tenancy,
-        ..entry.clone()
-    };
-    session.entries.insert(product.clone(), entry);
-    true
-}
-
-fn settle_at(session: &mut Session, product: &ProductId, tenancy: &Tenancy) -> bool {
-    let Some(entry) = session.entries.get(product) else {
-        return false;
-    };
-    if entry.tenancy.as_ref() == Some(tenancy) {
-        return false;
-    }
-    let entry = Entry {
-        tenancy: Some(tenancy.clone()),
         ..entry.clone()
     };
     session.entries.insert(product.clone(), entry);
@@ -420,41 +412,6 @@ impl Sessions {
         self.parts
             .token_key
             .product(session.id, product, generation, &session.seed)
-    }
-
-    /// Makes another company the current one in `product`, or of the primary account (`None`).
-    /// `tenancy` is what the account has by the directory, now. `None` when the session has ended,
-    /// was never there, or the company is not one of the account's.
-    pub async fn work_for(
-        &self,
-        id: SessionId,
-        product: Option<&ProductId>,
-        company: &CompanyId,
-        tenancy: &Tenancy,
-        now: Moment,
-    ) -> Result<Option<Arc<Session>>, StoreError> {
-        let Some(wanted) = tenancy.clone().at(company) else {
-            return Ok(None);
-        };
-        let mut done = false;
-        let session = self
-            .change(id, now, |session| {
-                let Some(product) = product else {
-                    done = true;
-                    let same = session.company == wanted.current && session.companies == wanted.all;
-                    session.company = wanted.current.clone();
-                    session.companies = wanted.all.clone();
-                    return !same;
-                };
-                done = session.entries.get(product).is_some();
-                done && settle_at(session, product, &wanted)
-            })
-            .await?
-            .filter(|_| done);
-        if let Some(session) = &session {
-            self.leave_trace(session, now).await;
-        }
-        Ok(session)
     }
 
     /// Ends a person's presence in these products, in every session, with what is open there; the

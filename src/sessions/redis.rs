@@ -12,6 +12,7 @@
 //! Redis' own expiry is the backstop; what counts is `e` against the gateway's clock.
 
 mod address;
+mod ends;
 mod line;
 mod link;
 mod patience;
@@ -36,6 +37,7 @@ use crate::gate::time::Moment;
 
 use super::store::{Event, Stamp, Store, StoreError};
 use address::Address;
+use ends::Ends;
 use line::{Line, Pulse};
 use link::Link;
 use script::Script;
@@ -50,19 +52,27 @@ const BATCH: usize = 500;
 const CALLS_AT_ONCE: usize = 64;
 /// Redis lets go of a key so much later than the gateway stops to believe in it: clocks differ.
 const BACKSTOP: Duration = Duration::from_secs(60);
+/// How long what is only counted by is waited for: its shard may be away.
+const ASIDE: Duration = Duration::from_millis(500);
 
 pub struct RedisStore {
     link: Arc<Link>,
     keys: Keys,
     scripts: Scripts,
+    ends: Arc<Ends>,
     events: broadcast::Sender<Event>,
-    keeper: JoinHandle<()>,
+    keepers: [JoinHandle<()>; 2],
 }
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.keepers.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// The braces make the id the part that decides the slot.
+fn session_key(prefix: &str, id: SessionId) -> String {
+    format!("{prefix}s:{{{id}}}")
 }
 
 struct Keys {
@@ -71,9 +81,8 @@ struct Keys {
 }
 
 impl Keys {
-    /// The braces make the id the part that decides the slot.
     fn session(&self, id: SessionId) -> String {
-        format!("{}s:{{{id}}}", self.prefix)
+        session_key(&self.prefix, id)
     }
 
     fn person(&self, person: &str) -> String {
@@ -96,7 +105,6 @@ impl Keys {
 struct Scripts {
     create: Script,
     replace: Script,
-    end: Script,
     touch: Arc<Script>,
     index: Script,
     swap: Script,
@@ -108,7 +116,6 @@ impl Scripts {
         Scripts {
             create: Script::new(include_str!("redis/create.lua")),
             replace: Script::new(include_str!("redis/replace.lua")),
-            end: Script::new(include_str!("redis/end.lua")),
             touch: Arc::new(Script::new(include_str!("redis/touch.lua"))),
             index: Script::new(include_str!("redis/index.lua")),
             swap: Script::new(include_str!("redis/swap.lua")),
@@ -128,14 +135,29 @@ impl RedisStore {
         };
         let (events, _) = broadcast::channel(EVENTS);
         let link = Link::connect(&address, keys.channel.clone(), events.clone()).await?;
-        let keeper = tokio::spawn(Arc::clone(&link).keep_up());
+        let ends = Ends::new(Arc::clone(&link), &keys);
+        let keepers = [
+            tokio::spawn(Arc::clone(&ends).keep_up(events.subscribe())),
+            tokio::spawn(Arc::clone(&link).keep_up()),
+        ];
         Ok(RedisStore {
             link,
             keys,
             scripts: Scripts::new(),
+            ends,
             events,
-            keeper,
+            keepers,
         })
+    }
+
+    /// What is done to an index by which nobody is found: to the one of all sessions, which is one key
+    /// and so one shard's, or to any for a session that is over. It may not hold up anybody.
+    async fn aside(done: impl Future<Output = Result<(), StoreError>>) {
+        match tokio::time::timeout(ASIDE, done).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an index is not as it should be"),
+            Err(_) => tracing::debug!("an index does not answer"),
+        }
     }
 
     async fn index(
@@ -257,10 +279,11 @@ impl Store for RedisStore {
         for key in [
             self.keys.person(session.person.id.as_str()),
             self.keys.company(session.company.as_str()),
-            self.keys.all(),
         ] {
             self.index(key, session.id, ends_at, now).await?;
         }
+        // People are only counted by it: they get in while its shard is away.
+        RedisStore::aside(self.index(self.keys.all(), session.id, ends_at, now)).await;
         let (which, mut line) = self.link.line().await?;
         let mut call = self.scripts.create.key(self.keys.session(session.id));
         call.arg(session.version)
@@ -343,12 +366,7 @@ impl Store for RedisStore {
     }
 
     async fn end(&self, id: SessionId) -> Result<bool, StoreError> {
-        let (which, mut line) = self.link.line().await?;
-        let mut call = self.scripts.end.key(self.keys.session(id));
-        call.arg(&self.keys.channel).arg(id.to_string());
-        let ended: Option<(String, String)> =
-            self.link.settle(&which, call.invoke(&mut line)).await?;
-        let Some((person, company)) = ended else {
+        let Some((person, company)) = self.ends.say(id).await? else {
             return Ok(false);
         };
         for key in [
@@ -357,9 +375,7 @@ impl Store for RedisStore {
             self.keys.all(),
         ] {
             // It has ended. What stays in an index leads to nothing, and goes when its time comes.
-            if let Err(error) = self.unindex(key, id).await {
-                tracing::debug!(%error, "an ended session stays in an index");
-            }
+            RedisStore::aside(self.unindex(key, id)).await;
         }
         Ok(true)
     }

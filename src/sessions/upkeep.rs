@@ -178,7 +178,9 @@ impl Sessions {
                 }
                 Outcome::Away => {
                     let bound = bound + self.parts.settings.grace.unwrap_or_default();
-                    if !now.is_within(bound, self.upkeep.confirmed_at(cached)) {
+                    let unconfirmed = !now.is_within(bound, self.upkeep.confirmed_at(cached));
+                    // The maximum is known without asking.
+                    if unconfirmed || self.is_over_maximum(cached, now) {
                         cached.record.cut();
                     }
                     return;
@@ -209,6 +211,12 @@ impl Sessions {
                 Standing::OverProductIdle => self.product_fell_idle(entry),
             }
         }
+    }
+
+    fn is_over_maximum(&self, cached: &Cached, now: Moment) -> bool {
+        let live = |entry: &&CachedEntry| entry.place.is_live();
+        let mut open = cached.record.entries.iter().filter(live);
+        open.any(|entry| self.standing_of(cached, entry, now) == Standing::OverMaximum)
     }
 
     fn standing_of(&self, cached: &Cached, entry: &CachedEntry, now: Moment) -> Standing {

@@ -123,15 +123,48 @@ async fn an_answer_that_can_be_read_in_two_ways_is_not_passed_on() {
         let reply = site.ask(site.head(&format!("GET {path}"), &[])).await;
         assert_eq!(reply.status, 502, "{path}: {reply:?}");
     }
-    // Both a length and a coding: one of them goes on, and the connection is not used again.
-    site.recorder.answer(
-        "/both",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n\
-          HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
-    );
-    let reply = site.ask(site.head("GET /both", &[])).await;
-    let framings = reply.values("content-length").len() + reply.values("transfer-encoding").len();
-    assert!(reply.status == 502 || framings == 1, "{reply:?}");
-    let reply = site.ask(site.head("GET /next", &[])).await;
-    assert_eq!(reply.text(), "ok");
+    // Codings that nobody asked for, twice, or of a version that has none.
+    for (path, version, codings) in [
+        ("/gzip", "1.1", "Transfer-Encoding: gzip, chunked"),
+        ("/identity", "1.1", "Transfer-Encoding: identity"),
+        (
+            "/twice",
+            "1.1",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        ),
+        ("/old", "1.0", "Transfer-Encoding: chunked"),
+    ] {
+        let answer = format!("HTTP/{version} 200 OK\r\n{codings}\r\n\r\n2\r\nok\r\n0\r\n\r\n");
+        site.recorder.answer(path, answer.as_bytes());
+        let reply = site.ask(site.head(&format!("GET {path}"), &[])).await;
+        assert_eq!(reply.status, 502, "{path}: {reply:?}");
+    }
+}
+
+/// RFC 9112, 6.3: the coding is what counts, the length does not go on, and nothing behind the body is
+/// anybody's answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_length_beside_a_coding_the_coding_counts_and_goes_on_alone() {
+    let site = Site::start().await;
+    for (path, framing) in [
+        ("/short", "Content-Length: 1\r\nTransfer-Encoding: chunked"),
+        ("/long", "transfer-encoding: chunked\r\nContent-Length: 60"),
+        (
+            "/many",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\nContent-Length: 60",
+        ),
+    ] {
+        let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+        let answer = format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n2\r\nok\r\n0\r\n\r\n{evil}");
+        site.recorder.answer(path, answer.as_bytes());
+        let mut wire = site.wire().await;
+        let reply = wire.ask(site.head(&format!("GET {path}"), &[])).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "ok"), "{path}");
+        assert!(reply.values("content-length").is_empty(), "{reply:?}");
+        assert_eq!(reply.values("transfer-encoding"), ["chunked"], "{reply:?}");
+        for _ in 0..3 {
+            let reply = wire.ask(site.head("GET /next", &[])).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, "ok"), "{path}");
+        }
+    }
 }

@@ -170,3 +170,25 @@ async fn an_expectation_is_the_one_that_is_known() {
     assert_eq!(reply.status, 200);
     assert_eq!(site.recorder.take_one().body, b"hello");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_options_goes_no_further_than_it_may() {
+    let site = Site::start().await;
+    let reply = site
+        .ask(site.head("OPTIONS /here", &["Max-Forwards: 0"]))
+        .await;
+    assert_eq!(reply.status, 204, "{reply:?}");
+    assert!(reply.values("allow")[0].contains("OPTIONS"), "{reply:?}");
+    assert!(site.recorder.take().is_empty());
+    for (sent, goes_on) in [("1", "0"), ("10", "9"), ("x", "x"), ("-1", "-1")] {
+        let asked = site
+            .pass("OPTIONS /there", &[&format!("Max-Forwards: {sent}")])
+            .await;
+        assert_eq!(asked.values("max-forwards"), [goes_on]);
+    }
+    // It is about OPTIONS and TRACE alone, and never instead of a permit.
+    let asked = site.pass("GET /there", &["Max-Forwards: 0"]).await;
+    assert_eq!(asked.values("max-forwards"), ["0"]);
+    let stranger = "OPTIONS /here HTTP/1.1\r\nHost: emr.test\r\nMax-Forwards: 0\r\n\r\n";
+    assert_eq!(site.ask(stranger).await.status, 401);
+}

@@ -110,6 +110,12 @@ impl Wire {
         self.stream.get_ref().1.handshake_kind().unwrap()
     }
 
+    /// That the gateway showed.
+    pub fn certificate(&self) -> Vec<u8> {
+        let shown = self.stream.get_ref().1.peer_certificates().unwrap();
+        shown[0].to_vec()
+    }
+
     pub fn version(&self) -> Option<ProtocolVersion> {
         self.stream.get_ref().1.protocol_version()
     }

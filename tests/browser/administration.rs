@@ -1,10 +1,17 @@
 //! Kim runs the clinic: switches the second factor on, and resets Sam's.
 
 use crate::support::browser::Browser;
-use crate::{Demo, code, log_in, pass_recovery_codes, step};
+use crate::{Demo, code, in_the_bar, log_in, pass_recovery_codes, step};
 
 /// Sets up the authenticator that is asked for; its key.
 pub async fn enrol(browser: &Browser) -> String {
+    let key = enrol_only(browser).await;
+    pass_recovery_codes(browser).await;
+    key
+}
+
+/// The same where the company has no recovery codes.
+pub async fn enrol_only(browser: &Browser) -> String {
     browser
         .wait_for_words("Set up your authenticator app")
         .await;
@@ -13,8 +20,62 @@ pub async fn enrol(browser: &Browser) -> String {
     let key = key.text().await.unwrap();
     browser.fill("One-time code", &code(&key, step())).await;
     browser.press("Verify").await;
-    pass_recovery_codes(browser).await;
     key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kim_goes_from_the_emr_to_her_offices_and_grants_analytics() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let kim = Browser::start().await;
+    let follow = async |words: &str| {
+        kim.open(&demo.url("emr", "/")).await;
+        kim.wait_for("//vestibule-bar").await;
+        let link = format!(
+            "[...tree.querySelectorAll('a')].find(a => a.textContent === '{words}').click(); return '';"
+        );
+        in_the_bar(&kim, &link).await;
+    };
+    kim.open(&demo.url("emr", "/")).await;
+    log_in(&kim, "kim").await;
+    kim.wait_for_address(&demo.url("emr", "/")).await;
+    follow("Company Settings").await;
+    kim.wait_for_address(&demo.url("login", "/company/settings"))
+        .await;
+    kim.wait_for_words("Multi-factor Authentication").await;
+
+    follow("User Manager").await;
+    kim.wait_for_words("A second proof is needed here").await;
+    kim.fill("Password", "kim-likes-long-walks").await;
+    kim.press("Log in").await;
+    enrol(&kim).await;
+    kim.wait_for_address(&demo.url("login", "/company/users"))
+        .await;
+    kim.fill("Search", "riv").await;
+    kim.press("Search").await;
+    kim.wait_for("//main//a[.//b[normalize-space()='Sam Rivera']]")
+        .await
+        .click()
+        .await
+        .unwrap();
+
+    let sam = Browser::start_as_phone(320, 700).await;
+    sam.open(&demo.url("analytics", "/")).await;
+    log_in(&sam, "sam").await;
+    sam.wait_for_words("can grant you Analytics: Kim Doe.")
+        .await;
+    kim.wait_for("//label[normalize-space()='Grant Analytics']/input")
+        .await
+        .click()
+        .await
+        .unwrap();
+    kim.fill("Reason", "runs the reports").await;
+    kim.screenshot("user-grant").await;
+    kim.press("Save User").await;
+    kim.wait_for_words("is open to Sam Rivera at once").await;
+    kim.screenshot("user-granted").await;
+    // In the sign-in that Sam has.
+    sam.open(&demo.url("analytics", "/")).await;
+    sam.wait_for("//*[@id='chart']").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

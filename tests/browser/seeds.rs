@@ -3,33 +3,38 @@
 //! | sentence | followed by |
 //! |---|---|
 //! | **Multi-factor authentication** | |
-//! | "MFA is a setting found in Company Settings … scroll down to the Multi-factor Authentication section and select On. Click Save Settings." | `kim_switches_it_on_and_resets_sams_factor` |
-//! | "Once you click Save Settings, all users will be prompted with a new login experience." | the same, with Sam; of that company only: `gateway/factor.rs` |
-//! | "To turn Multi-factor authentication off … select Off" | `kim_switches_it_off_again_and_nobody_is_asked` |
-//! | "users … will need to provide an additional piece of information other than their username and password" | `lee_sets_up_an_authenticator_and_logs_in_with_it_again` |
-//! | "one of two options: a third party authenticator … a One Time Password sent … to the user's mobile device" | the same, and `lee_takes_the_code_by_sms_at_the_first_sign_in_and_later` |
+//! | "On the WebPT EMR Dashboard, click the Clinic Dropdown, then Company Settings." | `browser/administration.rs` `kim_goes_from_the_emr_to_her_offices_and_grants_analytics`: from the bar |
+//! | "Scroll down to the Multi-factor Authentication section and select On. Click Save Settings." | `browser/administration.rs` `kim_switches_it_on_and_resets_sams_factor` |
+//! | "Once you click Save Settings, all users will be prompted with a new login experience." | the same, with Sam; of that company only: `gateway/factor.rs` `the_admins_switch_asks_everybody_in_the_company_and_nobody_else` |
+//! | "To turn Multi-factor authentication off … select Off" | `browser/seeds.rs` `kim_switches_it_off_again_and_nobody_is_asked` |
+//! | "users … will need to provide an additional piece of information other than their username and password" | `browser.rs` `lee_sets_up_an_authenticator_and_logs_in_with_it_again` |
+//! | "one of two options: a third party authenticator … a One Time Password sent … to the user's mobile device" | the same, and `browser/seeds.rs` `lee_takes_the_code_by_sms_at_the_first_sign_in_and_later` |
 //! | "The first time a user logs in after MFA is enabled, they'll need to select which authenticator they prefer … a new screen with a QR code" | both of them |
-//! | "To choose a 3rd party authenticator, scan the QR code … and enter the one-time code" | `lee_sets_up_an_authenticator_and_logs_in_with_it_again` |
+//! | "To choose a 3rd party authenticator, scan the QR code … and enter the one-time code" | `browser.rs` `lee_sets_up_an_authenticator_and_logs_in_with_it_again` |
 //! | "If a user is unable to scan the QR code, click Trouble Scanning? Users will be prompted to manually enter a code" | the same |
-//! | "To choose a One Time Password sent to the user's phone, click Try another method, then select SMS." | `lee_takes_the_code_by_sms_at_the_first_sign_in_and_later` |
-//! | "codes … sent to their email or cell phone … or sometimes even a biometric factor, such as a fingerprint" | `portal/sent.rs`, `kim_uses_a_passkey_a_recovery_code_and_a_remembered_device` |
-//! | "user managers can simply reset the user's MFA device: … User Manager. Search for the desired User Profile. Click Reset MFA. Click Save User." | `kim_switches_it_on_and_resets_sams_factor` |
-//! | "After MFA has been reset for a user, they'll be prompted with the same process" | the same, and `gateway/administration.rs` on every node |
-//! | "currently in Limited Release to a select group … gradually rolled out" | `a_rollout_that_has_not_reached_a_company_shows_it_nothing` in `portal/profile.rs` |
+//! | "To choose a One Time Password sent to the user's phone, click Try another method, then select SMS." | `browser/seeds.rs` `lee_takes_the_code_by_sms_at_the_first_sign_in_and_later` |
+//! | "a code that was sent to their email or cell phone … or sometimes even a biometric factor, such as a fingerprint" | `portal/sent.rs` `a_code_by_mail_is_told_as_a_one_time_password`, `browser.rs` `kim_uses_a_passkey_a_recovery_code_and_a_remembered_device` |
+//! | "user managers can simply reset the user's MFA device: … click the Clinic Dropdown, then User Manager. Search for the desired User Profile." | `browser/administration.rs` `kim_goes_from_the_emr_to_her_offices_and_grants_analytics` |
+//! | "Click Reset MFA. Click Save User." | `browser/administration.rs` `kim_switches_it_on_and_resets_sams_factor` |
+//! | "After MFA has been reset for a user, they'll be prompted with the same process" | the same; on every node: `gateway/administration.rs` `reset_mfa_ends_sessions_and_half_finished_sign_ins_on_every_node` |
+//! | "currently in Limited Release to a select group … gradually rolled out" | `portal/profile.rs` `a_rollout_that_has_not_reached_a_company_shows_it_nothing` |
 //! | **Single Sign-On** | |
-//! | "At the top of the page, select the Billing button. Enter your … EMR credentials and click Next. Enter your … Billing credentials and click Pair accounts. … a successful notification." | `sam_connects_billing_sets_it_as_default_toggles_and_unlinks` |
+//! | "The Analytics SSO is currently in Limited Release" | `portal/pairing.rs` `analytics_needs_a_grant_and_its_release` |
+//! | "At the top of the page, select the Billing button. Enter your … EMR credentials and click Next. Enter your … Billing credentials and click Pair accounts. … a successful notification." | `browser/single_sign_on.rs` `sam_connects_billing_sets_it_as_default_toggles_and_unlinks` |
 //! | "To finish the SSO Setup, you will need to log out and log back in" | the same: that is needed no more |
-//! | "for the Analytics SSO, the user must also have access to Analytics … contact your admin" | the same: the page names who can grant it |
-//! | "My Profile. Under Single Sign-On (SSO) Options, use the radio button to indicate which application you want to be logged into by default. Click Save User." | the same |
-//! | "While accessing WebPT EMR, you can switch to … Billing … While accessing WebPT Billing, you can either switch to the … EMR or Analytics" | the same, and `kim_goes_through_all_three_applications_without_typing_again` |
-//! | "Users with access to multiple companies in WebPT Billing will automatically be logged into their default company. … use the drop-down … to change companies." | `ada_changes_the_company_in_billing_and_its_policy_holds_at_once` |
-//! | "click Reset Single Sign-On" | `sam_connects_billing_sets_it_as_default_toggles_and_unlinks` |
+//! | "for the Analytics SSO, the user must also have access to Analytics … contact your admin" | the same: the page names who can grant it; and they do: `browser/administration.rs` `kim_goes_from_the_emr_to_her_offices_and_grants_analytics` |
+//! | "My Profile. Under Single Sign-On (SSO) Options, use the radio button to indicate which application you want to be logged into by default. Click Save User." | `browser/single_sign_on.rs` `sam_connects_billing_sets_it_as_default_toggles_and_unlinks` |
+//! | "While accessing WebPT EMR, you can switch to … Billing … While accessing WebPT Billing, you can either switch to the … EMR or Analytics" | the same, and `browser.rs` `kim_goes_through_all_three_applications_without_typing_again`; by the bar: `browser.rs` `the_bar_switches_and_warns_before_an_idle_end` |
+//! | "Users with access to multiple companies in WebPT Billing will automatically be logged into their default company. … use the drop-down … to change companies." | `browser/single_sign_on.rs` `ada_changes_the_company_by_the_bars_drop_down`; under Applications: `browser/single_sign_on.rs` `ada_changes_the_company_in_billing_and_its_policy_holds_at_once` |
+//! | "If you ever want to reset your SSO to connect to a different account … click Reset Single Sign-On" | `browser/single_sign_on.rs` `sam_connects_billing_sets_it_as_default_toggles_and_unlinks` |
 //! | "You'll log in from the WebPT EMR login page. … If you set Billing as your primary app, you'll automatically be logged into Billing" | the same |
-//! | "You can use the reset password link on the … login page." | `sam_forgot_the_password_and_sets_a_new_one_by_mail` |
-//! | "Alternatively, a user manager can reset your password for you." | `portal/forgot.rs` |
-//! | "each system will require you to update your password every 90 days … an alert when you attempt to log in … prompted to change it" | `noas_password_has_expired_and_is_changed_on_the_way` |
-//! | "Billing will be automatically logged out of the application after 2 hours of inactivity" | `the_bar_switches_and_warns_before_an_idle_end`; to the second: `gateway/idle.rs` |
-//! | "256-bit encryption using a TLS 1.2 connection …" | what of it exists: `gateway/wire.rs`, and docs/backends.md says what does not |
+//! | "You can use the reset password link on the … login page." | `browser/seeds.rs` `sam_forgot_the_password_and_sets_a_new_one_by_mail` |
+//! | "Alternatively, a user manager can reset your password for you." | `portal/administration.rs` `a_user_manager_resets_single_sign_on_and_sends_a_link_for_a_password` |
+//! | "each system will require you to update your password every 90 days … an alert when you attempt to log in … prompted to change it" | `browser/single_sign_on.rs` `noas_password_has_expired_and_is_changed_on_the_way`; at Billing: `browser/single_sign_on.rs` `elis_billing_password_has_expired_and_is_changed_there` |
+//! | "Billing will be automatically logged out of the application after 2 hours of inactivity" | `browser.rs` `the_bar_switches_and_warns_before_an_idle_end`; to the second: `gateway/idle.rs` `billing_closes_after_two_hours_to_the_second_and_emr_goes_on` |
+//! | "256-bit encryption using a TLS 1.2 connection …" | what of it exists: `attacks/tls.rs` `the_strongest_suite_is_chosen_whatever_a_client_likes_best`, and SECURITY.md says what does not |
+//!
+//! A test below holds each name to its file.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -38,6 +43,39 @@ use crate::administration::enrol;
 use crate::single_sign_on::log_out;
 use crate::support::browser::Browser;
 use crate::{Demo, log_in};
+
+#[test]
+fn each_row_names_a_test_that_is_there() {
+    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut rows = 0;
+    for row in include_str!("seeds.rs").lines() {
+        let Some(row) = row.strip_prefix("//! | ") else {
+            continue;
+        };
+        let Some((_, followed)) = row.split_once(" | ") else {
+            continue;
+        };
+        let mut file = None;
+        for name in followed.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                let path = tests.join(name);
+                file = Some(std::fs::read_to_string(path).unwrap_or_else(|_| panic!("no {name}")));
+                continue;
+            }
+            let text = file
+                .as_deref()
+                .unwrap_or_else(|| panic!("{name} has no file"));
+            let test = format!("async fn {name}()");
+            let (before, _) = text
+                .split_once(&test)
+                .unwrap_or_else(|| panic!("no {name}"));
+            let attribute = before.trim_end().lines().last().unwrap_or_default();
+            assert!(attribute.contains("test"), "{name} is no test");
+            rows += 1;
+        }
+    }
+    assert!(rows >= 25, "{rows}");
+}
 
 /// What the demo "sent", the newest first.
 async fn messages(demo: &Demo) -> Vec<serde_json::Value> {

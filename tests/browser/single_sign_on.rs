@@ -1,7 +1,7 @@
 //! The users' page about Single Sign-On, sentence by sentence, in a real browser.
 
 use crate::support::browser::Browser;
-use crate::{Demo, code, log_in, step};
+use crate::{Demo, bar_can_be_used, code, in_the_bar, log_in, step};
 
 async fn type_credentials(browser: &Browser, login: &str, password: &str) {
     browser.fill("Username", login).await;
@@ -153,6 +153,47 @@ async fn ada_changes_the_company_in_billing_and_its_policy_holds_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ada_changes_the_company_by_the_bars_drop_down() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start_as_phone(320, 700).await;
+    browser.prefer_dark().await;
+    browser.open(&demo.url("billing", "/")).await;
+    log_in(&browser, "ada").await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    browser.wait_for("//vestibule-bar").await;
+    // The default company first; she has no office.
+    let choices = "return [...tree.querySelectorAll('option')] \
+        .map(one => (one.selected ? '*' : '') + one.textContent).join();";
+    assert_eq!(
+        in_the_bar(&browser, choices).await,
+        "*Acme Rehab,Northside Therapy"
+    );
+    let offices = "return [...tree.querySelectorAll('.mine a')].map(a => a.textContent).join();";
+    assert_eq!(in_the_bar(&browser, offices).await, "Ada Nováková");
+    bar_can_be_used(&browser, "with companies").await;
+    browser.screenshot("bar-companies").await;
+    // As by keyboard: the list, the other company, the button.
+    let choose = "const select = tree.querySelector('select'); select.focus(); \
+        select.value = [...select.options].find(one => !one.selected).value; \
+        tree.querySelector('form button').click(); return '';";
+    in_the_bar(&browser, choose).await;
+    // Northside asks everybody for a second factor: before anything of it is shown.
+    browser.wait_for_address(&demo.url("login", "/login")).await;
+    browser.fill("Password", "ada-counts-in-czech").await;
+    browser.press("Log in").await;
+    crate::administration::enrol_only(&browser).await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    browser
+        .wait_for("//*[@id='company' and normalize-space()='Northside Therapy']")
+        .await;
+    browser.wait_for("//vestibule-bar").await;
+    assert_eq!(
+        in_the_bar(&browser, choices).await,
+        "Acme Rehab,*Northside Therapy"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn noas_password_has_expired_and_is_changed_on_the_way() {
     let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
     let browser = Browser::start_as_phone(320, 700).await;
@@ -192,6 +233,35 @@ async fn noas_password_has_expired_and_is_changed_on_the_way() {
     type_credentials(&browser, "noa", "seven green parakeets").await;
     browser.press("Log in").await;
     browser.wait_for_address(&demo.url("emr", "/")).await;
+}
+
+/// Each system has passwords of its own, and says itself that one has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn elis_billing_password_has_expired_and_is_changed_there() {
+    let demo = tokio::task::spawn_blocking(Demo::start).await.unwrap();
+    let browser = Browser::start_as_phone(320, 700).await;
+    browser.open(&demo.url("emr", "/")).await;
+    log_in(&browser, "eli").await;
+    browser.wait_for_address(&demo.url("emr", "/")).await;
+    browser.open(&demo.url("billing", "/")).await;
+    browser.wait_for_words("Your password has expired.").await;
+    browser.screenshot("expired-at-billing").await;
+    browser.fill("New password", "in ink from now on").await;
+    browser
+        .fill("Confirm new password", "in ink from now on")
+        .await;
+    browser.press("Change password").await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    browser.wait_for_words("(estone)").await;
+    // With the next sign-in the gateway finds the old one refused, and asks for the new one once.
+    log_out(&browser, &demo).await;
+    browser.open(&demo.url("billing", "/")).await;
+    log_in(&browser, "eli").await;
+    browser.wait_for_words("Your Billing password").await;
+    browser.fill("Password", "in ink from now on").await;
+    browser.press("Continue to Billing").await;
+    browser.wait_for_address(&demo.url("billing", "/")).await;
+    browser.wait_for_words("(estone)").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,7 +64,7 @@ impl Keeper {
         };
         let caller = Caller::default();
         let said = self.legacy.ask(&self.product, &typed, &caller, NOW).await;
-        said.map(|verdict| verdict.expect("somebody is asked"))
+        said.map(|said| said.expect("somebody is asked").verdict)
     }
 }
 
@@ -230,6 +230,54 @@ async fn a_directory_that_can_not_be_asked_is_told_from_a_wrong_password() {
     let stranger = described(NOWHERE, &stranger, strangers).await;
     let said = stranger.says(KIM.0, KIM.1).await;
     assert!(matches!(said, Err(Failure::Unusable(_))), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_has_expired_is_told_from_a_wrong_one() {
+    let server = Slapd::start_with(&[KIM], &[("noa", "noa sails")]);
+    let plain = format!("ldap://127.0.0.1:{}", server.plain);
+    for keys in [direct(&plain, ""), searched(&plain, "(uid={login})", "")] {
+        let keeper = described(NOWHERE, &keys, Verdict::Wrong).await;
+        let of = async |name, secret| keeper.says(name, secret).await;
+        assert_eq!(of("noa", "noa sails").await, Ok(Verdict::Expired));
+        assert_eq!(of("noa", "noa walks").await, Ok(Verdict::Wrong), "first");
+        assert_eq!(of(KIM.0, KIM.1).await, Ok(Verdict::Right));
+    }
+    let application = Application::start(&[KIM, ("noa", "noa sails")]).await;
+    application.outdate("noa");
+    let telling = FORM.replace(" }", ", expired_text = \"password has expired\" }");
+    for (keys, verdict) in [(telling.as_str(), Verdict::Expired), (FORM, Verdict::Wrong)] {
+        let keeper = described(&application.url, keys, Verdict::Wrong).await;
+        let of = async |name, secret| keeper.says(name, secret).await;
+        assert_eq!(of("noa", "noa sails").await, Ok(verdict));
+        assert_eq!(of("noa", "noa walks").await, Ok(Verdict::Wrong));
+        assert_eq!(of(KIM.0, KIM.1).await, Ok(Verdict::Right));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_may_be_answered_with_403() {
+    let application = Application::start(&[KIM]).await;
+    application.be_curt();
+    for keys in [FORM, BASIC] {
+        let keeper = described(&application.url, keys, Verdict::Wrong).await;
+        keeps_the_promises(&keeper).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_is_sent_in_the_encoding_of_its_page() {
+    let jose = ("jos\u{e9}", "z\u{fc}rich & pl\u{fc}sch");
+    let application = Application::start(&[KIM, jose]).await;
+    for old_fashioned in [false, true] {
+        if old_fashioned {
+            application.be_old_fashioned();
+        }
+        let keeper = described(&application.url, FORM, Verdict::Wrong).await;
+        assert_eq!(keeper.says(jose.0, jose.1).await, Ok(Verdict::Right));
+        assert_eq!(keeper.says("jose", jose.1).await, Ok(Verdict::Wrong));
+        keeps_the_promises(&keeper).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

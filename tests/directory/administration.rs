@@ -1,6 +1,7 @@
 //! What User Manager and the audit pages stand on.
 
 use vestibule::directory::{Line, LinesOf, Removal};
+use vestibule::gate::session::Secret;
 use vestibule::gate::time::Moment;
 
 use super::*;
@@ -173,6 +174,14 @@ pub(crate) async fn an_authenticator_is_replaced_in_one_step(url: String) {
     let kim = person("kim");
     let old = directory.add_totp(&kim, b"old", 1, NOW).await.unwrap();
     let old = old.unwrap();
+    let remember = async |whose: &PersonId, byte: u8| {
+        let token = Secret::from_bytes([byte; 32]).hash();
+        let from = ("192.0.2.1", "Firefox");
+        let kept = directory.remember_device(whose, (None, &token), from, NOW);
+        kept.await.unwrap();
+    };
+    remember(&kim, 1).await;
+    remember(&person("lee"), 2).await;
     let raced = racers(|| {
         let (directory, old) = (directory.clone(), old.id.clone());
         async move {
@@ -190,6 +199,11 @@ pub(crate) async fn an_authenticator_is_replaced_in_one_step(url: String) {
     assert_eq!(&**secret, b"new");
     assert!(!directory.spend_totp_step(&new.id, 9, LATER).await.unwrap());
     assert_eq!(directory.factor_secret(&old.id).await.unwrap(), None);
+    // What was remembered for the old one goes with it, and nobody else's.
+    assert!(directory.devices(&kim).await.unwrap().is_empty());
+    let lees = async || directory.devices(&person("lee")).await.unwrap().len();
+    assert_eq!(lees().await, 1);
+    remember(&kim, 3).await;
     // Nobody removes another's.
     for (who, came) in [
         (person("lee"), Removal::Gone),
@@ -199,6 +213,9 @@ pub(crate) async fn an_authenticator_is_replaced_in_one_step(url: String) {
         let removed = directory.remove_factor(&who, &new.id, false).await;
         assert_eq!(removed.unwrap(), came);
     }
+    let kim = person("kim");
+    assert!(directory.devices(&kim).await.unwrap().is_empty());
+    assert_eq!(lees().await, 1);
 }
 
 fn line(at: Moment, apart: u64, event: &str, who: &str) -> Line {

@@ -1,22 +1,33 @@
 //! `vestibule people`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
 use vestibule::cli::people::{EndSessions, Means, PeopleCommand, PeopleError};
+use vestibule::portal::locks::Lock;
 use vestibule::sessions::EndCause;
 use vestibule::sessions::store::StoreError;
 
 use super::*;
 
 #[derive(Default)]
-struct Ended(Mutex<Vec<(String, EndCause)>>, Mutex<Vec<String>>);
+struct Ended(
+    Mutex<Vec<(String, EndCause)>>,
+    Mutex<Vec<String>>,
+    /// The store is away.
+    AtomicBool,
+);
 
 #[async_trait]
 impl EndSessions for Ended {
     async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
+        if self.2.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable(String::from("away")));
+        }
         self.0.lock().unwrap().push((person.to_string(), cause));
         Ok(2)
     }
@@ -25,6 +36,19 @@ impl EndSessions for Ended {
         let mut told = self.1.lock().unwrap();
         told.push(person.to_string());
         Ok(())
+    }
+
+    async fn locks(
+        &self,
+        _: &PersonId,
+        _: &[Account],
+        _: Option<IpAddr>,
+    ) -> Result<Vec<Lock>, StoreError> {
+        Ok(vec![Lock {
+            throttle: "codes",
+            of: String::from("totp"),
+            until: None,
+        }])
     }
 }
 
@@ -67,7 +91,7 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
     .await;
     let told = wrong.unwrap_err().to_string();
     assert!(
-        told.starts_with("-:1: kind: text is expected\n-:2:2: "),
+        told.starts_with("-:1:9: kind: text is expected\n-:2:2: "),
         "{told}"
     );
     assert!(
@@ -106,6 +130,7 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
     let shown = run(
         PeopleCommand::Show {
             person: kim.clone(),
+            address: None,
             json,
         },
         "",
@@ -117,6 +142,8 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
         "{shown}"
     );
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let codes = serde_json::json!({"throttle": "codes", "of": "totp", "until": null});
+    assert_eq!(shown["locks"][0], codes);
     assert_eq!(shown["accounts"][0]["login"], "kim");
     assert_eq!(shown["factors"][0]["kind"], "totp");
 
@@ -133,6 +160,20 @@ pub(crate) async fn the_people_command_does_what_a_user_manager_can(url: String)
     let expected = serde_json::json!({"person": "kim", "factors_removed": 1, "sessions_ended": 2});
     assert_eq!(reset, expected);
     assert_eq!(*ended.1.lock().unwrap(), ["kim"], "no lock outlives it");
+
+    // Sessions that can't be ended keep nothing else from being done.
+    ended.2.store(true, Ordering::SeqCst);
+    let again = PeopleCommand::ResetMfa {
+        person: kim.clone(),
+        json: false,
+    };
+    let error = run(again, "").await.unwrap_err().to_string();
+    assert!(
+        error.contains("the sessions could not be ended: the session store does not answer"),
+        "{error}"
+    );
+    assert_eq!(*ended.1.lock().unwrap(), ["kim", "kim"]);
+    ended.2.store(false, Ordering::SeqCst);
 
     run(
         PeopleCommand::Disable {

@@ -138,10 +138,10 @@ pub(crate) async fn a_wrong_import_changes_nothing_and_lists_every_problem(url: 
     assert_eq!(
         told,
         [
-            "line 2: there is no company \"nowhere\", here or in the directory",
-            "line 3: there is no person \"max\", here or in the directory",
-            "line 4: there is no company \"gone\", here or in the directory",
-            "line 4: kim has the account \"kim\" of emr already",
+            "line 2, column 39: company: there is no company \"nowhere\", here or in the directory",
+            "line 3, column 58: person: there is no person \"max\", here or in the directory",
+            "line 4, column 97: companies: there is no company \"gone\", here or in the directory",
+            "line 4, column 59: person: kim has the account \"kim\" of emr already",
             "line 5, column 27: the line ends before its object does: each stands on one line",
         ]
     );

@@ -49,6 +49,62 @@ pub(crate) async fn a_hash_is_upgraded_once_and_its_age_stays(url: String) {
     assert_eq!(account(&directory, "emr", "kim").await.password_hash, new);
 }
 
+pub(crate) async fn a_grant_is_given_once_and_taken_back_once(url: String) {
+    let directory = seeded(&url).await;
+    let (lee, analytics) = (person("lee"), product("analytics"));
+    let epoch = async || directory.epoch(&lee).await.unwrap();
+    // Another number means that the person was reset, and their factors go.
+    let before = epoch().await;
+    assert!(directory.grant(&lee, &analytics, true).await.unwrap());
+    assert!(!directory.grant(&lee, &analytics, true).await.unwrap());
+    let known = directory.person(&lee).await.unwrap().unwrap();
+    assert_eq!(known.grants, std::slice::from_ref(&analytics));
+    assert!(directory.grant(&lee, &analytics, false).await.unwrap());
+    assert!(!directory.grant(&lee, &analytics, false).await.unwrap());
+    let known = directory.person(&lee).await.unwrap().unwrap();
+    assert!(known.grants.is_empty());
+    assert_eq!(epoch().await, before);
+    let nobody = directory.grant(&person("nobody"), &analytics, true).await;
+    assert!(matches!(nobody, Err(DirectoryError::Unknown(_))));
+}
+
+pub(crate) async fn of_three_who_grant_at_once_nobody_loses_another_s(url: String) {
+    let directory = seeded(&url).await;
+    let tasks = ["emr", "billing", "analytics"].map(|id| {
+        let directory = directory.clone();
+        tokio::spawn(async move { directory.grant(&person("lee"), &product(id), true).await })
+    });
+    for task in tasks {
+        assert!(task.await.unwrap().unwrap());
+    }
+    let known = directory.person(&person("lee")).await.unwrap().unwrap();
+    assert_eq!(known.grants.len(), 3, "{:?}", known.grants);
+}
+
+pub(crate) async fn the_managers_of_a_large_company_are_named(url: String) {
+    let directory = seeded(&url).await;
+    let mut many = String::new();
+    for n in 0..600 {
+        many += &format!(
+            "{{\"kind\":\"person\",\"id\":\"a{n:03}\",\"company\":\"bolt\",\"name\":\"A {n:03}\",\"email\":\"a{n}@bolt.example\",\"roles\":[\"therapist\",\"User_Manager\"]}}\n"
+        );
+    }
+    for (id, company, role) in [
+        ("zed", "bolt", "user_manager"),
+        ("yan", "bolt", "user_manager"),
+        ("off", "bolt", "user_manager"),
+        ("far", "acme", "user_manager"),
+    ] {
+        many += &format!(
+            "{{\"kind\":\"person\",\"id\":\"{id}\",\"company\":\"{company}\",\"name\":\"Z {id}\",\"email\":\"{id}@bolt.example\",\"roles\":[\"{role}\"]}}\n"
+        );
+    }
+    import(&directory, &many).await.unwrap();
+    directory.set_disabled(&person("off"), true).await.unwrap();
+    let named = directory.user_managers(&company("bolt"), 3).await.unwrap();
+    assert_eq!(named, ["Z yan", "Z zed"]);
+}
+
 pub(crate) async fn an_admin_switches_the_factor(url: String) {
     let directory = seeded(&url).await;
     assert!(directory.factor_switched_on().await.unwrap().is_empty());

@@ -93,10 +93,17 @@ pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
         ..draft("asa.roe@acme.test", None)
     };
     let change = directory
-        .change_scim_person(&acme, &emr(), &id, &after, LATER)
+        .change_scim_person(
+            &acme,
+            &emr(),
+            &id,
+            |_| Ok::<_, ScimError>(after.clone()),
+            LATER,
+        )
         .await
         .unwrap()
         .unwrap();
+    assert_eq!(change.attributes, ["userName", "externalId"]);
     assert!(change.profile && change.disabled && !change.enabled);
     let account = account(&directory, "emr", "asa.roe@acme.test").await;
     assert_eq!(account.person.as_ref(), Some(&id));
@@ -111,7 +118,7 @@ pub(crate) async fn a_companys_directory_keeps_its_own_people(url: String) {
         (Some(NOW), Some(LATER), false)
     );
     let foreign = directory
-        .change_scim_person(&bolt, &emr(), &id, &after, LATER)
+        .change_scim_person(&bolt, &emr(), &id, |_| Ok::<_, ScimError>(after), LATER)
         .await;
     assert!(foreign.unwrap().is_none());
 }
@@ -139,15 +146,18 @@ pub(crate) async fn groups_settle_roles(url: String) {
     let write = |id: Option<String>, draft: GroupDraft| {
         let (directory, acme, roles) = (directory.clone(), acme.clone(), roles.clone());
         async move {
-            let id = id.as_deref();
-            directory
-                .write_scim_group(&acme, id, &draft, &roles, NOW)
-                .await
+            match id {
+                None => directory.add_scim_group(&acme, &draft, &roles, NOW).await,
+                Some(id) => directory
+                    .change_scim_group(&acme, &id, |_| Ok::<_, ScimError>(draft), &roles, NOW)
+                    .await
+                    .map(|changed| (id, changed.unwrap())),
+            }
         }
     };
-    let (a, changed) = write(None, group("A", &[&kim])).await.unwrap().unwrap();
+    let (a, changed) = write(None, group("A", &[&kim])).await.unwrap();
     assert_eq!(changed, BTreeSet::from([kim.clone()]));
-    let (_, changed) = write(None, group("B", &[&kim])).await.unwrap().unwrap();
+    let (_, changed) = write(None, group("B", &[&kim])).await.unwrap();
     assert!(changed.is_empty(), "nothing new came with it");
     let words = |all: &[&str]| {
         all.iter()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::redis::Redis;
+use crate::redis::{Redis, shard_of};
 use crate::store::Clinic;
 
 /// `opinion` is what Redis thinks of itself, should it come to nothing.
@@ -65,7 +65,11 @@ async fn a_shard_that_is_lost_and_found_costs_nobody_the_session() {
     let mut clinic = Clinic::over(url, "").await;
     let load = clinic.load();
     load.goes_on(10).await;
-    for place in [2, 0] {
+    // First the one with Kim's session, then another.
+    let session = clinic.kim.cookie("emr.test").unwrap();
+    let id = session.split_once('.').unwrap().0;
+    let held = shard_of(&format!("vestibule:s:{{{id}}}"));
+    for place in [held, (held + 1) % 3] {
         shards[place].kill();
         load.goes_on(20).await;
         shards[place].restart();

@@ -12,13 +12,15 @@ use crate::wire::Wire;
 
 const ROUNDS: u64 = 100;
 
-fn write_certificate(folder: &std::path::Path) {
+/// As it is shown in handshakes.
+fn write_certificate(folder: &std::path::Path) -> Vec<u8> {
     let hosts = ["emr.test", "billing.test", "analytics.test", "login.test"];
     let params = CertificateParams::new(hosts.map(String::from)).unwrap();
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     std::fs::write(folder.join("one.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.join("one.key"), key.serialize_pem()).unwrap();
+    certificate.der().to_vec()
 }
 
 fn policy(round: u64) -> String {
@@ -44,7 +46,7 @@ async fn a_hundred_new_policies_and_certificates_fail_nobody() {
     let load = clinic.load();
     load.goes_on(5).await;
     for round in 1..=ROUNDS {
-        write_certificate(clinic.gateway.folder.path());
+        let newest = write_certificate(clinic.gateway.folder.path());
         std::fs::write(&file, policy(round)).unwrap();
         clinic.gateway.running.reload().await;
         if round % 10 == 0 {
@@ -53,8 +55,12 @@ async fn a_hundred_new_policies_and_certificates_fail_nobody() {
             std::fs::write(clinic.gateway.path("one.pem"), "-----BEGIN CERT").unwrap();
             clinic.gateway.running.reload().await;
         }
-        // A new handshake, and the rule of this round: in force at once.
+        // A new handshake, with the certificate of this round, and its rule: in force at once.
         let mut wire = Wire::open(clinic.gateway.address, "emr.test").await;
+        assert!(
+            wire.certificate() == newest,
+            "an old certificate in round {round}"
+        );
         for (path, status) in [
             (format!("/round/{round}"), 403),
             (format!("/round/{}", round - 1), 200),

@@ -6,9 +6,11 @@ use vestibule::observe::audit::verify;
 
 use crate::backend::Backend;
 use crate::gateway::{Gateway, Setup, soon};
+use crate::live::{is_cut, say, socket};
 use crate::postgres;
 use crate::redis::Redis;
 use crate::visitor::{Answer, Visitor, code};
+use crate::wire::cookie;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -101,6 +103,63 @@ async fn reset_mfa_ends_sessions_and_half_finished_sign_ins_on_every_node() {
     .await;
     let page = kim.open(kim.url("login", "/company/users/sam")).await;
     assert!(page.body.contains("Signed in</b>"), "{}", page.body);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_granted_on_one_node_is_open_on_the_other_until_it_is_taken_back() {
+    let backend = Backend::start().await;
+    let redis = Redis::start();
+    let database = postgres::database().await;
+    let setup = || {
+        let mut setup = Setup::new(&backend.url);
+        setup.sessions = redis.url();
+        setup.directory = database.clone();
+        setup
+    };
+    let a = setup().start().await;
+    let b = setup().beside(&a).start().await;
+    let mut sam = Visitor::new(&b);
+    sam.sign_in("sam", sam.url("emr", "/")).await;
+    let refused = sam.open(sam.url("analytics", "/reports")).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("kim Doe"), "{}", refused.body);
+
+    let mut kim = kim_manages(&a).await;
+    let fields = [("grant", "analytics"), ("reason", "runs the reports")];
+    let saved = save(&mut kim, "sam", &fields).await;
+    assert!(saved.body.contains("Saved."), "{}", saved.body);
+    soon("open on B", async || {
+        sam.open(sam.url("analytics", "/reports")).await.status == 200
+    })
+    .await;
+    assert_eq!(backend.last().header("x-forwarded-user"), Some("sam"));
+    let mut open = socket(&b, "analytics", &cookie(&sam, "analytics"))
+        .await
+        .unwrap();
+    say(&mut open, "hello").await;
+
+    let fields = [("take_back", "analytics"), ("reason", "moved on")];
+    let saved = save(&mut kim, "sam", &fields).await;
+    assert!(saved.body.contains("Saved."), "{}", saved.body);
+    soon("closed on B", async || sam.worth("analytics").await == 401).await;
+    tokio::time::timeout(MINUTE, is_cut(&mut open))
+        .await
+        .unwrap();
+    let refused = sam.open(sam.url("analytics", "/reports")).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(sam.worth("emr").await, 200, "the rest goes on");
+    let ended = a.metrics().await;
+    let counted = "vestibule_sessions_ended_total{cause=\"grant_taken\",product=\"analytics\"} 1";
+    assert!(ended.contains(counted), "{ended}");
+    let mut kim = kim.at(&b);
+    soon("on record for both", async || {
+        let url = kim.url("login", "/company/audit?person=sam");
+        let page = kim.open(url).await;
+        page.body.contains("product_granted") && page.body.contains("moved on")
+    })
+    .await;
     a.stop().await;
     b.stop().await;
 }

@@ -1,5 +1,7 @@
 //! What proxies in front are told: the same as people are told at the gateway's own door.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method, Response};
 
 use crate::backend::Backend;
@@ -211,6 +213,25 @@ async fn a_stranger_is_sent_to_the_sign_in_as_each_proxy_can() {
         assert_eq!(header(&answer, "location"), None);
         let told: serde_json::Value = answer.json().await.unwrap();
         assert_eq!(told["reason"], "no_session");
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_says_why_although_a_poll_met_the_end_first() {
+    let backend = Backend::start().await;
+    let gateway = clinic(&backend, HERE).await;
+    let mut kim = Visitor::new(&gateway);
+    kim.sign_in("kim", kim.url("emr", "/")).await;
+    let kim = Proxy::of(&gateway, &kim);
+    gateway.clock.pass(Duration::from_secs(8 * 60 * 60 + 1));
+    let script = [("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")];
+    let poll = kim.ask_with("traefik", Method::GET, "/", &script).await;
+    assert_eq!(poll.status(), 401);
+    for word in PROXIES {
+        let answer = kim.ask(word, Method::GET, "/patients/7").await;
+        let to = header(&answer, "location").unwrap();
+        assert!(to.contains("reason=idle"), "{word}: {to}");
     }
     gateway.stop().await;
 }

@@ -32,6 +32,20 @@ async fn answer(uri: Uri, headers: HeaderMap) -> Response {
     match uri.path() {
         "/gzip" => ([html, ("content-encoding", "gzip")], bytes(GZIP)).into_response(),
         "/br" => ([html, ("content-encoding", "br")], bytes(BROTLI)).into_response(),
+        "/fixed-gzip" => (
+            [
+                html,
+                ("content-encoding", "gzip"),
+                ("cache-control", "max-age=5, no-transform"),
+            ],
+            bytes(GZIP),
+        )
+            .into_response(),
+        "/plain-gzip" => (
+            [("content-type", "text/plain"), ("content-encoding", "gzip")],
+            bytes(GZIP),
+        )
+            .into_response(),
         "/strict" => more("content-security-policy", "default-src 'none'"),
         "/self" => more("content-security-policy", "default-src 'self'"),
         "/fixed" => more("cache-control", "no-transform"),
@@ -98,6 +112,19 @@ async fn what_is_no_page_or_may_not_be_changed_passes_as_it_is() {
         assert_eq!(page.body, PAGE, "{path}");
         assert!(page.headers.get("content-length").is_some(), "{path}");
     }
+    // Nor is it decoded on the way.
+    for path in ["/fixed-gzip", "/plain-gzip"] {
+        let url = kim.url("emr", path);
+        let cookie = format!("__Host-vestibule={}", kim.cookie("emr.test").unwrap());
+        let mut request = kim.client().get(url).header("cookie", cookie);
+        for (name, value) in Visitor::NAVIGATION {
+            request = request.header(name, value);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()["content-encoding"], "gzip", "{path}");
+        assert!(answer.headers().contains_key("content-length"), "{path}");
+        assert_eq!(answer.bytes().await.unwrap(), bytes(GZIP), "{path}");
+    }
     assert_eq!(kim.look(kim.url("emr", "/none")).await.status, 204);
     // Scripts and frames, and products without it.
     let fetched = kim.fetch(Method::GET, kim.url("emr", "/")).await;
@@ -153,6 +180,11 @@ async fn the_script_and_what_it_asks_for_are_there_and_no_activity() {
         .map(|place| place["name"].as_str().unwrap())
         .collect();
     assert_eq!(products, ["EMR", "Billing", "Analytics"]);
+    let offices = serde_json::json!([
+        { "path": "/company/settings", "name": "Company Settings" },
+        { "path": "/company/users", "name": "User Manager" },
+    ]);
+    assert_eq!(told["offices"], offices);
     let mut sam = Visitor::new(&gateway);
     sam.sign_in("sam", sam.url("emr", "/")).await;
     let told = sam
@@ -164,6 +196,7 @@ async fn the_script_and_what_it_asks_for_are_there_and_no_activity() {
         2,
         "no grant, no link"
     );
+    assert_eq!(told["offices"], serde_json::json!([]), "no role, no link");
 
     gateway.clock.pass(std::time::Duration::from_secs(8 * 3600));
     assert_eq!(

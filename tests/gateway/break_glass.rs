@@ -167,3 +167,47 @@ async fn what_can_not_be_recorded_is_not_done() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_already_is_on_record_at_their_first_request_without_a_factor() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url).policy(
+        "northside.toml",
+        "name = \"Northside\"\n[mfa]\nmode = \"off\"\n[[rules]]\nname = \"fresh\"\npaths = [\"/records/**\"]\naction = \"step_up\"\nwithin = \"15m\"\n",
+    );
+    setup.clock = TestClock::wall();
+    let gateway = setup.start().await;
+    let mut lee = Visitor::new(&gateway);
+    lee.sign_in("lee", lee.url("emr", "/")).await;
+    let records = lee.url("emr", "/records/7");
+    let stopped = lee.open(records.clone()).await;
+    assert_ne!(stopped.url.path(), "/records/7", "a factor is asked for");
+
+    open_glass(&gateway, &[]).await;
+    open_now(&gateway, 1.0).await;
+    assert_eq!(lee.worth("emr").await, 200, "and this needs none");
+    for _ in 0..3 {
+        let page = lee.open(records.clone()).await;
+        assert_eq!(page.url.path(), "/records/7");
+    }
+    // What comes after it stands in the trail after it: then nothing of before is missing.
+    let mut again = Visitor::new(&gateway);
+    again.sign_in("lee", again.url("emr", "/")).await;
+    let used = async || trail(&gateway, "break_glass_used");
+    soon("the next sign-in is on record", async || {
+        used()
+            .await
+            .iter()
+            .any(|line| line["detail"] == "signed in while no second factor was asked for")
+    })
+    .await;
+    let passed: Vec<Value> = used()
+        .await
+        .into_iter()
+        .filter(|line| line["detail"] == "emr: let in without the factor that would be asked for")
+        .collect();
+    assert_eq!(passed.len(), 1, "{passed:?}");
+    assert_eq!(passed[0]["who"], "lee");
+    assert_eq!(passed[0]["company"], "northside");
+    gateway.stop().await;
+}

@@ -136,6 +136,7 @@ async fn a_token_for_a_companys_directory_is_made_listed_and_taken_back() {
         assert_eq!(on_file(&gateway, event).len(), times, "{event}");
         let read = for_admins(&gateway, "acme-rehab", event).await;
         assert_eq!(read.len(), times, "{event}");
+        // Which of them, and on which machine, is in the file alone.
         let named = read
             .iter()
             .all(|line| line.who.as_deref() == Some("operator"));
@@ -336,7 +337,20 @@ async fn a_new_password_lets_its_owner_in_tells_them_and_is_on_record() {
     );
     assert!(on_file(&gateway, "mail_unsent").is_empty());
 
-    done(&gateway, &["people", "reset-mfa", "sam"]).await;
+    let reset = ["people", "reset-mfa", "sam", "--reason", "lost the phone"];
+    done(&gateway, &reset).await;
+    let reset = on_file(&gateway, "mfa_reset");
+    assert_eq!(reset[0]["reason"], "lost the phone", "{reset:?}");
+    let who = reset[0]["who"].as_str().unwrap();
+    assert!(who.starts_with("operator ") && who.contains('@'), "{who}");
+    for company in ["acme-rehab", "northside"] {
+        let told = for_admins(&gateway, company, "mfa_reset").await;
+        let home = company == "acme-rehab";
+        assert_eq!(told.len(), usize::from(home), "{company}");
+        if home {
+            assert_eq!(told[0].reason.as_deref(), Some("lost the phone"));
+        }
+    }
     let mail = mails.lock().unwrap().clone();
     assert!(mail.contains("RCPT TO:<sam@clinic.example>"), "{mail}");
     assert!(

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::backend::Backend;
+use crate::gateway::{password, vestibule};
+use crate::visitor::Visitor;
 
 /// The longest that a step may take on the slowest machine.
 const STEP: Duration = Duration::from_secs(60);
@@ -45,6 +47,28 @@ access = "public"
         backend.url
     );
     std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
+    folder
+}
+
+/// The same, with a page that is Kim's alone.
+async fn site_of_kim(backend: &Backend) -> TempDir {
+    let folder = site(backend);
+    let file = folder.path().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("access = \"public\"", "access = { \"/page\" = \"public\" }");
+    std::fs::write(file, text).unwrap();
+    let people = format!(
+        r#"{{"kind":"company","id":"acme","name":"Acme"}}
+{{"kind":"person","id":"kim","company":"acme","name":"Kim Doe","email":"kim@acme.test","roles":[],"grants":[]}}
+{{"kind":"account","product":"emr","login":"kim","person":"kim","password":"{}"}}
+"#,
+        password("kim")
+    );
+    std::fs::write(folder.path().join("people.jsonl"), people).unwrap();
+    let file = folder.path().join("people.jsonl");
+    let import = ["people", "import", file.to_str().unwrap()];
+    let (status, _, said) = vestibule(folder.path(), &import).await;
+    assert_eq!(status, 0, "{said}");
     folder
 }
 
@@ -145,17 +169,26 @@ fn client(gateway: SocketAddr, http2: bool) -> reqwest::Client {
 impl Load {
     /// `kept`: with visitors too who keep their connections.
     fn begin(gateway: SocketAddr, kept: bool) -> Load {
+        Load::with(gateway, kept, None)
+    }
+
+    /// With somebody too who is signed in, by this cookie.
+    fn with(gateway: SocketAddr, kept: bool, cookie: Option<&str>) -> Load {
         let mut load = Load {
             visitors: JoinSet::new(),
             over: Arc::default(),
             answered: Vec::new(),
             failed: Arc::default(),
         };
-        let mut kinds = vec![(false, true), (true, true)];
+        let mut kinds = vec![(false, true, None), (true, true, None)];
         if kept {
-            kinds.extend([(false, false), (true, false)]);
+            kinds.extend([(false, false, None), (true, false, None)]);
         }
-        for (http2, fresh) in kinds {
+        if let Some(cookie) = cookie {
+            let cookie = Some(format!("__Host-vestibule={cookie}"));
+            kinds.extend([(false, true, cookie.clone()), (true, false, cookie)]);
+        }
+        for (http2, fresh, cookie) in kinds {
             let answered: Arc<AtomicU64> = Arc::default();
             load.answered.push(Arc::clone(&answered));
             let (over, failed) = (Arc::clone(&load.over), Arc::clone(&load.failed));
@@ -166,9 +199,14 @@ impl Load {
                     if fresh {
                         visitor = client(gateway, http2);
                     }
-                    let url = format!("https://emr.test:{}/page", gateway.port());
+                    let page = if cookie.is_some() { "mine" } else { "page" };
+                    let url = format!("https://emr.test:{}/{page}", gateway.port());
                     // A POST: nobody repeats it in silence.
-                    let answer = visitor.post(url).body("form").send().await;
+                    let mut post = visitor.post(url).body("form");
+                    if let Some(cookie) = &cookie {
+                        post = post.header("cookie", cookie);
+                    }
+                    let answer = post.send().await;
                     let whole = match answer {
                         Ok(answer) if answer.status() == 200 => answer.text().await,
                         Ok(answer) => panic!("{}", answer.status()),
@@ -218,9 +256,12 @@ impl Load {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_under_load_loses_no_request() {
     let backend = Backend::start().await;
-    let folder = site(&backend);
+    let folder = site_of_kim(&backend).await;
     let (old, address) = Process::run(folder.path(), &[]).ready().await;
-    let load = Load::begin(address, true);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut kim = Visitor::through(address);
+    kim.sign_in("kim", kim.url("emr", "/mine")).await;
+    let load = Load::with(address, true, Some(kim.cookie("emr.test").unwrap()));
     load.goes_on(10).await;
 
     let new = Process::run(folder.path(), &["--upgrade"]);

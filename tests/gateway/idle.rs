@@ -279,6 +279,49 @@ async fn a_session_ends_after_eight_idle_hours_and_after_twelve_whatever_is_done
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_says_why_although_a_poll_met_the_end_first() {
+    let backend = Backend::start().await;
+    let gateway = Setup::new(&backend.url).start().await;
+    for (hours, why) in [
+        (
+            &[8][..],
+            "You were signed out after a time without activity.",
+        ),
+        (&[7, 5], "Your sign-in has reached its longest time."),
+    ] {
+        let mut kim = kim_inside(&gateway).await;
+        for (count, hours) in hours.iter().enumerate() {
+            if count > 0 {
+                assert_eq!(kim.open(kim.url("emr", "/")).await.status, 200);
+            }
+            gateway.clock.pass(*hours * HOUR);
+        }
+        assert_eq!(kim.worth("emr").await, 200, "not yet");
+        gateway.clock.pass(SECOND);
+        assert_eq!(kim.worth("emr").await, 401, "{why}");
+        assert_eq!(kim.worth("billing").await, 401, "{why}");
+        for (host, path) in [("emr", "/rounds"), ("billing", "/"), ("login", "/account")] {
+            let mut tab = kim.clone();
+            let page = tab.open(tab.url(host, path)).await;
+            assert_eq!(page.url.path(), "/login", "{}", page.body);
+            assert!(page.body.contains(why), "{host}: {}", page.body);
+        }
+    }
+    // Who signed out, or was made to, is told no such thing.
+    let mut kim = kim_inside(&gateway).await;
+    let mut tab = kim.clone();
+    let out = kim.url("emr", "/.vestibule/sign_out");
+    kim.fetch(Method::POST, out).await;
+    let page = tab.open(tab.url("billing", "/")).await;
+    assert!(
+        page.body.contains("Your sign-in has ended."),
+        "{}",
+        page.body
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_company_can_only_tighten_what_is_configured() {
     let backend = Backend::start().await;
     let gateway = Setup::new(&backend.url)

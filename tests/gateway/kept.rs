@@ -630,6 +630,185 @@ async fn what_a_script_sends_is_kept_as_well() {
     gateway.stop().await;
 }
 
+/// A request of a page's script.
+async fn by_script(visitor: &mut Visitor, path: &str, body: &str) -> Answer {
+    let url = visitor.url("emr", path);
+    let origin = url.origin().ascii_serialization();
+    let mut headers = Visitor::SCRIPT.to_vec();
+    headers.extend([
+        ("origin", origin.as_str()),
+        ("content-type", "application/json"),
+    ]);
+    send(visitor, Method::PUT, url, &headers, body.to_owned()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_scripts_sent_is_offered_to_who_comes_back_by_themselves() {
+    let office = Office::default();
+    let (_backend, gateway) = clinic(&office).await;
+    let mut kim = inside(&gateway, "kim").await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    for (path, body) in [
+        ("/api/chart/7", "{\"pulse\":70}"),
+        ("/api/chart/8", "{\"pulse\":80}"),
+    ] {
+        // Nobody follows the address that the script is told.
+        assert_eq!(by_script(&mut kim, path, body).await.status, 401);
+    }
+    let mut somebody_else = kim.clone();
+
+    let login = kim.open(kim.url("emr", "/patients/7")).await;
+    let fields = [("username", "kim"), ("password", &password("kim"))];
+    let page = kim.submit(&login, &fields).await;
+    assert!(is_offered(&page), "{}: {}", page.url, page.body);
+    assert!(
+        page.body.contains("A page of EMR sent this"),
+        "{}",
+        page.body
+    );
+    assert!(
+        page.body.contains("/api/chart/8"),
+        "the newest first: {}",
+        page.body
+    );
+    let other = page
+        .url
+        .join(&page.link("Another form of yours waits, too"))
+        .unwrap();
+    assert_eq!(press(&mut kim, &page).await.status, 200);
+    // Also by the address of both.
+    let left = kim.open(page.url.clone()).await;
+    assert!(left.body.contains("/api/chart/7"), "{}", left.body);
+    let page = kim.open(other).await;
+    assert_eq!(press(&mut kim, &page).await.status, 200);
+    let letters = office.letters();
+    let sent: Vec<_> = letters
+        .iter()
+        .map(|letter| {
+            (
+                letter.method.as_str(),
+                letter.target.as_str(),
+                &letter.body[..],
+            )
+        })
+        .collect();
+    assert_eq!(
+        sent,
+        [
+            ("PUT", "/api/chart/8", &b"{\"pulse\":80}"[..]),
+            ("PUT", "/api/chart/7", b"{\"pulse\":70}")
+        ]
+    );
+
+    // Whoever else signs in there goes where they wanted, and hears of nothing.
+    let login = somebody_else
+        .open(somebody_else.url("emr", "/rounds"))
+        .await;
+    let fields = [("username", "sam"), ("password", &password("sam"))];
+    let page = somebody_else.submit(&login, &fields).await;
+    assert_eq!(
+        page.url,
+        somebody_else.url("emr", "/rounds"),
+        "{}",
+        page.body
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_of_a_person_and_one_of_a_script_are_both_offered() {
+    let office = Office::default();
+    let (_backend, gateway) = clinic(&office).await;
+    let mut kim = inside(&gateway, "kim").await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    by_script(&mut kim, "/api/draft", "{}").await;
+    let refused = submit(&mut kim, ("emr", "/notes"), FORM, "a=1").await;
+    let page = log_in(&mut kim, &refused, "kim").await;
+    assert!(
+        is_offered(&page) && page.body.contains("/notes"),
+        "{}",
+        page.body
+    );
+    let other = page
+        .url
+        .join(&page.link("Another form of yours waits, too"))
+        .unwrap();
+    // Thrown away, it leads on to the other.
+    let form = page.field("form").unwrap();
+    let url = kim.url("emr", "/.vestibule/kept");
+    let rest = other.query_pairs().next().unwrap().1.into_owned();
+    let body = format!("form={form}&form={rest}&deed=throw_away");
+    let away = post(&mut kim, url, FORM, body).await;
+    let page = follow(&mut kim, &away).await;
+    assert!(
+        is_offered(&page) && page.body.contains("/api/draft"),
+        "{}",
+        page.body
+    );
+    assert_eq!(press(&mut kim, &page).await.status, 200);
+    assert_eq!(office.letters().len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_that_could_not_be_kept_is_said_and_leads_back_to_its_page() {
+    let office = Office::default();
+    let (_backend, gateway) = clinic(&office).await;
+    let mut kim = inside(&gateway, "kim").await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    let form = kim.url("emr", "/patients/7?tab=documents");
+    let start = kim.url("emr", "/");
+    let origin = gateway.url("emr");
+    let large = vec![b'x'; (1 << 20) + 1];
+    for (referer, back) in [
+        (Some(form.as_str()), &form),
+        (Some("https://evil.example/patients/7"), &start),
+        (None, &start),
+    ] {
+        let mut kim = kim.clone();
+        let mut headers = Visitor::NAVIGATION.to_vec();
+        headers.extend([("origin", origin.as_str()), ("content-type", FORM)]);
+        headers.extend(referer.map(|referer| ("referer", referer)));
+        let url = kim.url("emr", "/documents");
+        let refused = send(&mut kim, Method::POST, url, &headers, large.clone()).await;
+        let login = follow(&mut kim, &refused).await;
+        assert!(
+            login.body.contains("What you sent could not be kept."),
+            "{}",
+            login.body
+        );
+        assert!(!login.body.contains("Your form is safe"), "{}", login.body);
+        let page = log_in(&mut kim, &refused, "kim").await;
+        assert_eq!(page.url.path(), "/.vestibule/lost", "{}", page.body);
+        assert!(
+            page.body.contains("Your form could not be kept"),
+            "{}",
+            page.body
+        );
+        assert!(
+            page.body.contains("larger than what can be kept"),
+            "{}",
+            page.body
+        );
+        assert_eq!(page.link("Back to EMR"), back.as_str(), "{referer:?}");
+    }
+    // A script knows what it sent; its person goes back to the page all the same.
+    let mut headers = Visitor::SCRIPT.to_vec();
+    headers.extend([("origin", origin.as_str()), ("referer", form.as_str())]);
+    let url = kim.url("emr", "/api/documents");
+    let refused = send(&mut kim, Method::PUT, url, &headers, large).await;
+    let told: serde_json::Value = refused.json();
+    let login: Url = told["login_url"].as_str().unwrap().parse().unwrap();
+    let rd = login
+        .query_pairs()
+        .find(|(name, _)| name == "rd")
+        .unwrap()
+        .1;
+    assert_eq!(rd, form.as_str());
+    assert!(office.letters().is_empty());
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_has_eight_forms_kept_and_no_more() {
     let office = Office::default();

@@ -6,7 +6,7 @@ use vestibule::gate::name::{Login, PersonId, ProductId};
 
 use crate::backend::Backend;
 use crate::gateway::{Gateway, Setup, password, vestibule};
-use crate::slapd::{BASE, Slapd};
+use crate::slapd::{BASE, READER, READER_PASSWORD, Slapd};
 use crate::visitor::{Answer, Visitor};
 
 fn credentials(server: &Slapd) -> String {
@@ -26,7 +26,7 @@ async fn clinic(server: &Slapd) -> (Backend, Gateway) {
 }
 
 /// The page that asks for the second account, from Billing's button on.
-async fn second_step(sam: &mut Visitor) -> Answer {
+pub async fn second_step(sam: &mut Visitor) -> Answer {
     let first = sam.open(sam.url("billing", "/invoices?page=2")).await;
     assert_eq!(first.url.path(), "/connect/billing", "{}", first.body);
     let own = password("sam");
@@ -36,7 +36,7 @@ async fn second_step(sam: &mut Visitor) -> Answer {
     second
 }
 
-async fn signed_in(gateway: &Gateway, login: &str) -> Visitor {
+pub async fn signed_in(gateway: &Gateway, login: &str) -> Visitor {
     let mut visitor = Visitor::new(gateway);
     visitor.sign_in(login, visitor.url("emr", "/")).await;
     visitor
@@ -122,6 +122,44 @@ async fn an_account_of_a_directory_is_paired_and_only_the_link_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_spelling_of_somebody_elses_account_is_their_account() {
+    let server = Slapd::start(&[("sam r", "sam's budget")]);
+    let address = format!("ldap://127.0.0.1:{}", server.plain);
+    let searched = format!(
+        "credentials = {{ kind = \"ldap\", url = \"{address}\", search = {{ base = \"{BASE}\", filter = \"(|(uid={{login}})(mail={{login}}))\", bind_dn = \"{READER}\", bind_password = \"{READER_PASSWORD}\" }} }}"
+    );
+    // The directory passes over blanks in names, and finds people by their address, too.
+    for (keys, spellings) in [
+        (credentials(&server), vec!["sam  r", "SAM   R"]),
+        (searched, vec!["sam  r", "sam r@clinic.example"]),
+    ] {
+        let backend = Backend::start().await;
+        let mut setup = Setup::new(&backend.url);
+        setup.billing = keys;
+        setup.people += "{\"kind\":\"person\",\"id\":\"eve\",\"company\":\"acme-rehab\",\"name\":\"Eve\",\"email\":\"eve@clinic.example\"}\n\
+               {\"kind\":\"account\",\"product\":\"emr\",\"login\":\"eve\",\"person\":\"eve\",\"password\":\"eve's own long one\"}\n";
+        let gateway = setup.start().await;
+        let mut sam = signed_in(&gateway, "sam").await;
+        let second = second_step(&mut sam).await;
+        let given = [("username", "sam r"), ("password", "sam's budget")];
+        let done = sam.submit(&second, &given).await;
+        assert!(done.body.contains("Success!"), "{}", done.body);
+        let mut eve = Visitor::new(&gateway);
+        let page = eve.open(eve.url("emr", "/")).await;
+        let own = [("username", "eve"), ("password", "eve's own long one")];
+        eve.submit(&page, &own).await;
+        let first = eve.open(eve.url("billing", "/")).await;
+        let second = eve.submit(&first, &own).await;
+        for spelling in spellings {
+            let given = [("username", spelling), ("password", "sam's budget")];
+            let taken = eve.submit(&second, &given).await;
+            assert_eq!(taken.status, 409, "{spelling}: {}", taken.body);
+        }
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_elses_account_of_the_directory_is_refused_and_both_hear_of_it() {
     let server = Slapd::start(&[("kim-billing", "kim's own")]);
     let (_backend, gateway) = clinic(&server).await;
@@ -162,6 +200,50 @@ async fn a_directory_that_is_away_is_told_and_counted_against_nobody() {
     }
     assert_eq!(sam.worth("emr").await, 200);
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_has_expired_in_the_directory_is_said_to_be_and_counted_against_nobody() {
+    let server = Slapd::start_with(
+        &[("lee", "lee's own")],
+        &[("kim", "kim's"), ("sam.r", "sam's")],
+    );
+    let told = |answer: &Answer, product: &str| {
+        let sentence = format!("Your {product} password has expired. Change it where");
+        assert_eq!(answer.status, 403);
+        assert!(answer.body.contains(&sentence), "{}", answer.body);
+    };
+    // At the sign-in, more often than wrong passwords may be typed without a wait.
+    let emr = Backend::start().await;
+    let mut setup = Setup::new(&emr.url);
+    setup.emr = credentials(&server);
+    let gateway = setup.start().await;
+    let mut kim = Visitor::new(&gateway);
+    let page = kim.open(kim.url("emr", "/")).await;
+    for _ in 0..8 {
+        let given = [("username", "kim"), ("password", "kim's")];
+        told(&kim.submit(&page, &given).await, "EMR");
+    }
+    let given = [("username", "kim"), ("password", "not this")];
+    let wrong = kim.submit(&page, &given).await;
+    assert!(
+        wrong.body.contains("That username and password don"),
+        "{}",
+        wrong.body
+    );
+    gateway.stop().await;
+    // And at the pairing.
+    let (_backend, gateway) = clinic(&server).await;
+    let mut sam = signed_in(&gateway, "sam").await;
+    let second = second_step(&mut sam).await;
+    for _ in 0..8 {
+        let given = [("username", "sam.r"), ("password", "sam's")];
+        told(&sam.submit(&second, &given).await, "Billing");
+    }
+    let folder = gateway.folder.clone();
+    gateway.stop().await;
+    let (_, lines, _) = vestibule(folder.path(), &["audit", "export"]).await;
+    assert!(lines.contains("second password expired"), "{lines}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

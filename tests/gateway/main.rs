@@ -49,6 +49,7 @@ mod sign_in;
 mod sign_on;
 mod sign_on_ended;
 mod sign_on_kept;
+mod sign_on_refused;
 mod sign_out;
 mod single_sign_on;
 mod tabs;
@@ -56,6 +57,7 @@ mod tabs;
 // What goes through.
 mod acme;
 mod acme_pebble;
+mod alike;
 mod audit;
 mod authz;
 mod backends;

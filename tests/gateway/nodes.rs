@@ -172,6 +172,36 @@ async fn what_an_admin_switches_on_one_node_holds_on_the_other() {
         look.status == 302 && sam.worth("emr").await == 401
     })
     .await;
+
+    // Off again, by who shows their own: asked for no more on B, and who waited there is in.
+    let asked = kim.open(kim.url("login", &saved.link("Go on"))).await;
+    let typed = [("username", "kim"), ("password", &password("kim"))];
+    let page = kim.submit(&asked, &typed).await;
+    let (_, page) = kim.enrol(&page, site.a.clock.now()).await;
+    assert_eq!(page.url.path(), "/company/settings", "{}", page.body);
+    let saved = kim.submit(&page, &[("mfa", "off")]).await;
+    assert!(
+        saved.body.contains("Your settings are saved"),
+        "{}",
+        saved.body
+    );
+    soon("asked for no more on B", async || {
+        sam.worth("emr").await == 200
+    })
+    .await;
+    let mut sam = Visitor::new(&site.b);
+    let page = sam.sign_in("sam", sam.url("emr", "/")).await;
+    assert_eq!(page.url, sam.url("emr", "/"), "{}", page.body);
+    for detail in ["on, at once", "off"] {
+        soon("on record", async || {
+            let trail = std::fs::read_to_string(site.a.path("data/audit.jsonl"));
+            trail.unwrap_or_default().lines().any(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+                line["event"] == "mfa_switched" && line["who"] == "kim" && line["detail"] == detail
+            })
+        })
+        .await;
+    }
     site.stop().await;
 }
 

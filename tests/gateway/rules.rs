@@ -176,6 +176,11 @@ async fn a_rule_that_wants_a_fresh_factor_asks_for_it_and_leads_back() {
         (told.status.as_u16(), told.json()["reason"].as_str()),
         (401, Some("step_up"))
     );
+    soon("the access log names the rule", async || {
+        let log = std::fs::read_to_string(gateway.path("access.jsonl")).unwrap_or_default();
+        log.contains("\"reason\":\"step_up\",\"rule\":\"payments need a fresh factor\"")
+    })
+    .await;
 
     // Kim has no factor yet: the password, then the first one.
     let page = kim.open(kim.url("billing", "/payments/7?edit=1")).await;
@@ -383,13 +388,13 @@ async fn policies_are_tested_and_compared_before_they_are_in_force() {
 
     let new = gateway.path("new");
     std::fs::create_dir(&new).unwrap();
-    std::fs::write(new.join("default.toml"), "").unwrap();
+    let old = gateway.path("policies");
+    std::fs::copy(old.join("default.toml"), new.join("default.toml")).unwrap();
     std::fs::write(
         new.join("acme-rehab.toml"),
         ACME.replace("\"biller\"", "\"therapist\""),
     )
     .unwrap();
-    let old = gateway.path("policies");
     let arguments = [
         "policy",
         "diff",
@@ -413,5 +418,17 @@ async fn policies_are_tested_and_compared_before_they_are_in_force() {
             "{change}"
         );
     }
+
+    // Of a file that is rejected nothing is said by what stands in for it.
+    std::fs::write(new.join("acme-rehab.toml"), "[mfa]\nmod = \"off\"\n").unwrap();
+    let (code, said, told) = vestibule(folder, &arguments).await;
+    assert_eq!((code, said.as_str()), (64, ""), "{told}");
+    assert!(
+        told.contains("acme-rehab.toml:2:1: mfa.mod: unknown key"),
+        "{told}"
+    );
+    let (code, said, told) = vestibule(folder, &["policy", "test", new.to_str().unwrap()]).await;
+    assert_eq!((code, said.as_str()), (64, ""), "{told}");
+    assert!(told.contains("mfa.mod: unknown key"), "{told}");
     gateway.stop().await;
 }

@@ -158,6 +158,8 @@ async fn one_address_takes_only_its_share_of_the_places() {
         .await
         .expect("it is let in");
     assert!(matches!(closed, Ok(0) | Err(_)));
+    let refused = gateway.metric("vestibule_connections_refused_total").await;
+    assert_eq!(refused, Some(1.0));
 
     // A place that is free again is given away again.
     drop(first);

@@ -199,29 +199,33 @@ async fn over_two_nodes_nobody_works_for_a_company_that_an_import_took_away() {
     assert_eq!(change_company(&mut here, "billing", "northside").await, 303);
     here.look(here.url("billing", "/")).await;
     assert_eq!(company(&backend.last()), "northside");
-    soon("the other node knows the company", async || {
-        there.look(there.url("billing", "/")).await;
-        company(&backend.last()) == "northside"
-    })
-    .await;
+    // The same browser at the other node, which need not have heard of it yet.
+    there.share(&here);
+    there.look(there.url("billing", "/")).await;
+    assert_eq!(company(&backend.last()), "northside");
     // Also when both nodes change it at once they agree in the end.
     let mut elsewhere = here.clone();
     let (one, other) = tokio::join!(
         change_company(&mut elsewhere, "billing", "acme-rehab"),
         change_company(&mut there, "billing", "northside"),
     );
-    assert_eq!((one, other), (303, 303));
-    soon("both say the same", async || {
-        here.look(here.url("billing", "/")).await;
-        let first = company(&backend.last());
-        there.look(there.url("billing", "/")).await;
-        first == company(&backend.last())
-    })
-    .await;
+    // Who comes with the cookie before the other's change is asked to come again.
+    for status in [one, other] {
+        assert!([303, 401].contains(&status), "{one} {other}");
+    }
+    assert!([one, other].contains(&303), "{one} {other}");
+    // Whichever cookie the browser is left with, going there sets it right.
+    here.share(&elsewhere);
+    here.open(here.url("billing", "/")).await;
+    let first = company(&backend.last());
+    there.share(&here);
+    there.look(there.url("billing", "/")).await;
+    assert_eq!(company(&backend.last()), first);
     assert_eq!(
         change_company(&mut there, "billing", "northside").await,
         303
     );
+    here.share(&there);
 
     let file = a.path("fewer.jsonl");
     std::fs::write(&file, format!("{}\n", ada_billing(&["acme-rehab"]))).unwrap();
@@ -239,7 +243,8 @@ async fn over_two_nodes_nobody_works_for_a_company_that_an_import_took_away() {
         .iter()
         .map(company)
         .collect();
-    assert!(leaked.len() <= 2, "within the second only: {leaked:?}");
+    // Both nodes are asked fifty times a second at most.
+    assert!(leaked.len() <= 100, "within the second only: {leaked:?}");
     let asked = backend.seen().len();
     let mut again = Visitor::new(&b);
     again.sign_in("ada", again.url("billing", "/")).await;

@@ -233,3 +233,31 @@ async fn without_telemetry_the_clients_own_trace_passes_untouched() {
     assert_eq!(backend.last().header("traceparent"), Some(CAME));
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_asks_is_in_a_trace_too() {
+    let collector = Collector::start().await;
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    setup.more = format!(
+        "[authz]\npeers = [\"127.0.0.1/32\"]\n[telemetry]\notlp = \"{}\"\ntoken = \"told-to-nobody\"\nsample = \"100%\"\n",
+        collector.url
+    );
+    let gateway = setup.start().await;
+    let mut sam = Visitor::new(&gateway);
+    let url = sam.url("login", "/api/authz/traefik");
+    let host = format!("emr.test:{}", gateway.address.port());
+    let asked = [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-host", host.as_str()),
+        ("x-forwarded-uri", "/patients/7"),
+    ];
+    let answer = sam.send(Method::GET, url, &asked, None).await;
+    let id = answer.headers["x-request-id"].to_str().unwrap().to_owned();
+    gateway.stop().await;
+    let (span, backends) = collector.of(&id);
+    assert_eq!(attribute(&span, "vestibule.product"), "emr");
+    assert_eq!(attribute(&span, "vestibule.decision"), "sign_in");
+    assert!(backends.is_none(), "nothing was asked of the application");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule::gate::name::PersonId;
+use vestibule::gate::policy::FactorMethod;
 
 use crate::clinic::*;
 
@@ -242,7 +243,7 @@ async fn a_user_manager_resets_single_sign_on_and_sends_a_link_for_a_password() 
     assert_eq!(unreasoned.status, 400);
     let lee = PersonId::parse("lee").unwrap();
     assert_eq!(clinic.directory.accounts_of(&lee).await.unwrap().len(), 2);
-    assert!(clinic.messages.outbox().all().is_empty());
+    assert!(crate::forgot::mails(&clinic).is_empty());
 
     let saved = save(
         &kim,
@@ -444,6 +445,16 @@ async fn no_form_of_another_site_and_no_get_changes_anybody() {
     assert_eq!(lee.get(&format!("{EMR}/")).await.status, 200);
 }
 
+/// How many mails with these words in their subject went to this address, once all have gone.
+pub async fn letters(clinic: &Clinic, address: &str, words: &str) -> usize {
+    assert!(clinic.messages.settle(Duration::from_secs(10)).await);
+    let mails = clinic.messages.outbox().all();
+    mails
+        .iter()
+        .filter(|mail| mail.to == address && mail.subject.contains(words))
+        .count()
+}
+
 /// Mails go out in the background.
 pub async fn told(clinic: &Clinic, address: &str, words: &str) {
     let waiting = async {
@@ -462,4 +473,22 @@ pub async fn told(clinic: &Clinic, address: &str, words: &str) {
     };
     let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
     assert!(waited.is_ok(), "no mail to {address}");
+}
+
+#[tokio::test]
+async fn company_settings_name_what_people_can_choose() {
+    let clinic = Clinic::open().await;
+    let (kim, _) = official(&clinic, "kim").await;
+    clinic.decide_mfa("acme", |mfa| {
+        mfa.methods = vec![
+            FactorMethod::Sms,
+            FactorMethod::Totp,
+            FactorMethod::Recovery,
+        ];
+    });
+
+    let page = kim.get(&format!("{PORTAL}/company/settings")).await;
+
+    let ways = "What people can choose: SMS, Authenticator app.";
+    assert!(page.body.contains(ways), "{}", page.body);
 }

@@ -538,6 +538,14 @@ impl Clinic {
         lines.iter().any(|line| line.contains(words))
     }
 
+    /// One line that has all of these words.
+    pub fn heard_line(&self, words: &[&str]) -> bool {
+        let lines = self.heard.lines.lock().unwrap();
+        lines
+            .iter()
+            .any(|line| words.iter().all(|word| line.contains(word)))
+    }
+
     /// A new one, at its own address.
     pub fn browser(&self) -> Browser<'_> {
         let last = u8::try_from(self.browsers.fetch_add(1, Ordering::SeqCst)).unwrap();

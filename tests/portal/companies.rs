@@ -8,6 +8,7 @@ use vestibule::gate::policy::MfaMode;
 use vestibule::sessions::EndCause;
 
 use crate::clinic::*;
+use crate::redis_server::Redis;
 
 /// Ada's EMR account has Acme, her Billing account Acme and North and lands in North; Bob's the
 /// other way round.
@@ -233,6 +234,50 @@ async fn the_new_company_s_rules_and_idle_hold_at_once() {
     let answer = ada.submit_login(&form, "ada", PASSWORD).await;
     let page = ada.follow(answer).await;
     assert_eq!(page.body, "Billing for ada.billing by pwd in north");
+}
+
+#[tokio::test]
+async fn the_new_company_is_in_force_on_a_node_that_has_not_heard_of_it() {
+    let redis = Redis::start();
+    let here = Clinic::open_as(Opening {
+        redis: Some(redis.url()),
+        ..Opening::default()
+    })
+    .await;
+    here.import(MORE).await;
+    // Nobody listens to announcements on these nodes: what one does, the other is never told.
+    let there = here.twin().await;
+    let ada = here.signed_in("ada").await;
+    assert!(at(&ada, BILLING).await.ends_with("in north"));
+    let beside = there.browser();
+    let carry = || {
+        let cookie = ada.cookie(BILLING, "__Host-vestibule").unwrap();
+        beside.set_cookie(BILLING, "__Host-vestibule", &cookie);
+    };
+    carry();
+    let page = beside.get(&format!("{BILLING}/")).await;
+    assert_eq!(page.body, "Billing for ada.billing by pwd in north");
+
+    assert_eq!(change(&ada, BILLING, "acme").await.status, 303);
+    let page = beside.get(&format!("{BILLING}/")).await;
+    assert!(page.body.ends_with("in north"), "it knows of nothing yet");
+    carry();
+    let page = beside.get(&format!("{BILLING}/")).await;
+    assert_eq!(page.body, "Billing for ada.billing by pwd in acme");
+    // By a script, as the bar does it; and where the sign-in's own account serves.
+    let bob = here.signed_in("bob").await;
+    let beside = there.browser();
+    let carry = || {
+        let cookie = bob.cookie(EMR, "__Host-vestibule").unwrap();
+        beside.set_cookie(EMR, "__Host-vestibule", &cookie);
+    };
+    carry();
+    let page = beside.get(&format!("{EMR}/")).await;
+    assert_eq!(page.body, "EMR for bob by pwd in acme");
+    change(&bob, EMR, "north").await;
+    carry();
+    let page = beside.get(&format!("{EMR}/")).await;
+    assert_eq!(page.body, "EMR for bob by pwd in north");
 }
 
 #[tokio::test]

@@ -224,6 +224,19 @@ async fn the_cookie_changes_with_each_step() {
     );
 }
 
+/// Who was told that somebody knows their password, once anybody is.
+async fn told_of_guessing(clinic: &Clinic) -> Vec<String> {
+    for _ in 0..2_000 {
+        let mut mails = clinic.messages.outbox().all();
+        mails.retain(|mail| mail.text.contains("typed five wrong ones in a row"));
+        if !mails.is_empty() {
+            return mails.into_iter().map(|mail| mail.to).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no mail");
+}
+
 #[tokio::test]
 async fn five_wrong_codes_end_the_attempt_and_slow_down_the_person() {
     let clinic = Clinic::open().await;
@@ -238,6 +251,8 @@ async fn five_wrong_codes_end_the_attempt_and_slow_down_the_person() {
     let answer = browser.submit(&page, &[("code", "000000")]).await;
     let form = browser.follow(answer).await;
     assert!(form.body.contains("wrong too often"), "{}", form.body);
+    // Whoever typed them knew the password: its owner is told, once.
+    assert_eq!(told_of_guessing(&clinic).await, ["max@strict.test"]);
     assert_eq!(
         browser
             .get(&format!("{PORTAL}/login/factor"))
@@ -254,10 +269,13 @@ async fn five_wrong_codes_end_the_attempt_and_slow_down_the_person() {
         .await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, "5"));
     clinic.wait(Duration::from_secs(5));
+    assert_eq!(other.submit(&page, &[("code", "000000")]).await.status, 403);
+    clinic.wait(Duration::from_secs(10));
     let answer = other
         .submit(&page, &[("code", &code(&key, clinic.now()))])
         .await;
     assert_eq!(other.follow(answer).await.url, format!("{EMR}/"));
+    assert_eq!(told_of_guessing(&clinic).await.len(), 1);
 }
 
 #[tokio::test]

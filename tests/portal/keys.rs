@@ -293,6 +293,43 @@ async fn recovery_codes_are_shown_once_and_each_works_once() {
 }
 
 #[tokio::test]
+async fn my_profile_says_how_many_recovery_codes_are_left_and_when_they_are_few() {
+    let clinic = offering(&[FactorMethod::Totp, FactorMethod::Recovery]).await;
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/"), "max").await;
+    let (_, page) = enrol(&browser, page).await;
+    let codes = codes_on(&page);
+    for (spent, said, few) in [
+        (0, "You have 10 recovery codes left.", false),
+        (7, "You have 3 recovery codes left.", false),
+        (1, "You have 2 recovery codes left.", true),
+        (1, "You have 1 recovery code left.", true),
+        (1, "You have 0 recovery codes left.", true),
+    ] {
+        let before = clinic.directory.recovery_codes_left(&max()).await.unwrap();
+        let next = codes.iter().skip(10 - before.unwrap() as usize);
+        for code in next.take(spent) {
+            let code = code.replace('-', "");
+            let directory = &clinic.directory;
+            let spent = directory
+                .spend_recovery_code(&max(), &code, clinic.now())
+                .await;
+            assert!(spent.unwrap());
+        }
+        let profile = browser.get(&format!("{PORTAL}/account")).await;
+        assert!(profile.body.contains(said), "{said} in {}", profile.body);
+        let warned = profile.body.contains("Get new ones before you need them.");
+        assert_eq!(warned, few, "{said}");
+    }
+    clinic.decide_mfa("strict", |mfa| mfa.methods = vec![FactorMethod::Totp]);
+    let profile = browser.get(&format!("{PORTAL}/account")).await;
+    assert!(
+        !profile.body.contains("recovery codes left"),
+        "worth nothing here"
+    );
+}
+
+#[tokio::test]
 async fn new_recovery_codes_and_another_passkey_want_a_fresh_factor() {
     let clinic = offering(&[
         FactorMethod::Totp,
@@ -574,6 +611,18 @@ async fn a_device_is_forgotten_with_the_password_the_factors_or_by_hand() {
         .set_password(&product, &login, &account.password_hash, clinic.now())
         .await
         .unwrap();
+    assert!(asked_again(&browser).await);
+    // Another authenticator in the place of the one that was proved there.
+    clinic.wait(Duration::from_secs(60));
+    let browser = remembered(&clinic, &key).await;
+    let page = browser
+        .get(&format!("{PORTAL}/account/authenticator?key=typed"))
+        .await;
+    let (_, rest) = page.body.split_once("<code>").expect("the key");
+    let key = rest.split('<').next().unwrap().to_owned();
+    let right = code(&key, clinic.now());
+    let replaced = browser.submit(&page, &[("code", &right)]).await;
+    assert_eq!(replaced.location(), "/account?done=replaced");
     assert!(asked_again(&browser).await);
     // Reset MFA.
     clinic.wait(Duration::from_secs(60));

@@ -160,7 +160,7 @@ async fn messages_are_in_the_language_of_the_request_that_they_follow() {
     let wrong = type_code(&browser, &page, &crate::sent::wrong(&right)).await;
     assert_says(&wrong, &["Solo funciona el código más reciente"]);
 
-    let before = clinic.messages.outbox().all().len();
+    let before = crate::forgot::mails(&clinic).len();
     let forgot = browser.get(&format!("{PORTAL}/password/forgot")).await;
     assert_spanish(&forgot);
     let sent = browser.submit(&forgot, &[("username", "kim")]).await;
@@ -180,7 +180,7 @@ async fn what_a_user_manager_does_is_told_in_the_language_of_whom_it_befalls() {
     lee.log_in(&format!("{EMR}/"), "lee").await;
     let (mut kim, _) = crate::administration::official(&clinic, "kim").await;
     let newest = async |kim: &Browser<'_>, person: &str, deed: (&str, &str)| {
-        let before = clinic.messages.outbox().all().len();
+        let before = crate::forgot::mails(&clinic).len();
         let url = format!("{PORTAL}/company/users/{person}");
         let page = kim.get(&url).await;
         let saved = kim.press(&page, &url, &[deed, ("reason", "asked")]).await;

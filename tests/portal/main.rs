@@ -19,6 +19,7 @@ mod factor;
 mod forgot;
 mod forms;
 mod gallery;
+mod grants;
 mod handover;
 mod keys;
 mod languages;

@@ -183,3 +183,41 @@ async fn a_passkey_that_is_added_during_a_reset_goes_with_the_others() {
     let factors = clinic.directory.factors(&person("kim")).await.unwrap();
     assert!(factors.is_empty(), "{factors:?}");
 }
+
+/// What is logged meanwhile, in this thread.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_of_which_request_a_page_failed() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _heard = tracing::subscriber::set_default(subscriber);
+    let clinic = Clinic::open().await;
+    let kim = clinic.signed_in("kim").await;
+    let page = kim.open(&format!("{PORTAL}/account/password")).await;
+    ails(&clinic, true);
+    let fields = [("current", PASSWORD), ("new", NEW), ("confirm", NEW)];
+    assert_eq!(kim.submit(&page, &fields).await.status, 503);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let cause = text
+        .lines()
+        .find(|line| line.contains("the session store failed a page"));
+    let cause: serde_json::Value = serde_json::from_str(cause.expect(&text)).unwrap();
+    assert_eq!(cause["span"]["request_id"], "request-1", "{cause}");
+}

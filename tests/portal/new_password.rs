@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use vestibule::gate::name::{Login, ProductId};
-use vestibule::gate::policy::MfaMode;
+use vestibule::gate::name::{Login, PersonId, ProductId};
+use vestibule::gate::policy::{FactorMethod, MfaMode};
 
 use crate::clinic::*;
 
@@ -114,6 +114,53 @@ async fn the_factor_comes_before_the_new_password() {
     let answer = give(&browser, &page, "tin roof", "tin roof").await;
     let page = browser.follow(answer).await;
     assert_eq!(page.body, "EMR for max by pwd,otp,mfa in strict");
+}
+
+#[tokio::test]
+async fn an_expired_password_takes_nothing_from_who_sets_up_a_factor_or_is_to_be_remembered() {
+    let clinic = clinic().await;
+    clinic.decide_mfa("strict", |mfa| {
+        mfa.methods = vec![FactorMethod::Totp, FactorMethod::Recovery];
+        mfa.remember_device = 30 * DAY;
+    });
+    clinic.wait(91 * DAY);
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/day"), "max").await;
+    let (key, page) = enrol(&browser, page).await;
+    assert!(
+        page.body.contains("Your password has expired"),
+        "{}",
+        page.body
+    );
+    assert!(!clinic.heard("recovery_codes_made"), "nobody is in yet");
+    let page = give(&browser, &page, "tin roof", "tin roof").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Your recovery codes"), "{}", page.body);
+    let on = page.link("I have kept them, go on");
+    let landed = browser.follow(browser.get(&format!("{PORTAL}{on}")).await);
+    let landed = landed.await;
+    assert_eq!(landed.url, format!("{EMR}/day"));
+    assert_eq!(landed.body, "EMR for max by pwd,otp,mfa in strict");
+    let max = PersonId::parse("max").unwrap();
+    let left = clinic.directory.recovery_codes_left(&max).await.unwrap();
+    assert_eq!(left, Some(10));
+    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule-device"), None);
+
+    clinic.wait(91 * DAY);
+    let browser = clinic.browser();
+    let page = log_in_with(&browser, &format!("{EMR}/"), "max", "tin roof").await;
+    let right = code(&key, clinic.now());
+    let fields = [("code", right.as_str()), ("remember", "on")];
+    let answer = browser.submit(&page, &fields).await;
+    let page = browser.follow(answer).await;
+    assert!(page.body.contains("Your password has expired"));
+    assert_eq!(browser.cookie(PORTAL, "__Host-vestibule-device"), None);
+    give(&browser, &page, NEW, NEW).await;
+    let device = browser.cookie(PORTAL, "__Host-vestibule-device");
+    let later = clinic.browser();
+    later.set_cookie(PORTAL, "__Host-vestibule-device", &device.unwrap());
+    let page = log_in_with(&later, &format!("{EMR}/"), "max", NEW).await;
+    assert_eq!(page.body, "EMR for max by pwd in strict");
 }
 
 #[tokio::test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use vestibule::gate::name::PersonId;
 use vestibule::gate::policy::FactorMethod;
 
-use crate::administration::{official, told};
+use crate::administration::{letters, official, told};
 use crate::clinic::*;
-use crate::sent::{ask, code_in, newest, type_code, wrong};
+use crate::sent::{ask, code_in, lock, newest, sent, type_code, wrong, wrong_codes};
 
 const RESEND: Duration = Duration::from_secs(31);
 
@@ -77,16 +77,29 @@ async fn a_number_becomes_a_factor_when_it_has_proved_itself_and_so_does_another
         "{}",
         done.body
     );
-    assert!(done.body.contains("Text message (SMS)"));
+    // Which number it is, to its owner and to who manages people, and no more of it.
+    let managed = kim.get(&format!("{PORTAL}/company/users/kim")).await;
+    for page in [&done, &managed] {
+        assert!(page.body.contains("Text message (SMS)"));
+        let row = "to the number ending in 31";
+        assert!(page.body.contains(row), "{}", page.body);
+        assert!(!page.body.contains("5550100031"));
+    }
     assert!(
         !done.body.contains("Get codes by text message"),
         "one is enough"
     );
     assert_eq!(places(&clinic, FactorMethod::Sms).await, ["+15550100031"]);
     assert!(clinic.heard("\"factor_added\""));
-    told(&clinic, "kim@acme.test", "added").await;
+    // The authenticator at the sign-in was the first.
+    assert_eq!(
+        letters(&clinic, "kim@acme.test", "factor was added").await,
+        2
+    );
 
-    // Another phone: the old number works until the new one has proved itself.
+    // Another phone: the old number works until the new one has proved itself. Somebody has locked
+    // the old one by guessing.
+    lock(&clinic, "kim", FactorMethod::Sms).await;
     clinic.wait(RESEND);
     let page = kim.get(&url("/sms")).await;
     assert!(
@@ -105,6 +118,7 @@ async fn a_number_becomes_a_factor_when_it_has_proved_itself_and_so_does_another
     );
     assert_eq!(places(&clinic, FactorMethod::Sms).await, ["+15550100032"]);
     assert!(clinic.heard("\"factor_replaced\""));
+    assert_eq!(wrong_codes(&clinic, "kim", FactorMethod::Sms).await, None);
     told(&clinic, "kim@acme.test", "elsewhere").await;
 }
 
@@ -184,7 +198,7 @@ async fn codes_are_set_up_with_a_fresh_factor_and_where_they_are_offered() {
     let kim = kim_of(&clinic).await;
     let page = kim.get(&url("/sms")).await;
     clinic.wait(Duration::from_secs(15 * 60 + 1));
-    let before = clinic.messages.outbox().all().len();
+    let before = sent(&clinic);
     for answer in [
         kim.get(&url("/sms")).await,
         kim.get(&url("/email")).await,
@@ -200,11 +214,7 @@ async fn codes_are_set_up_with_a_fresh_factor_and_where_they_are_offered() {
             answer.location()
         );
     }
-    assert_eq!(
-        clinic.messages.outbox().all().len(),
-        before,
-        "nothing is sent"
-    );
+    assert_eq!(sent(&clinic), before, "nothing is sent");
     clinic.decide_mfa("acme", |mfa| mfa.methods = vec![FactorMethod::Totp]);
     assert_eq!(kim.get(&url("/sms")).await.status, 403);
     let profile = kim.get(&url("")).await;

@@ -441,6 +441,9 @@ async fn analytics_needs_a_grant_and_its_release() {
     release(vec!["strict"]);
     let page = kim.get(&format!("{ANALYTICS}/")).await;
     assert_eq!((page.status, page.body.as_str()), (403, "not_released"));
+    let settings = kim.get(&format!("{PORTAL}/company/settings")).await;
+    let waits = "Going on to Analytics without logging in again is being released company by company. It has not reached";
+    assert!(settings.body.contains(waits), "{}", settings.body);
     let apps = kim.open(&format!("{PORTAL}/apps")).await;
     assert!(!apps.body.contains("Analytics"), "{}", apps.body);
     let bar = format!("{EMR}/.vestibule/bar");

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use vestibule::gate::name::{Login, PersonId};
+use vestibule::portal::locks;
+
 use crate::clinic::*;
+use crate::redis_server::Redis;
 
 #[tokio::test]
 async fn one_sign_in_reaches_every_product() {
@@ -228,6 +232,47 @@ async fn a_login_page_left_open_overnight_is_no_dead_end() {
     assert_eq!(browser.follow(answer).await.url, format!("{EMR}/week"));
 }
 
+/// Whoever has a say in a company's directory may make a login that looks like somebody else's.
+#[tokio::test]
+async fn who_owns_a_login_that_looks_alike_clears_nothing_of_the_others() {
+    let clinic = Clinic::open().await;
+    clinic
+        .import(
+            r#"{"kind":"person","id":"twin","company":"acme","name":"Twin","email":"twin@example.com"}
+{"kind":"account","product":"emr","login":"kím","person":"twin","password_hash":"HASH"}"#,
+        )
+        .await;
+    let browser = clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    for _ in 0..5 {
+        let answer = browser.submit_login(&form, "kim", "guess").await;
+        assert_eq!(answer.status, 403);
+    }
+    let mut twin = clinic.browser();
+    twin.address = browser.address;
+    let own = twin.open(&format!("{EMR}/")).await;
+    let answer = twin.submit_login(&own, "kím", PASSWORD).await;
+    assert_eq!(twin.follow(answer).await.url, format!("{EMR}/"));
+
+    // Nor is what the twin's browser was given a word about kim.
+    let mut noted = clinic.browser();
+    noted.address = browser.address;
+    let note = twin.cookie(PORTAL, "__Host-vestibule-known").unwrap();
+    noted.set_cookie(PORTAL, "__Host-vestibule-known", &note);
+    let other_form = noted.open(&format!("{EMR}/")).await;
+    for (browser, form) in [(&browser, &form), (&noted, &other_form)] {
+        let answer = browser.submit_login(form, "kim", PASSWORD).await;
+        assert_eq!(answer.status, 429, "{}", answer.body);
+    }
+    let lines = clinic.heard.lines.lock().unwrap();
+    // Only the first in a minute is kept with the person's own.
+    let of = |who: &str| {
+        let told = |line: &&String| line.contains("throttled") && line.contains(who);
+        lines.iter().filter(told).count()
+    };
+    assert_eq!((of("person: Some(kim)"), of("person: None")), (1, 1));
+}
+
 #[tokio::test]
 async fn guessing_is_slowed_down_before_anything_is_hashed() {
     let clinic = Clinic::open().await;
@@ -243,6 +288,27 @@ async fn guessing_is_slowed_down_before_anything_is_hashed() {
     assert_eq!((answer.status, answer.header("retry-after")), (429, "1"));
     assert!(answer.body.contains("Too many attempts"), "{}", answer.body);
     assert!(answer.set_cookies().is_empty());
+    assert!(
+        clinic.heard_line(&["\"sign_in\"", "person: Some(kim)", "throttled"]),
+        "the trail says who was kept waiting"
+    );
+    // And who is asked about it sees which throttle it is, where, and until when.
+    let kim = PersonId::parse("kim").unwrap();
+    let emr = clinic.products.primary().id.clone();
+    let accounts = [(emr.clone(), Login::parse("kim").unwrap())];
+    let held = async |address| {
+        let store = clinic.sessions.store().as_ref();
+        let found = locks::of_person(store, &kim, (&emr, &accounts), address, clinic.now()).await;
+        found.unwrap()
+    };
+    let expected = locks::Lock {
+        throttle: "password_from_address",
+        of: String::from("emr kim"),
+        until: Some(clinic.now().plus(Duration::from_secs(1))),
+    };
+    assert_eq!(held(Some(browser.address)).await, [expected]);
+    assert_eq!(held(None).await, [], "nobody knows of which address");
+    assert_eq!(held(Some([192, 0, 2, 254].into())).await, []);
     // Elsewhere the owner is not locked out.
     clinic.signed_in("kim").await;
     clinic.wait(Duration::from_secs(1));
@@ -377,4 +443,134 @@ async fn without_the_store_nobody_is_let_in_and_told_so() {
     let page = browser.get(&format!("{PORTAL}/login")).await;
     assert_eq!(page.status, 503);
     assert!(!page.header("retry-after").is_empty());
+}
+
+const KNOWN: &str = "__Host-vestibule-known";
+
+/// Signed in to once, as somebody whose session is long over.
+async fn known_browser<'a>(clinic: &'a Clinic, login: &str) -> Browser<'a> {
+    let before = clinic.signed_in(login).await;
+    let mut browser = clinic.browser();
+    browser.address = before.address;
+    browser.set_cookie(PORTAL, KNOWN, &before.cookie(PORTAL, KNOWN).unwrap());
+    browser
+}
+
+/// Guesses for as long as it takes until the next one would have to wait for so long.
+async fn guess_until_held(browser: &Browser<'_>, clinic: &Clinic, login: &str, secs: u64) {
+    let form = browser.open(&format!("{EMR}/")).await;
+    for _ in 0..100 {
+        let answer = browser.submit_login(&form, login, "guess").await;
+        if answer.status == 429 {
+            let wait: u64 = answer.header("retry-after").parse().unwrap();
+            if wait >= secs {
+                return;
+            }
+            clinic.wait(Duration::from_secs(wait));
+        }
+    }
+    panic!("nobody is held");
+}
+
+/// `here` and `there`: two nodes, or one.
+async fn lasting_guesses_leave_the_owner_alone(here: &Clinic, there: &Clinic) {
+    let owner = known_browser(here, "kim").await;
+    let lee = known_browser(there, "lee").await;
+    let mut stranger = there.browser();
+    stranger.address = owner.address;
+    guess_until_held(&stranger, here, "kim", 120).await;
+    // Whoever is known for another account is a stranger to this one.
+    stranger.set_cookie(PORTAL, KNOWN, &lee.cookie(PORTAL, KNOWN).unwrap());
+    for password in ["guess", PASSWORD] {
+        let form = stranger.open(&format!("{EMR}/")).await;
+        let answer = stranger.submit_login(&form, "kim", password).await;
+        assert_eq!(answer.status, 429, "{}", answer.body);
+    }
+    let page = owner.log_in(&format!("{EMR}/"), "kim").await;
+    assert_eq!(page.url, format!("{EMR}/"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn guessing_that_lasts_at_the_owners_own_address_does_not_hold_their_browser_up() {
+    let clinic = Clinic::open().await;
+    lasting_guesses_leave_the_owner_alone(&clinic, &clinic).await;
+}
+
+#[tokio::test]
+async fn guessing_that_lasts_at_another_node_does_not_hold_the_owners_browser_up() {
+    let redis = Redis::start();
+    let here = Clinic::open_as(Opening {
+        redis: Some(redis.url()),
+        ..Opening::default()
+    })
+    .await;
+    let there = here.twin().await;
+    lasting_guesses_leave_the_owner_alone(&here, &there).await;
+}
+
+#[tokio::test]
+async fn wherever_the_guesses_come_from_the_owners_browser_is_let_in_from_anywhere() {
+    let clinic = Clinic::open().await;
+    let mut owner = known_browser(&clinic, "kim").await;
+    owner.address = std::net::IpAddr::from([203, 0, 113, 200]);
+    // A botnet, until all strangers wait.
+    let mut held = 0;
+    for bot in 1..=40 {
+        let browser = clinic.browser_at([203, 0, 113, bot]);
+        let form = browser.open(&format!("{EMR}/")).await;
+        let answer = browser.submit_login(&form, "kim", "guess").await;
+        held += usize::from(answer.status == 429);
+    }
+    assert!(held > 0);
+    let page = owner.log_in(&format!("{EMR}/"), "kim").await;
+    assert_eq!(page.url, format!("{EMR}/"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn guesses_in_one_known_browser_hold_up_that_browser_alone() {
+    let clinic = Clinic::open().await;
+    let (stolen, own) = (
+        known_browser(&clinic, "kim").await,
+        known_browser(&clinic, "kim").await,
+    );
+    guess_until_held(&stolen, &clinic, "kim", 60).await;
+    let form = stolen.open(&format!("{EMR}/")).await;
+    let answer = stolen.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(answer.status, 429, "a note is no password");
+    assert_eq!(own.log_in(&format!("{EMR}/"), "kim").await.status, 200);
+    clinic.signed_in("kim").await;
+    // Who signs in at last begins anew.
+    clinic.wait(Duration::from_secs(900));
+    stolen.log_in(&format!("{EMR}/"), "kim").await;
+    let again = clinic.browser();
+    again.set_cookie(PORTAL, KNOWN, &stolen.cookie(PORTAL, KNOWN).unwrap());
+    let form = again.open(&format!("{EMR}/")).await;
+    for _ in 0..5 {
+        let answer = again.submit_login(&form, "kim", "guess").await;
+        assert_eq!(answer.status, 403);
+    }
+    let answer = again.submit_login(&form, "kim", "guess").await;
+    assert_eq!(answer.status, 429);
+}
+
+#[tokio::test]
+async fn a_known_browser_tells_nothing_and_opens_nothing() {
+    let clinic = Clinic::open().await;
+    let kim = clinic.signed_in("kim").await;
+    let note = kim.cookie(PORTAL, KNOWN).unwrap();
+    assert_eq!(note.len(), 43, "one person, one note");
+    assert_eq!(kim.cookie(EMR, KNOWN), None);
+    let browser = clinic.browser();
+    browser.set_cookie(PORTAL, KNOWN, &note);
+    let page = browser.open(&format!("{EMR}/")).await;
+    assert!(page.body.contains(">Password</label>"), "{}", page.body);
+    assert!(!page.plain().contains("kim"));
+    // Two of one name are none: one of them may be planted. A broken one harms nobody.
+    let twice = format!("{note}; {KNOWN}={note}");
+    for odd in ["x", "", twice.as_str(), note.repeat(99).as_str()] {
+        let browser = clinic.browser();
+        browser.set_cookie(PORTAL, KNOWN, odd);
+        let page = browser.log_in(&format!("{EMR}/"), "kim").await;
+        assert_eq!(page.url, format!("{EMR}/"), "{odd}");
+    }
 }

@@ -9,6 +9,7 @@ use vestibule::gate::policy::{FactorMethod, MfaMode, Policies, Reach};
 
 use crate::administration::{official, told};
 use crate::clinic::*;
+use crate::sent::{lock, wrong_codes};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -142,6 +143,42 @@ async fn the_old_authenticator_goes_when_the_new_one_is_proven() {
     assert_eq!(refused.status, 403);
     let landed = again.submit(&page, &[("code", &code(&new_key, now))]).await;
     assert_eq!(again.follow(landed).await.url, format!("{EMR}/"));
+}
+
+#[tokio::test]
+async fn a_locked_factor_opens_when_another_takes_its_place_or_it_is_gone() {
+    let clinic = Clinic::open().await;
+    let (kim, key) = official(&clinic, "kim").await;
+    lock(&clinic, "kim", FactorMethod::Totp).await;
+    let thief = clinic.browser();
+    clinic.decide_mfa("acme", |mfa| mfa.mode = MfaMode::Required);
+    clinic.wait(MINUTE);
+    let locked = thief.log_in(&format!("{EMR}/"), "kim").await;
+    let right = code(&key, clinic.now());
+    assert_eq!(thief.submit(&locked, &[("code", &right)]).await.status, 429);
+
+    let page = kim.get(&account("/authenticator?key=typed")).await;
+    let (_, rest) = page.body.split_once("<code>").expect("the key");
+    let new_key = rest.split('<').next().unwrap().to_owned();
+    let right = code(&new_key, clinic.now());
+    let replaced = kim.submit(&page, &[("code", &right)]).await;
+    assert_eq!(replaced.location(), "/account?done=replaced");
+    let totp = FactorMethod::Totp;
+    assert_eq!(wrong_codes(&clinic, "kim", totp).await, None);
+    clinic.wait(MINUTE);
+    let again = clinic.browser();
+    let page = again.log_in(&format!("{EMR}/"), "kim").await;
+    let right = code(&new_key, clinic.now());
+    let answer = again.submit(&page, &[("code", &right)]).await;
+    assert_eq!(again.follow(answer).await.url, format!("{EMR}/"));
+
+    // Where it may go, the next one begins with nothing against it either.
+    clinic.decide_mfa("acme", |mfa| mfa.mode = MfaMode::Company);
+    lock(&clinic, "kim", totp).await;
+    let factor = factor_of(&clinic, "kim").await;
+    let page = press(&again, "/factors", &[("factor", &factor)]).await;
+    assert!(page.body.contains("second factor is removed"));
+    assert_eq!(wrong_codes(&clinic, "kim", totp).await, None);
 }
 
 #[tokio::test]
@@ -283,6 +320,20 @@ async fn switched_on_for_the_next_sign_in_leaves_who_is_inside() {
     kim.submit(&page, &[("mfa", "on"), ("asked", "at_once")])
         .await;
     assert_eq!(lee.get(&format!("{EMR}/")).await.status, 302);
+    let lines = clinic.heard.lines.lock().unwrap();
+    let switched: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.contains("\"mfa_switched\""))
+        .collect();
+    assert_eq!(switched.len(), 2, "{switched:?}");
+    for (line, detail) in switched
+        .into_iter()
+        .zip(["on, at the next sign-in", "on, at once"])
+    {
+        for part in ["person: Some(kim)", "company: Some(acme)", detail] {
+            assert!(line.contains(part), "{part} in {line}");
+        }
+    }
 }
 
 #[tokio::test]

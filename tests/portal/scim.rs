@@ -554,3 +554,70 @@ async fn of_who_was_imported_no_made_up_moment_is_told() {
     let (_, made) = idp.get(&format!("/Users/{made}")).await;
     assert_eq!(made["meta"]["created"], json!(now));
 }
+
+#[tokio::test]
+async fn patches_at_the_same_time_are_all_there_afterwards() {
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let lee = async |path: &str, value: &str| {
+        let one = json!([{"op": "replace", "path": path, "value": value}]);
+        assert_eq!(idp.patch("/Users/lee", one).await.0, 200, "{path}");
+    };
+    tokio::join!(
+        lee("name.givenName", "Leonora"),
+        lee("name.familyName", "Byrd"),
+        lee("externalId", "x-7"),
+        lee("emails", "leonora@acme.test"),
+        lee("phoneNumbers", "+1 555 201 0007"),
+    );
+    let (_, user) = idp.get("/Users/lee").await;
+    assert_eq!(user["name"]["givenName"], "Leonora", "{user}");
+    assert_eq!(user["name"]["familyName"], "Byrd", "{user}");
+    assert_eq!(user["externalId"], "x-7", "{user}");
+    assert_eq!(user["emails"][0]["value"], "leonora@acme.test", "{user}");
+    assert_eq!(user["phoneNumbers"][0]["value"], "+15552010007", "{user}");
+    for what in ["externalId", "phoneNumbers"] {
+        let told = clinic.heard_line(&["\"person_changed\"", "Some(lee)", what]);
+        assert!(told, "{what} is not in the audit trail");
+    }
+
+    let group = json!({"displayName": "G"});
+    let (_, group) = idp.ask(Method::POST, "/Groups", group).await;
+    let url = format!("/Groups/{}", group["id"].as_str().unwrap());
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        ids.push(idp.make(&format!("p{number}@acme.test")).await);
+    }
+    let add = async |id: &String| {
+        let one = json!([{"op": "add", "path": "members", "value": [{"value": id}]}]);
+        assert_eq!(idp.patch(&url, one).await.0, 200);
+    };
+    let [a, b, c, d, e, f] = ids.as_slice() else {
+        panic!("{ids:?}")
+    };
+    tokio::join!(add(a), add(b), add(c), add(d), add(e), add(f));
+    let (_, group) = idp.get(&url).await;
+    assert_eq!(group["members"].as_array().unwrap().len(), 6, "{group}");
+}
+
+#[tokio::test]
+async fn a_put_that_does_not_say_active_switches_nobody_on() {
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let off = json!([{"op": "replace", "path": "active", "value": false}]);
+    assert_eq!(idp.patch("/Users/lee", off).await.0, 200);
+    let (_, lee) = idp.get("/Users/lee").await;
+    let whole = |active: Option<bool>| {
+        let mut user = json!({"userName": lee["userName"], "emails": lee["emails"]});
+        if let Some(active) = active {
+            user["active"] = json!(active);
+        }
+        user
+    };
+    let (status, user) = idp.ask(Method::PUT, "/Users/lee", whole(None)).await;
+    assert_eq!((status, &user["active"]), (200, &json!(false)), "{user}");
+    assert!(!clinic.heard("\"person_enabled\""));
+    let (status, user) = idp.ask(Method::PUT, "/Users/lee", whole(Some(true))).await;
+    assert_eq!((status, &user["active"]), (200, &json!(true)), "{user}");
+    assert!(clinic.heard("\"person_enabled\""));
+}

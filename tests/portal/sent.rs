@@ -9,7 +9,10 @@ use futures_util::future::join_all;
 use vestibule::directory::passwords::Hasher;
 use vestibule::gate::name::PersonId;
 use vestibule::gate::policy::FactorMethod;
-use vestibule::gate::throttle::{Attempts, MESSAGES_FROM_ADDRESS, factor_key};
+use vestibule::gate::throttle::{
+    Attempts, MESSAGES_FROM_ADDRESS, MESSAGES_TO_ONE, MESSAGES_TO_PERSON,
+    MESSAGES_TO_PERSON_IN_ALL, factor_key,
+};
 use vestibule::gate::time::Moment;
 use vestibule::messages::{EmailProvider, Hushed, Kept, Route, Settings, SmsProvider};
 
@@ -25,26 +28,31 @@ fn pat() -> PersonId {
 
 /// The six digits of a message.
 pub fn code_in(kept: &Kept) -> String {
+    find_code(kept).expect("a code")
+}
+
+fn find_code(kept: &Kept) -> Option<String> {
     kept.text
         .split(|c: char| !c.is_ascii_digit())
         .find(|digits| digits.len() == 6)
-        .expect("a code")
-        .to_owned()
+        .map(str::to_owned)
 }
 
-/// The newest message.
+/// The messages with a code, the newest first. Other mails go out in the background, whenever.
+fn codes(clinic: &Clinic) -> Vec<Kept> {
+    let mut all = clinic.messages.outbox().all();
+    all.retain(|kept| find_code(kept).is_some());
+    all
+}
+
+/// The newest message with a code.
 pub fn newest(clinic: &Clinic) -> Kept {
-    clinic
-        .messages
-        .outbox()
-        .all()
-        .first()
-        .expect("a message")
-        .clone()
+    codes(clinic).first().expect("a message").clone()
 }
 
-fn sent(clinic: &Clinic) -> usize {
-    clinic.messages.outbox().all().len()
+/// How many messages with a code there were.
+pub fn sent(clinic: &Clinic) -> usize {
+    codes(clinic).len()
 }
 
 /// Another code than this one.
@@ -117,6 +125,8 @@ async fn enrolled(clinic: &Clinic) {
     let answer = type_code(&browser, &page, &code_in(&newest(clinic))).await;
     let page = browser.follow(answer).await;
     assert_eq!(page.body, "EMR for pat by pwd,sms,mfa in texting");
+    // Whoever knew the password may have been somebody else.
+    crate::administration::told(clinic, "pat@texting.test", "A second factor was added").await;
 }
 
 /// At the code's page, with the code that went out.
@@ -280,7 +290,7 @@ async fn only_the_newest_code_works_and_the_wait_for_another_grows() {
             .body
             .contains("Another code can be sent in 30 seconds")
     );
-    assert_eq!(clinic.messages.outbox().all().len(), 2);
+    assert_eq!(sent(&clinic), 2);
     clinic.wait(30 * SECOND);
     let page = ask(&browser, &page, "again", "").await;
     assert_eq!(page.status, 200);
@@ -440,32 +450,109 @@ async fn who_starts_again_in_the_same_browser_can_use_the_code_that_came() {
     assert_eq!(browser.follow(answer).await.status, 200);
 }
 
+/// Makes one of the counts stand so high.
+async fn counted(clinic: &Clinic, kind: &str, parts: &[&str], failures: u32) {
+    let hash = digest(&SHA256, parts.join("\0").as_bytes());
+    let name = format!("throttle:{kind}:{}", URL_SAFE_NO_PAD.encode(hash));
+    let store = clinic.sessions.store();
+    let before = store.state(&name, clinic.now()).await.unwrap();
+    let so_many = Attempts {
+        failures,
+        last_at: clinic.now(),
+        window_started_at: clinic.now(),
+    };
+    let written = so_many.to_json();
+    let swapped = store
+        .swap_state(
+            &name,
+            before.as_deref(),
+            Some(&written),
+            24 * HOUR,
+            clinic.now(),
+        )
+        .await;
+    assert!(swapped.unwrap());
+}
+
+/// How many wrong codes of this factor count.
+pub async fn wrong_codes(clinic: &Clinic, person: &str, method: FactorMethod) -> Option<u32> {
+    let name = factor_key(&PersonId::parse(person).unwrap(), method);
+    let written = clinic.sessions.store().state(&name, clinic.now()).await;
+    let counted = Attempts::from_json(&written.unwrap()?).unwrap();
+    Some(counted.failures)
+}
+
+/// As a hundred wrong codes in a row do.
+pub async fn lock(clinic: &Clinic, person: &str, method: FactorMethod) {
+    let name = factor_key(&PersonId::parse(person).unwrap(), method);
+    let store = clinic.sessions.store();
+    let before = store.state(&name, clinic.now()).await.unwrap();
+    let all = Attempts {
+        failures: 100,
+        last_at: clinic.now(),
+        window_started_at: clinic.now(),
+    };
+    let written = all.to_json();
+    let swapped = store
+        .swap_state(
+            &name,
+            before.as_deref(),
+            Some(&written),
+            24 * HOUR,
+            clinic.now(),
+        )
+        .await;
+    assert!(swapped.unwrap());
+    assert_eq!(wrong_codes(clinic, person, method).await, Some(100));
+}
+
+/// Signs in with the code that is sent at once.
+async fn signs_in(clinic: &Clinic) {
+    let (browser, page, code) = at_the_code(clinic).await;
+    let answer = type_code(&browser, &page, &code).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/"));
+}
+
 #[tokio::test]
 async fn one_number_one_person_and_one_company_get_so_many_a_day() {
     let clinic = Clinic::open().await;
     enrolled(&clinic).await;
-    for _ in 1..20 {
-        let (browser, page, code) = at_the_code(&clinic).await;
-        let answer = type_code(&browser, &page, &code).await;
-        assert_eq!(browser.follow(answer).await.url, format!("{EMR}/"));
+    // None of them comes back.
+    for _ in 0..20 {
+        at_the_code(&clinic).await;
+        clinic.wait(HOUR);
     }
     let browser = clinic.browser();
     let page = browser.log_in(&format!("{EMR}/"), "pat").await;
-    assert_eq!(sent(&clinic), 20, "no further message to this number today");
+    assert_eq!(sent(&clinic), 21, "no further message to this number today");
     assert!(
         page.body.contains("Get a code by text message"),
         "{}",
         page.body
     );
-    let mut fields = page.hidden();
-    fields.push((String::from("do"), String::from("send")));
-    fields.dedup();
     let url = format!("{PORTAL}/login/factor");
     let answer = browser.post(&url, &form_fields(&page, "file")).await;
     assert_eq!(answer.status, 429);
-    assert!(answer.body.contains("24 hours"), "{}", answer.body);
-    assert_eq!(sent(&clinic), 20);
+    assert!(answer.body.contains("4 hours"), "{}", answer.body);
+    assert_eq!(sent(&clinic), 21);
+    clinic.wait(4 * HOUR);
+    at_the_code(&clinic).await;
+
+    // One person's, to whatever place and by whatever method.
     clinic.wait(24 * HOUR);
+    counted(
+        &clinic,
+        "messages-person",
+        &["pat"],
+        MESSAGES_TO_PERSON.most - 1,
+    )
+    .await;
+    at_the_code(&clinic).await;
+    clinic.wait(HOUR);
+    let before = sent(&clinic);
+    clinic.browser().log_in(&format!("{EMR}/"), "pat").await;
+    assert_eq!(sent(&clinic), before, "no further message to this person");
+    clinic.wait(23 * HOUR);
     at_the_code(&clinic).await;
 
     // A company's own cap, shared by its people.
@@ -477,6 +564,126 @@ async fn one_number_one_person_and_one_company_get_so_many_a_day() {
         let answer = ask(&quin, &page, "typed", number).await;
         assert_eq!(answer.status, status, "{number}: {}", answer.body);
         clinic.wait(40 * SECOND);
+    }
+}
+
+#[tokio::test]
+async fn a_message_whose_code_came_back_counts_for_nobody() {
+    let clinic = Clinic::open().await;
+    enrolled(&clinic).await;
+    // One is left to each of them, for the whole day.
+    for (kind, parts, most) in [
+        ("messages", vec!["to", NUMBER], MESSAGES_TO_ONE.most),
+        ("messages-person", vec!["pat"], MESSAGES_TO_PERSON.most),
+        ("messages-company", vec!["texting"], 2000),
+    ] {
+        counted(&clinic, kind, &parts, most - 1).await;
+    }
+    for _ in 0..3 {
+        signs_in(&clinic).await;
+    }
+    let (..) = at_the_code(&clinic).await;
+    clinic.wait(HOUR);
+    let before = sent(&clinic);
+    let browser = clinic.browser();
+    browser.log_in(&format!("{EMR}/"), "pat").await;
+    assert_eq!(sent(&clinic), before, "that one did not come back");
+
+    // Whoever earns on a number types its codes as well.
+    clinic.wait(24 * HOUR);
+    let most = MESSAGES_TO_PERSON_IN_ALL.most;
+    counted(&clinic, "messages-person-all", &["pat"], most - 1).await;
+    signs_in(&clinic).await;
+    let before = sent(&clinic);
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/"), "pat").await;
+    assert_eq!(sent(&clinic), before);
+    assert!(page.body.contains("Get a code by text message"));
+}
+
+#[tokio::test]
+async fn a_strangers_typing_takes_no_message_from_the_owner() {
+    let clinic = Clinic::open().await;
+    enrolled(&clinic).await;
+    // Quin, a colleague, types Pat's number, and just now for the last time that it gets one so.
+    let most = MESSAGES_TO_ONE.most;
+    counted(&clinic, "messages", &["typed", "to", NUMBER], most - 1).await;
+    let quin = clinic.browser();
+    let page = quin.log_in(&format!("{EMR}/"), "quin").await;
+    let page = choose(&quin, &page, "SMS").await;
+    let before = sent(&clinic);
+    let page = ask(&quin, &page, "typed", NUMBER).await;
+    assert_eq!((page.status, sent(&clinic)), (200, before + 1));
+    assert_eq!(newest(&clinic).to, NUMBER);
+    // Pat waits for nothing and gets all of theirs.
+    signs_in(&clinic).await;
+    signs_in(&clinic).await;
+    // Nobody else can have it texted today either: Max's company offers the same.
+    clinic.decide_mfa("strict", |mfa| {
+        mfa.methods = vec![FactorMethod::Totp, FactorMethod::Sms];
+    });
+    clinic.wait(HOUR);
+    let max = clinic.browser();
+    let page = max.log_in(&format!("{EMR}/"), "max").await;
+    let page = choose(&max, &page, "SMS").await;
+    let before = sent(&clinic);
+    let refused = ask(&max, &page, "typed", "+1 (555) 010-0007").await;
+    assert_eq!((refused.status, sent(&clinic)), (429, before));
+    signs_in(&clinic).await;
+}
+
+#[tokio::test]
+async fn notices_are_not_counted_as_codes() {
+    let clinic = Clinic::open().await;
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/"), "pat").await;
+    let page = choose(&browser, &page, "Email").await;
+    let page = ask(&browser, &page, "file", "").await;
+    let answer = type_code(&browser, &page, &code_in(&newest(&clinic))).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/"));
+    // One mail with the code, and one that says that a factor was added.
+    let told = "A second factor was added";
+    let letters = crate::administration::letters(&clinic, "pat@texting.test", told).await;
+    assert_eq!(letters, 1);
+    for (result, count) in [("sent", 1), ("verified", 1), ("notice", 1)] {
+        let line = format!("message email {result}");
+        assert_eq!(clinic.heard.count(&line), count, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_another_with_sms_first() {
+    let clinic = Clinic::open().await;
+    clinic.decide_mfa("texting", |mfa| {
+        mfa.methods = vec![FactorMethod::Totp, FactorMethod::Email, FactorMethod::Sms];
+    });
+    let browser = clinic.browser();
+    let page = browser.log_in(&format!("{EMR}/"), "pat").await;
+    for (left, others) in [
+        ("Authenticator app", ["SMS", "Email"]),
+        ("SMS", ["Authenticator app", "Email"]),
+        ("Email", ["SMS", "Authenticator app"]),
+    ] {
+        let page = match left {
+            "Authenticator app" => browser.open(&page.url).await,
+            left => choose(&browser, &page, left).await,
+        };
+        let list = browser
+            .get(&format!("{PORTAL}{}", page.link("Try another method")))
+            .await;
+        let tiles: Vec<&str> = list
+            .body
+            .split("<a class=\"tile\" ")
+            .skip(1)
+            .map(|tile| {
+                let (_, name) = tile.split_once("<b>").unwrap();
+                name.split('<').next().unwrap()
+            })
+            .collect();
+        assert_eq!(tiles, others, "from {left}");
+        let back = list.link(&format!("Back to: {left}"));
+        let again = browser.get(&format!("{PORTAL}{back}")).await;
+        assert_eq!(again.plain(), page.plain(), "{left}");
     }
 }
 
@@ -572,26 +779,44 @@ async fn a_lock_on_one_factor_leaves_the_other_and_is_mailed_to_the_owner() {
             answer.body
         );
     }
+    crate::administration::told(&clinic, "pat@texting.test", "locked").await;
     let mails: Vec<Kept> = clinic
         .messages
         .outbox()
         .all()
         .into_iter()
-        .filter(|kept| kept.channel == "email")
+        .filter(|kept| kept.subject.contains("locked"))
         .collect();
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].to, "pat@texting.test");
-    assert!(mails[0].subject.contains("locked"));
+    let lines = clinic.heard.lines.lock().unwrap().clone();
+    let locked: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.contains("\"factor_locked\""))
+        .collect();
+    assert_eq!(locked.len(), 1, "{locked:?}");
+    assert!(locked[0].contains("person: Some(pat)") && locked[0].contains("detail: \"sms\""));
 
-    let page = choose(&browser, &page, "Authenticator app").await;
+    // Whoever has the password gets no code that opens nothing, neither with it nor on asking.
+    clinic.wait(HOUR);
+    let before = sent(&clinic);
+    let again = clinic.browser();
+    let asks = again.log_in(&format!("{EMR}/"), "pat").await;
+    assert!(asks.body.contains("Get a code by text message"));
+    let refused = ask(&again, &asks, "file", "").await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.body.contains("Try another method"));
+    assert_eq!(sent(&clinic), before);
+
+    let page = choose(&again, &asks, "Authenticator app").await;
     let typed = totp_rs::Secret::from(key.as_slice()).to_base32();
-    let answer = browser
+    let answer = again
         .submit(
             &page,
             &[("code", &crate::clinic::code(&typed, clinic.now()))],
         )
         .await;
-    let landed = browser.follow(answer).await;
+    let landed = again.follow(answer).await;
     assert_eq!(landed.body, "EMR for pat by pwd,otp,mfa in texting");
 
     // A reset forgets it.
@@ -644,14 +869,7 @@ async fn at_a_challenge_a_code_goes_to_the_factors_number_and_no_other() {
         .post(&format!("{PORTAL}/login/factor"), &fields)
         .await;
     assert_eq!(answer.status, 303);
-    assert!(
-        clinic
-            .messages
-            .outbox()
-            .all()
-            .iter()
-            .all(|kept| kept.to == NUMBER)
-    );
+    assert!(codes(&clinic).iter().all(|kept| kept.to == NUMBER));
     // Nor by a method that was never set up.
     fields.retain(|(name, _)| name != "method");
     fields.push((String::from("method"), String::from("email")));
@@ -659,14 +877,7 @@ async fn at_a_challenge_a_code_goes_to_the_factors_number_and_no_other() {
         .post(&format!("{PORTAL}/login/factor"), &fields)
         .await;
     assert_eq!(answer.status, 303);
-    assert!(
-        clinic
-            .messages
-            .outbox()
-            .all()
-            .iter()
-            .all(|kept| kept.channel == "sms")
-    );
+    assert!(codes(&clinic).iter().all(|kept| kept.channel == "sms"));
 }
 
 #[tokio::test]

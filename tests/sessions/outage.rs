@@ -6,7 +6,7 @@ use std::time::Duration;
 use vestibule::gate::name::PersonId;
 use vestibule::sessions::EndCause;
 use vestibule::sessions::redis::RedisStore;
-use vestibule::sessions::store::StoreError;
+use vestibule::sessions::store::{Store, StoreError};
 
 use crate::nodes::{HOUR, Home, MILLI, Node, SECOND, TestClock, within_a_second};
 use crate::redis_server::Redis;
@@ -136,6 +136,29 @@ async fn open_requests_end_when_nobody_can_confirm_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_requests_end_at_the_maximum_also_when_nobody_can_be_asked() {
+    let home = Home::redis();
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let portal = node.sign_in().await;
+    let emr = node.enter(&portal, "emr").await;
+    clock.pass(6 * HOUR);
+    assert_eq!(node.act(&emr, "emr").await, "live");
+    node.tick().await;
+    clock.pass(6 * HOUR - 10 * SECOND);
+    assert_eq!(node.act(&emr, "emr").await, "live");
+    node.tick().await;
+    let leash = node.look_up(&emr, "emr").await.leash.unwrap();
+    server(&home).stop();
+    clock.pass(10 * SECOND);
+    node.tick().await;
+    assert!(!leash.is_pulled(), "never early");
+    clock.pass(MILLI);
+    node.tick().await;
+    assert!(leash.is_pulled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_killed_is_made_anew() {
     let home = Home::redis();
     let store = home.open().await;
@@ -160,6 +183,79 @@ async fn a_connection_that_is_killed_is_made_anew() {
         assert_eq!(format!("{event:?}"), expected);
     }
     store.ping().await.unwrap();
+}
+
+/// What `done` says at last.
+async fn at_last(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let patient = async {
+        while !done().await {
+            tokio::time::sleep(20 * MILLI).await;
+        }
+    };
+    let waited = tokio::time::timeout(60 * SECOND, patient).await;
+    assert!(waited.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_ended_stays_ended_when_redis_comes_back_with_an_older_copy() {
+    let home = Home::redis();
+    let clock = TestClock::new();
+    let node = home.node(&clock).await;
+    let (gone, control) = (node.sign_in().await, node.sign_in().await);
+    let (gone, control) = (crate::nodes::id_of(&gone), crate::nodes::id_of(&control));
+    assert!(server(&home).ask("SAVE").starts_with("+OK"));
+    assert!(node.sessions.end(gone, EndCause::SignedOut).await.unwrap());
+    // A node that is gone itself has nobody to remember what it said.
+    let other = home.open().await;
+    assert!(other.end(control).await.unwrap());
+    drop(other);
+
+    server(&home).kill();
+    server(&home).restart();
+    let store = home.open().await;
+    let now = clock.now();
+    let back = store.load(control, now).await.unwrap();
+    assert!(back.is_some(), "the copy is older than the ends");
+    at_last("it has ended", async || {
+        store.load(gone, now).await.unwrap().is_none()
+    })
+    .await;
+    assert!(store.load(control, now).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_sign_in_while_the_shard_is_away_by_which_they_are_counted() {
+    let shards = tokio::task::spawn_blocking(Redis::start_shards).await;
+    let mut shards = shards.unwrap();
+    let prefix = "vestibule:";
+    let lost = crate::redis_server::shard_of(&format!("{prefix}all"));
+    let first = (lost + 1) % 3;
+    let url = format!("redis+cluster://{}", shards[first].host());
+    let store = RedisStore::connect(&url, prefix).await.unwrap();
+    let clock = TestClock::new();
+    // A person, a company and sessions whose own shards are there.
+    let elsewhere = |key: &str| crate::redis_server::shard_of(&format!("{prefix}{key}")) != lost;
+    let of_a_kind = |kind: &str, word: &str| {
+        let names = (0..).map(|number| format!("{word}{number}"));
+        names
+            .into_iter()
+            .find(|name| elsewhere(&format!("{kind}:{name}")))
+            .unwrap()
+    };
+    let (person, company) = (of_a_kind("p", "kim"), of_a_kind("c", "acme"));
+    let sessions = (0..).map(|id| crate::stores::session(id, &person, &company));
+    let sessions = sessions.filter(|session| elsewhere(&format!("s:{{{}}}", session.id)));
+    shards[lost].kill();
+    for session in sessions.take(3) {
+        let now = clock.now();
+        // The others first have to agree on that they go on without it.
+        at_last("they get in", async || {
+            store.create(&session, now, HOUR).await.is_ok()
+        })
+        .await;
+        assert!(store.load(session.id, now).await.unwrap().is_some());
+        assert!(store.end(session.id).await.unwrap());
+    }
 }
 
 /// What every deployment must do: everything that is one script, and its announcement.

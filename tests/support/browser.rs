@@ -245,10 +245,15 @@ impl Browser {
 
     /// What axe-core finds wrong with the page, by all its rules.
     pub async fn violations(&self) -> Vec<String> {
+        self.violations_in("html").await
+    }
+
+    /// The same of the first element of this selector and all that is in it, in shadow trees too.
+    pub async fn violations_in(&self, selector: &str) -> Vec<String> {
         // Sent as the driver's script, not put into the page: the page's policy allows no such thing.
         let check = format!(
             "{}; const done = arguments[arguments.length - 1]; \
-             axe.run(document, {{ resultTypes: ['violations'] }}).then( \
+             axe.run(document.querySelector('{selector}'), {{ resultTypes: ['violations'] }}).then( \
                  (found) => done(found.violations.map((violation) => \
                      violation.id + ': ' + violation.help + ' ' + \
                      violation.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '))), \

@@ -31,6 +31,12 @@ struct Inner {
     broken: bool,
     /// Whoever is signed in sees nothing but the page for a new password.
     expired: HashSet<String>,
+    /// Whose right password is answered with the form again, and that it is too old.
+    too_old: HashSet<String>,
+    /// Wrong passwords are answered with 403 and no form.
+    curt: bool,
+    /// The sign-in page and what it takes are in ISO 8859-1.
+    old_fashioned: bool,
     /// Sign-ins wait for this door, and are counted before it.
     door: Arc<RwLock<()>>,
     knocked: usize,
@@ -68,6 +74,7 @@ impl Application {
             .route("/logout", get(sign_out))
             .route("/leave", post(sign_out))
             .route("/basic", any(basic))
+            .route("/basic/closed", any(closed))
             .fallback(any(inside))
             .with_state(Arc::clone(&inner));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -84,6 +91,19 @@ impl Application {
     /// The user must set a new password before anything else.
     pub fn expire(&self, user: &str) {
         self.inner.lock().unwrap().expired.insert(user.to_owned());
+    }
+
+    /// The user is not signed in before the password was changed elsewhere.
+    pub fn outdate(&self, user: &str) {
+        self.inner.lock().unwrap().too_old.insert(user.to_owned());
+    }
+
+    pub fn be_curt(&self) {
+        self.inner.lock().unwrap().curt = true;
+    }
+
+    pub fn be_old_fashioned(&self) {
+        self.inner.lock().unwrap().old_fashioned = true;
     }
 
     /// Everybody is signed out.
@@ -160,14 +180,45 @@ async fn page(State(inner): Shared) -> Response {
     let mut inner = inner.lock().unwrap();
     let token = inner.fresh("form-");
     inner.forms.insert(token.clone());
+    let old_fashioned = inner.old_fashioned;
     let cookie = format!("FORM={token}; Path=/login; HttpOnly");
-    ([(header::SET_COOKIE, cookie)], Html(form(&token))).into_response()
+    let page = form(&token);
+    if old_fashioned {
+        // As such pages are: they say it themselves, and have letters that are no UTF-8.
+        let words = "<meta charset=iso-8859-1><p>Z\u{fc}rich";
+        let page: Vec<u8> = words.chars().chain(page.chars()).map(latin).collect();
+        let kind = String::from("text/html");
+        let headers = [(header::SET_COOKIE, cookie), (header::CONTENT_TYPE, kind)];
+        return (headers, page).into_response();
+    }
+    ([(header::SET_COOKIE, cookie)], Html(page)).into_response()
+}
+
+fn latin(letter: char) -> u8 {
+    u8::try_from(u32::from(letter)).unwrap()
+}
+
+/// The fields of a form that was posted in ISO 8859-1.
+fn latin_fields(body: &str) -> HashMap<String, String> {
+    let plain = |text: &str| -> String {
+        let text = text.replace('+', " ");
+        let bytes = percent_encoding::percent_decode_str(&text);
+        bytes.map(char::from).collect()
+    };
+    let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .map(|(name, value)| (plain(name), plain(value)))
+        .collect()
 }
 
 async fn sign_in(State(inner): Shared, headers: HeaderMap, body: String) -> Response {
-    let fields: HashMap<String, String> = url::form_urlencoded::parse(body.as_bytes())
-        .into_owned()
-        .collect();
+    let fields: HashMap<String, String> = if inner.lock().unwrap().old_fashioned {
+        latin_fields(&body)
+    } else {
+        url::form_urlencoded::parse(body.as_bytes())
+            .into_owned()
+            .collect()
+    };
     let of = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let door = {
         let mut inner = inner.lock().unwrap();
@@ -186,11 +237,20 @@ async fn sign_in(State(inner): Shared, headers: HeaderMap, body: String) -> Resp
     }
     let right = inner.users.get(&of("user")) == Some(&of("pass"));
     inner.tries.push((of("user"), right));
-    if !right {
+    if !right && inner.curt {
+        return (StatusCode::FORBIDDEN, "Access denied.").into_response();
+    }
+    let too_old = right && inner.too_old.contains(&of("user"));
+    if !right || too_old {
         let token = inner.fresh("form-");
         inner.forms.insert(token.clone());
         let cookie = format!("FORM={token}; Path=/login; HttpOnly");
-        return ([(header::SET_COOKIE, cookie)], Html(form(&token))).into_response();
+        let told = match too_old {
+            true => "<p>Your password has expired.",
+            false => "<p>Wrong.",
+        };
+        let page = Html(form(&token) + told);
+        return ([(header::SET_COOKIE, cookie)], page).into_response();
     }
     let user = of("user");
     if inner.jealous {
@@ -233,6 +293,9 @@ async fn inside(
         }
         return (StatusCode::FOUND, [(header::LOCATION, "/login?next=here")]).into_response();
     };
+    if uri.path() == "/api/closed" {
+        return (StatusCode::UNAUTHORIZED, "Not for you.").into_response();
+    }
     if inner.expired.contains(&user) {
         return new_password(&mut inner, &user, &method, uri.path(), &body);
     }
@@ -292,16 +355,28 @@ fn new_password(
     }
 }
 
+/// Not for anybody, whatever the password: it is answered as a wrong one is.
+async fn closed() -> Response {
+    let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"old\"")];
+    (StatusCode::UNAUTHORIZED, ask, "Not for you.").into_response()
+}
+
 /// `Authorization: Basic`.
 async fn basic(State(inner): Shared, method: Method, headers: HeaderMap, body: Bytes) -> Response {
     use base64::Engine as _;
-    let mut inner = inner.lock().unwrap();
     let pair = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
         .and_then(|coded| base64::engine::general_purpose::STANDARD.decode(coded).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
     if let Some((user, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) {
+        let door = {
+            let mut inner = inner.lock().unwrap();
+            inner.knocked += 1;
+            Arc::clone(&inner.door)
+        };
+        drop(door.read().await);
+        let mut inner = inner.lock().unwrap();
         let right = inner.users.get(user).map(String::as_str) == Some(password);
         inner.tries.push((user.to_owned(), right));
         if right {
@@ -314,6 +389,9 @@ async fn basic(State(inner): Shared, method: Method, headers: HeaderMap, body: B
                 bytes: body.to_vec(),
             });
             return Html(format!("<p>{user} by basic")).into_response();
+        }
+        if inner.curt {
+            return (StatusCode::FORBIDDEN, "Access denied.").into_response();
         }
     }
     let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"old\"")];

@@ -320,6 +320,33 @@ impl Drop for Redis {
     }
 }
 
+/// Which of [`Redis::start_shards`] holds this key (Redis Cluster specification: CRC16 of the part
+/// in braces, modulo 16384).
+pub fn shard_of(key: &str) -> usize {
+    let inner = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let hashed = match inner {
+        Some((inner, _)) if !inner.is_empty() => inner,
+        _ => key,
+    };
+    let crc = hashed.bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            let shifted = crc << 1;
+            if crc & 0x8000 == 0 {
+                shifted
+            } else {
+                shifted ^ 0x1021
+            }
+        })
+    });
+    match crc % 16_384 {
+        0..=5_460 => 0,
+        5_461..=10_922 => 1,
+        _ => 2,
+    }
+}
+
 fn answers(port: u16) -> bool {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         return false;

@@ -30,9 +30,14 @@ impl Slapd {
     /// # Panics
     /// When there is no slapd on this machine, or it does not start.
     pub fn start(people: &[(&str, &str)]) -> Slapd {
+        Slapd::start_with(people, &[])
+    }
+
+    /// The passwords of the second kind of people have expired, by the directory's own policy.
+    pub fn start_with(people: &[(&str, &str)], expired: &[(&str, &str)]) -> Slapd {
         // A port is free when it is chosen, and may be taken before the server has it.
         (0..5)
-            .find_map(|_| Slapd::start_on(free_port(), free_port(), people))
+            .find_map(|_| Slapd::start_on((free_port(), free_port()), people, expired))
             .expect("slapd starts on free ports (Debian: apt-get install slapd)")
     }
 
@@ -41,14 +46,18 @@ impl Slapd {
         self.folder.path().join("ca.pem")
     }
 
-    fn start_on(plain: u16, tls: u16, people: &[(&str, &str)]) -> Option<Slapd> {
+    fn start_on(
+        (plain, tls): (u16, u16),
+        people: &[(&str, &str)],
+        expired: &[(&str, &str)],
+    ) -> Option<Slapd> {
         let folder = tempfile::tempdir().unwrap();
         write_certificates(folder.path());
         std::fs::create_dir(folder.path().join("data")).unwrap();
         let config = folder.path().join("slapd.conf");
         std::fs::write(&config, configuration(folder.path())).unwrap();
         let entries = folder.path().join("people.ldif");
-        std::fs::write(&entries, ldif(people)).unwrap();
+        std::fs::write(&entries, ldif(people, expired)).unwrap();
         let loaded = Command::new("/usr/sbin/slapadd")
             .arg("-f")
             .arg(&config)
@@ -113,6 +122,7 @@ fn configuration(folder: &Path) -> String {
          include /etc/ldap/schema/inetorgperson.schema\n\
          modulepath /usr/lib/ldap\n\
          moduleload back_mdb\n\
+         moduleload ppolicy\n\
          pidfile {folder}/slapd.pid\n\
          TLSCACertificateFile {folder}/ca.pem\n\
          TLSCertificateFile {folder}/server.pem\n\
@@ -123,21 +133,29 @@ fn configuration(folder: &Path) -> String {
          rootdn \"cn=admin,{BASE}\"\n\
          directory {folder}/data\n\
          access to attrs=userPassword by anonymous auth by * none\n\
-         access to * by dn.exact=\"{READER}\" read by * none\n"
+         access to * by dn.exact=\"{READER}\" read by * none\n\
+         overlay ppolicy\n"
     )
 }
 
-fn ldif(people: &[(&str, &str)]) -> String {
+fn ldif(people: &[(&str, &str)], expired: &[(&str, &str)]) -> String {
     let mut text = format!(
         "dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: Clinic\ndc: clinic\n\n\
          dn: ou=people,{BASE}\nobjectClass: organizationalUnit\nou: people\n\n\
          dn: {READER}\nobjectClass: applicationProcess\nobjectClass: simpleSecurityObject\n\
-         cn: reader\nuserPassword: {READER_PASSWORD}\n\n"
+         cn: reader\nuserPassword: {READER_PASSWORD}\n\n\
+         dn: cn=ninety-days,{BASE}\nobjectClass: applicationProcess\nobjectClass: pwdPolicy\n\
+         cn: ninety-days\npwdAttribute: userPassword\npwdMaxAge: 7776000\n\n"
     );
-    for (name, password) in people {
+    let good = people.iter().map(|person| (person, ""));
+    // Set years ago.
+    let old =
+        format!("pwdPolicySubentry: cn=ninety-days,{BASE}\npwdChangedTime: 20200101000000Z\n");
+    let bad = expired.iter().map(|person| (person, old.as_str()));
+    for ((name, password), more) in good.chain(bad) {
         text += &format!(
             "dn: uid={name},ou=people,{BASE}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\n\
-             sn: Doe\nmail: {name}@clinic.example\nuserPassword: {password}\n\n"
+             sn: Doe\nmail: {name}@clinic.example\nuserPassword: {password}\n{more}\n"
         );
     }
     text

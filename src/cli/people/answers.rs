@@ -6,6 +6,8 @@ use crate::directory::import::{Imported, Problem};
 use crate::directory::{Account, Factor, Person};
 use crate::gate::name::ProductId;
 use crate::gate::time::Moment;
+use crate::portal::locks::Lock;
+use crate::sessions::store::StoreError;
 
 pub(super) fn import_told(imported: &Imported, ended: usize, json: bool) -> String {
     let kinds = [
@@ -60,6 +62,7 @@ pub(super) fn person_told(
     person: &Person,
     accounts: &[Account],
     factors: &[Factor],
+    locks: &Result<Vec<Lock>, StoreError>,
     json: bool,
 ) -> String {
     if json {
@@ -72,6 +75,10 @@ pub(super) fn person_told(
             answer.insert(
                 String::from("factors"),
                 factors.iter().map(factor_json).collect(),
+            );
+            answer.insert(
+                String::from("locks"),
+                locks.as_ref().map_or(Value::Null, |locks| json!(locks)),
             );
         }
         return line(&answer);
@@ -103,7 +110,19 @@ pub(super) fn person_told(
         let (kind, since) = (factor.kind.as_str(), factor.created_at.to_rfc3339());
         text.push_str(&format!("factor: {kind} since {since}\n"));
     }
+    match locks {
+        Ok(locks) => text.extend(locks.iter().map(lock_line)),
+        Err(error) => text.push_str(&format!("locks: not known, {error}\n")),
+    }
     text
+}
+
+fn lock_line(lock: &Lock) -> String {
+    let until = match lock.until {
+        Some(at) => format!("until {}", at.to_rfc3339()),
+        None => String::from("until the factors are reset"),
+    };
+    format!("locked: {} ({}) {until}\n", lock.throttle, lock.of)
 }
 
 /// `FILE:LINE[:COLUMN]: what`, as editors understand it.

@@ -2,6 +2,7 @@
 
 mod answers;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -17,8 +18,9 @@ use crate::directory::{Account, Directory, DirectoryError, Person};
 use crate::gate::name::{CompanyId, PersonId, ProductId};
 use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
+use crate::portal::locks::Lock;
+use crate::sessions::EndCause;
 use crate::sessions::store::StoreError;
-use crate::sessions::{EndCause, Sessions};
 use answers::{import_told, line, people_told, person_told, problems_told};
 
 /// People, companies and accounts
@@ -26,6 +28,9 @@ use answers::{import_told, line, people_told, person_told, problems_told};
 pub struct People {
     #[command(subcommand)]
     pub command: PeopleCommand,
+    /// Why; it stands in the audit trail with what is done
+    #[arg(long, global = true, value_name = "TEXT", value_parser = crate::cli::reason)]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -50,11 +55,14 @@ pub enum PeopleCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show one person with accounts and second factors
+    /// Show one person with accounts, second factors, and the throttles that hold them at the moment
     Show {
         /// By id
         #[arg(value_parser = PersonId::parse)]
         person: PersonId,
+        /// Also what holds them at this address: those throttles are kept under a hash of it
+        #[arg(long)]
+        address: Option<IpAddr>,
         /// Print the answer as JSON
         #[arg(long)]
         json: bool,
@@ -108,17 +116,14 @@ pub trait EndSessions: Send + Sync {
 
     /// Wrong codes of the person's factors count no more.
     async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError>;
-}
 
-#[async_trait]
-impl EndSessions for Sessions {
-    async fn end_person(&self, person: &PersonId, cause: EndCause) -> Result<usize, StoreError> {
-        Sessions::end_person(self, person, cause).await
-    }
-
-    async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        Sessions::forget_wrong_codes(self, person).await
-    }
+    /// Which throttles hold them at the moment, at this address too.
+    async fn locks(
+        &self,
+        person: &PersonId,
+        accounts: &[Account],
+        address: Option<IpAddr>,
+    ) -> Result<Vec<Lock>, StoreError>;
 }
 
 /// What the commands work with.
@@ -209,7 +214,11 @@ impl PeopleCommand {
                 search,
                 json,
             } => list(means.directory, company.as_ref(), search.as_deref(), *json).await,
-            PeopleCommand::Show { person, json } => show(means.directory, person, *json).await,
+            PeopleCommand::Show {
+                person,
+                address,
+                json,
+            } => show(means, person, *address, *json).await,
             PeopleCommand::ResetMfa { person, json } => reset_mfa(means, person, *json).await,
             PeopleCommand::Disable { person, json } => disable(means, person, true, *json).await,
             PeopleCommand::Enable { person, json } => disable(means, person, false, *json).await,
@@ -296,11 +305,19 @@ async fn list(
     }
 }
 
-async fn show(directory: &Directory, id: &PersonId, json: bool) -> Result<String, PeopleError> {
+async fn show(
+    means: Means<'_>,
+    id: &PersonId,
+    address: Option<IpAddr>,
+    json: bool,
+) -> Result<String, PeopleError> {
+    let directory = means.directory;
     let person = directory.person(id).await?.ok_or_else(|| nobody(id))?;
     let accounts = directory.accounts_of(id).await?;
     let factors = directory.factors(id).await?;
-    Ok(person_told(&person, &accounts, &factors, json))
+    // A store that is away locks nobody out and tells nothing: the rest is worth telling.
+    let locks = means.sessions.locks(id, &accounts, address).await;
+    Ok(person_told(&person, &accounts, &factors, &locks, json))
 }
 
 async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String, PeopleError> {
@@ -311,13 +328,17 @@ async fn reset_mfa(means: Means<'_>, id: &PersonId, json: bool) -> Result<String
         .ok_or_else(|| nobody(id))?;
     let removed = means.directory.reset_factors(id).await?;
     let done = format!("{id}: {removed} factors removed");
-    let ended = end(means, id, EndCause::FactorReset, &done).await?;
+    // Each, whatever becomes of the others; the answer tells of the first failure.
+    let ended = end(means, id, EndCause::FactorReset, &done).await;
     // One that a session added while it was still there.
-    if let Err(error) = means.directory.remove_factors(id).await {
+    let late = means.directory.remove_factors(id).await;
+    // A factor that was locked would be locked again as soon as it is set up.
+    let forgotten = means.sessions.forget_wrong_codes(id).await;
+    let ended = ended?;
+    if let Err(error) = late {
         return Err(PeopleError::Late { done, error });
     }
-    // A factor that was locked would be locked again as soon as it is set up.
-    if let Err(error) = means.sessions.forget_wrong_codes(id).await {
+    if let Err(error) = forgotten {
         return Err(PeopleError::Sessions { done, error });
     }
     Ok(if json {

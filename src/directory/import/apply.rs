@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use super::problem::Place;
 use super::records::{AccountRecord, CompanyRecord, Credentials, PersonRecord, Records};
 use super::{Change, ImportError, Imported, Tally};
 use crate::directory::factors::{key_of, random_id, secret_of};
@@ -136,7 +137,7 @@ async fn check_references(
     transaction: &mut Transaction,
     records: &mut Records,
 ) -> Result<(), DirectoryError> {
-    let mut wrong: Vec<(usize, String)> = Vec::new();
+    let mut wrong: Vec<(Place, String)> = Vec::new();
     let mut companies: HashMap<CompanyId, bool> = records
         .company_lines
         .keys()
@@ -145,14 +146,14 @@ async fn check_references(
     let wanted = records
         .people
         .iter()
-        .map(|person| (person.line, &person.company))
+        .map(|person| (person.company_at, &person.company))
         .chain(records.accounts.iter().flat_map(|account| {
             account
                 .companies
                 .iter()
-                .map(|company| (account.line, company))
+                .map(|company| (account.companies_at, company))
         }));
-    for (line, company) in wanted {
+    for (place, company) in wanted {
         let known = match companies.get(company) {
             Some(known) => *known,
             None => transaction
@@ -163,7 +164,7 @@ async fn check_references(
         companies.insert(company.clone(), known);
         if !known {
             wrong.push((
-                line,
+                place,
                 format!("there is no company \"{company}\", here or in the directory"),
             ));
         }
@@ -185,7 +186,7 @@ async fn check_references(
                 .is_none()
         {
             let text = format!("there is no person \"{person}\", here or in the directory");
-            wrong.push((account.line, text));
+            wrong.push((account.person_at, text));
             continue;
         }
         for row in transaction
@@ -199,13 +200,12 @@ async fn check_references(
             if held.product == account.product && held.login != account.login && !goes {
                 let (login, product) = (held.login, held.product);
                 let text = format!("{person} has the account \"{login}\" of {product} already");
-                wrong.push((account.line, text));
+                wrong.push((account.person_at, text));
             }
         }
     }
-    for (line, text) in wrong {
-        records.problem(line, text);
-    }
+    let wrong = wrong.iter().map(|(place, text)| place.problem(text));
+    records.problems.extend(wrong);
     Ok(())
 }
 

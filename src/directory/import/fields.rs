@@ -4,14 +4,24 @@ use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use crate::gate::name::InvalidName;
 
 pub(super) struct Fields {
     line: usize,
-    entries: Vec<(String, Value)>,
+    entries: Vec<Entry>,
     pub(super) problems: Vec<Problem>,
+}
+
+struct Entry {
+    key: String,
+    /// Columns, from 1.
+    key_at: usize,
+    value_at: usize,
+    /// `None` once it was read.
+    value: Option<Value>,
 }
 
 /// How much of a wrong value is repeated in a message, in characters.
@@ -27,53 +37,96 @@ impl Fields {
         let entries = json
             .deserialize_map(Entries)
             .and_then(|entries| json.end().map(|()| entries))
-            .map_err(|error| syntax_problem(line, &error))?;
+            .map_err(|error| syntax_problem(line, 0, &error))?;
         let mut fields = Fields {
             line,
             entries: Vec::new(),
             problems: Vec::new(),
         };
-        for (key, value) in entries {
-            if fields.entries.iter().any(|(known, _)| *known == key) {
-                fields.problem(format!("{:?} stands there twice", shortened(&key)));
-            } else {
-                fields.entries.push((key, value));
+        let mut over = 0;
+        for (key, written) in entries {
+            let before = written.get().as_ptr().addr() - text.as_ptr().addr();
+            let quote = text.iter().skip(over).position(|byte| *byte == b'"');
+            let key_at = over + quote.unwrap_or_default() + 1;
+            over = before + written.get().len();
+            if fields.entry(&key).is_some() {
+                let text = format!("{:?} stands there twice", shortened(&key));
+                fields.problem(Some(key_at), text);
+                continue;
             }
+            let value = serde_json::from_str(written.get())
+                .map_err(|error| syntax_problem(line, before, &error))?;
+            fields.entries.push(Entry {
+                key,
+                key_at,
+                value_at: before + 1,
+                value: Some(value),
+            });
         }
         Ok(Some(fields))
     }
 
-    pub(super) fn problem(&mut self, text: String) {
+    fn problem(&mut self, column: Option<usize>, text: String) {
         self.problems.push(Problem {
             line: self.line,
-            column: None,
+            column,
             text,
         });
     }
 
-    /// What is left is unknown.
-    pub(super) fn refuse_others_than(&mut self, known: &[&str]) {
-        for (key, _) in std::mem::take(&mut self.entries) {
-            if !known.contains(&key.as_str()) {
-                let hint = did_you_mean(&key, known.iter().copied());
-                self.problem(format!("unknown key {:?}{hint}", shortened(&key)));
-            }
+    /// What is wrong with a value by what stands elsewhere.
+    pub(super) fn wrong(&mut self, key: &'static str, text: &str) {
+        let problem = self.place(key).problem(text);
+        self.problems.push(problem);
+    }
+
+    /// The line says something, or leaves it out, that no one value is to blame for.
+    pub(super) fn odd(&mut self, text: &str) {
+        self.problem(None, text.to_owned());
+    }
+
+    pub(super) fn place(&self, key: &'static str) -> Place {
+        Place {
+            line: self.line,
+            column: self.entry(key).map(|entry| entry.value_at),
+            key,
         }
     }
 
-    pub(super) fn text(&mut self, key: &str) -> Option<String> {
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// What is left is unknown.
+    pub(super) fn refuse_others_than(&mut self, known: &[&str]) {
+        let unknown = |entry: &&Entry| !known.contains(&entry.key.as_str());
+        let told: Vec<(usize, String)> = self
+            .entries
+            .iter()
+            .filter(unknown)
+            .map(|Entry { key, key_at, .. }| {
+                let hint = did_you_mean(key, known.iter().copied());
+                (*key_at, format!("unknown key {:?}{hint}", shortened(key)))
+            })
+            .collect();
+        for (column, text) in told {
+            self.problem(Some(column), text);
+        }
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         match self.take(key)? {
             Value::String(text) => Some(text),
             _ => {
-                self.problem(format!("{key}: text is expected"));
+                self.wrong(key, "text is expected");
                 None
             }
         }
     }
 
-    pub(super) fn required_text(&mut self, key: &str) -> Option<String> {
+    pub(super) fn required_text(&mut self, key: &'static str) -> Option<String> {
         if !self.has(key) {
-            self.problem(format!("{key:?} is missing"));
+            self.odd(&format!("{key:?} is missing"));
         }
         self.text(key)
     }
@@ -81,7 +134,7 @@ impl Fields {
     /// Reads a text by its own rules.
     pub(super) fn parsed<T>(
         &mut self,
-        key: &str,
+        key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.text(key)?;
@@ -90,7 +143,7 @@ impl Fields {
 
     pub(super) fn required<T>(
         &mut self,
-        key: &str,
+        key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = self.required_text(key)?;
@@ -100,21 +153,21 @@ impl Fields {
     /// A list of texts without doubles; empty when the key is not there.
     pub(super) fn list<T: PartialEq>(
         &mut self,
-        key: &str,
+        key: &'static str,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Vec<T> {
         let entries = match self.take(key) {
             None => return Vec::new(),
             Some(Value::Array(entries)) => entries,
             Some(_) => {
-                self.problem(format!("{key}: a list of texts is expected"));
+                self.wrong(key, "a list of texts is expected");
                 return Vec::new();
             }
         };
         let mut list = Vec::with_capacity(entries.len());
         for entry in entries {
             match entry.as_str() {
-                None => self.problem(format!("{key}: a list of texts is expected")),
+                None => self.wrong(key, "a list of texts is expected"),
                 Some(text) => match self.noted(key, parse(text)) {
                     Some(value) if !list.contains(&value) => list.push(value),
                     _ => {}
@@ -125,22 +178,18 @@ impl Fields {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.entries
-            .iter()
-            .any(|(known, value)| known == key && !value.is_null())
+        let value = self.entry(key).and_then(|entry| entry.value.as_ref());
+        value.is_some_and(|value| !value.is_null())
     }
 
-    pub(super) fn noted<T>(&mut self, key: &str, answer: Result<T, String>) -> Option<T> {
-        answer
-            .map_err(|rule| self.problem(format!("{key}: {rule}")))
-            .ok()
+    pub(super) fn noted<T>(&mut self, key: &'static str, answer: Result<T, String>) -> Option<T> {
+        answer.map_err(|rule| self.wrong(key, &rule)).ok()
     }
 
     /// `null` is the same as a key that is not there.
     fn take(&mut self, key: &str) -> Option<Value> {
-        let at = self.entries.iter().position(|(known, _)| known == key)?;
-        let (_, value) = self.entries.swap_remove(at);
-        (!value.is_null()).then_some(value)
+        let entry = self.entries.iter_mut().find(|entry| entry.key == key)?;
+        entry.value.take().filter(|value| !value.is_null())
     }
 }
 
@@ -171,7 +220,9 @@ pub(super) fn rule_of(error: InvalidName) -> String {
     )
 }
 
-fn syntax_problem(line: usize, error: &serde_json::Error) -> Problem {
+/// `before`: bytes of the line before what was read.
+fn syntax_problem(line: usize, before: usize, error: &serde_json::Error) -> Problem {
+    let column = Some(before + error.column());
     if error.is_data() {
         return Problem {
             line,
@@ -182,7 +233,7 @@ fn syntax_problem(line: usize, error: &serde_json::Error) -> Problem {
     if error.is_eof() {
         return Problem {
             line,
-            column: Some(error.column()),
+            column,
             text: String::from("the line ends before its object does: each stands on one line"),
         };
     }
@@ -193,18 +244,14 @@ fn syntax_problem(line: usize, error: &serde_json::Error) -> Problem {
         .next()
         .unwrap_or_default()
         .to_owned();
-    Problem {
-        line,
-        column: Some(error.column()),
-        text,
-    }
+    Problem { line, column, text }
 }
 
 /// Keeps keys in order and doubles visible, which a map would not.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
-    type Value = Vec<(String, Value)>;
+    type Value = Vec<(String, &'de RawValue)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")

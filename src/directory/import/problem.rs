@@ -7,9 +7,27 @@ use std::fmt;
 pub struct Problem {
     /// From 1.
     pub line: usize,
-    /// From 1, where the line is not JSON.
+    /// In bytes, from 1: of the value, or the key, that is wrong. `None` where something is missing.
     pub column: Option<usize>,
     pub text: String,
+}
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) line: usize,
+    pub(super) column: Option<usize>,
+    pub(super) key: &'static str,
+}
+
+impl Place {
+    pub(super) fn problem(self, text: &str) -> Problem {
+        Problem {
+            line: self.line,
+            column: self.column,
+            text: format!("{}: {text}", self.key),
+        }
+    }
 }
 
 impl fmt::Display for Problem {

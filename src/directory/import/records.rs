@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::authenticator::authenticator;
 use super::fields::{Fields, did_you_mean, rule_of, shortened};
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use crate::directory::PasswordHash;
 use crate::directory::passwords::LONGEST_PASSWORD;
 use crate::gate::name::{CompanyId, Login, PersonId, ProductId};
@@ -43,9 +43,9 @@ pub(super) struct CompanyRecord {
 }
 
 pub(super) struct PersonRecord {
-    pub(super) line: usize,
     pub(super) id: PersonId,
     pub(super) company: CompanyId,
+    pub(super) company_at: Place,
     pub(super) name: String,
     pub(super) email: String,
     pub(super) phone: Option<String>,
@@ -56,7 +56,8 @@ pub(super) struct PersonRecord {
 }
 
 pub(super) struct AccountRecord {
-    pub(super) line: usize,
+    pub(super) person_at: Place,
+    pub(super) companies_at: Place,
     pub(super) product: ProductId,
     pub(super) login: Login,
     pub(super) person: Option<PersonId>,
@@ -132,7 +133,7 @@ impl Records {
                     near if near.is_empty() => format!("; known are {}", KINDS.join(", ")),
                     near => near,
                 };
-                fields.problem(format!("kind: {:?} is unknown{hint}", shortened(other)));
+                fields.wrong("kind", &format!("{:?} is unknown{hint}", shortened(other)));
             }
             None => {}
         }
@@ -145,7 +146,8 @@ impl Records {
         fields.refuse_others_than(&COMPANY_KEYS);
         let Some(id) = id else { return };
         if let Some(first) = self.company_lines.get(&id) {
-            return fields.problem(format!("company \"{id}\" stands in line {first} already"));
+            let text = format!("company \"{id}\" stands in line {first} already");
+            return fields.wrong("id", &text);
         }
         self.company_lines.insert(id.clone(), line);
         if let Some(name) = name {
@@ -165,14 +167,15 @@ impl Records {
         fields.refuse_others_than(&PERSON_KEYS);
         let Some(id) = id else { return };
         if let Some(first) = self.person_lines.get(&id) {
-            return fields.problem(format!("person \"{id}\" stands in line {first} already"));
+            let text = format!("person \"{id}\" stands in line {first} already");
+            return fields.wrong("id", &text);
         }
         self.person_lines.insert(id.clone(), line);
         if let (Some(company), Some(name), Some(email)) = (company, name, email) {
             self.people.push(PersonRecord {
-                line,
                 id,
                 company,
+                company_at: fields.place("company"),
                 name,
                 email,
                 phone,
@@ -195,13 +198,14 @@ impl Records {
             CompanyId::parse(text).map_err(rule_of)
         });
         fields.refuse_others_than(&ACCOUNT_KEYS);
+        let mut companies_at = fields.place("companies");
         if let Some(default) = &default_company {
             if companies.is_empty() {
                 companies.push(default.clone());
+                companies_at = fields.place("default_company");
             } else if !companies.contains(default) {
-                fields.problem(format!(
-                    "default_company: \"{default}\" is not among the companies"
-                ));
+                let text = format!("\"{default}\" is not among the companies");
+                fields.wrong("default_company", &text);
             }
         }
         let (Some(product), Some(login)) = (product, login) else {
@@ -210,14 +214,14 @@ impl Records {
         let key = (product.clone(), login.clone());
         if let Some(first) = self.account_lines.get(&key) {
             let text = format!("account \"{login}\" of {product} stands in line {first} already");
-            return fields.problem(text);
+            return fields.wrong("login", &text);
         }
         self.account_lines.insert(key, line);
         if let Some(person) = &person {
             let key = (product.clone(), person.clone());
             if let Some(first) = self.link_lines.get(&key) {
                 let text = format!("{person} has an account of {product} in line {first} already");
-                return fields.problem(text);
+                return fields.wrong("person", &text);
             }
             self.link_lines.insert(key, line);
         }
@@ -225,7 +229,8 @@ impl Records {
             return;
         };
         self.accounts.push(AccountRecord {
-            line,
+            person_at: fields.place("person"),
+            companies_at,
             product,
             login,
             person,
@@ -254,13 +259,14 @@ const ELSEWHERE: &str = "elsewhere";
 fn credentials(fields: &mut Fields) -> Option<Credentials> {
     match (fields.has("password"), fields.has("password_hash")) {
         (true, true) => {
-            fields.problem(String::from(
-                "\"password\" and \"password_hash\" exclude each other",
-            ));
+            fields.wrong(
+                "password",
+                "\"password_hash\" is there too, and one excludes the other",
+            );
             None
         }
         (false, false) => {
-            fields.problem(String::from("\"password_hash\" or \"password\" is missing"));
+            fields.odd("\"password_hash\" or \"password\" is missing");
             None
         }
         (false, true) => fields

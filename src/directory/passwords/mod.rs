@@ -6,12 +6,13 @@
 mod stored;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
 use stored::{Stored, hash};
@@ -22,6 +23,9 @@ pub use stored::{InvalidHash, LONGEST_PASSWORD, PasswordHash};
 const WAITING_PER_SLOT: usize = 64;
 /// The longest wait for a hashing slot.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A wrong password is answered after so much at the latest, on a machine with nothing else to do:
+/// longer than the costliest hash that is taken over.
+const HIGHEST_FLOOR: Duration = Duration::from_secs(4);
 /// How far back a hashing thread steps, of 19: a weight of 110 beside the others' 1,024.
 #[cfg(target_os = "linux")]
 const HASHING_NICE: i32 = 10;
@@ -48,6 +52,13 @@ pub struct Verdict {
     pub upgrade: Option<PasswordHash>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Kept,
+    /// Checked in its own time, beside ours.
+    Imported,
+}
+
 const WRONG: Verdict = Verdict {
     correct: false,
     upgrade: None,
@@ -64,6 +75,9 @@ struct Bounds {
     slots: Arc<Semaphore>,
     /// Who works or waits.
     places: Arc<Semaphore>,
+    /// The most processor time that a wrong password for an imported hash has taken, in microseconds: no wrong one is
+    /// answered sooner, or the time would tell which names were imported.
+    longest: AtomicU64,
     /// What an unknown user's password is compared with. Made once, in the first slot that needs
     /// it, with the parameters in force.
     dummy: OnceLock<Option<PasswordHash>>,
@@ -84,6 +98,7 @@ impl Hasher {
             inner: Arc::new(Bounds {
                 slots: Arc::new(Semaphore::new(slots)),
                 places: Arc::new(Semaphore::new(slots + waiting)),
+                longest: AtomicU64::new(0),
                 dummy: OnceLock::new(),
             }),
         }
@@ -99,8 +114,21 @@ impl Hasher {
         if password.len() > LONGEST_PASSWORD {
             return Ok(WRONG);
         }
-        self.work(move |bounds| bounds.judge(stored.as_ref(), password.as_bytes()))
-            .await
+        let (verdict, begun) = self
+            .work(move |bounds| {
+                let begun = Instant::now();
+                let (verdict, form) = bounds.judge(stored.as_ref(), password.as_bytes());
+                if form == Form::Imported && !verdict.correct {
+                    bounds.took(worked());
+                }
+                (verdict, begun)
+            })
+            .await?;
+        if !verdict.correct {
+            // Without a slot: it costs nobody anything.
+            sleep_until((begun + self.inner.floor()).into()).await;
+        }
+        Ok(verdict)
     }
 
     /// Hashes a new password in the kept form.
@@ -157,6 +185,13 @@ fn step_back() {
     let _ = rustix::process::setpriority_process(None, HASHING_NICE);
 }
 
+/// What this thread has computed so far: on a busy machine it is not the time that went by.
+fn worked() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), nanos)
+}
+
 impl Default for Hasher {
     fn default() -> Hasher {
         Hasher::new()
@@ -170,28 +205,39 @@ impl fmt::Debug for Hasher {
 }
 
 impl Bounds {
+    fn took(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.longest.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    fn floor(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Ordering::Relaxed)).min(HIGHEST_FLOOR)
+    }
+
     /// Every way through here computes argon2id in the kept form exactly once, so that the time
     /// does not tell an unknown user from a wrong password.
-    fn judge(&self, stored: Option<&PasswordHash>, password: &[u8]) -> Verdict {
+    fn judge(&self, stored: Option<&PasswordHash>, password: &[u8]) -> (Verdict, Form) {
         let Some(stored) = stored.and_then(|hash| Stored::read(&hash.0).ok()) else {
             self.compute_dummy(password);
-            return WRONG;
+            return (WRONG, Form::Kept);
         };
         let correct = stored.matches(password);
         if stored.is_kept_form() {
-            return Verdict {
+            let verdict = Verdict {
                 correct,
                 upgrade: None,
             };
+            return (verdict, Form::Kept);
         }
         if correct {
-            return Verdict {
+            let verdict = Verdict {
                 correct,
                 upgrade: hash(password),
             };
+            return (verdict, Form::Imported);
         }
         self.compute_dummy(password);
-        WRONG
+        (WRONG, Form::Imported)
     }
 
     fn compute_dummy(&self, password: &[u8]) {

@@ -98,6 +98,28 @@ async fn an_unknown_user_takes_as_long_as_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn no_wrong_password_is_answered_sooner_than_one_for_an_imported_hash() {
+    let hasher = Hasher::with_bounds(1, 8);
+    let kept = hasher.hash(password("right")).await.unwrap();
+    let imported = PasswordHash(bcrypt::hash("right", 10).unwrap());
+    let right = hasher.verify(Some(imported.clone()), password("right"));
+    assert!(right.await.unwrap().correct);
+    assert_eq!(hasher.inner.floor(), Duration::ZERO);
+    let wrong = hasher.verify(Some(imported), password("wrong"));
+    assert_eq!(wrong.await, Ok(WRONG));
+    let floor = hasher.inner.floor();
+    assert!(floor > Duration::ZERO);
+    for stored in [None, Some(kept.clone())] {
+        let begun = Instant::now();
+        assert_eq!(hasher.verify(stored, password("wrong")).await, Ok(WRONG));
+        assert!(begun.elapsed() >= floor, "{floor:?}");
+    }
+    // However slow this machine is, there is an end to it.
+    hasher.inner.took(Duration::from_secs(3600));
+    assert_eq!(hasher.inner.floor(), HIGHEST_FLOOR);
+}
+
+#[tokio::test]
 async fn an_overlong_password_is_refused_before_any_work() {
     let hasher = Hasher::with_bounds(1, 0);
     let _all = hasher.inner.slots.clone().acquire_owned().await.unwrap();

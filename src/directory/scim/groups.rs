@@ -62,66 +62,51 @@ impl Directory {
         Ok((groups, u64::try_from(total).unwrap_or(0)))
     }
 
-    /// Writes a group: a new one without an `id`. Returns its id (`None`: the company has no such
-    /// group) and the people whose roles changed with it; the caller ends their sessions.
+    /// A new group. Returns its id and the people whose roles changed with it; the caller ends their
+    /// sessions.
     ///
     /// # Errors
     /// `Taken` when another group has the name, `NoMember` when a member is nobody of the company.
-    pub async fn write_scim_group(
+    pub async fn add_scim_group(
         &self,
         company: &CompanyId,
-        id: Option<&str>,
         draft: &GroupDraft,
         roles: &RolesByGroup,
         now: Moment,
-    ) -> Result<Option<(String, BTreeSet<PersonId>)>, ScimError> {
+    ) -> Result<(String, BTreeSet<PersonId>), ScimError> {
         let mut transaction = self.pool().begin().await?;
         lock_company(&mut transaction, company).await?;
-        let mut touched = match id {
-            None => BTreeSet::new(),
-            Some(id) => match members(&mut transaction, company, id).await? {
-                Some(before) => before,
-                None => return Ok(None),
-            },
-        };
-        let values = [Value::Text(company.as_str()), Value::Text(&draft.name)];
-        if let Some(row) = transaction.row(sql::SCIM_GROUP_NAMED, &values).await?
-            && Some(row.value::<String>("id")?.as_str()) != id
-        {
-            return Err(ScimError::Taken("another group has this displayName"));
-        }
-        for member in &draft.members {
-            let row = transaction
-                .row(sql::PERSON, &[Value::Text(member.as_str())])
-                .await?;
-            let person = row.as_ref().map(Person::read).transpose()?;
-            if person.is_none_or(|person| person.company != *company) {
-                return Err(ScimError::NoMember(member.to_string()));
-            }
-        }
-        let id = match id {
-            Some(id) => id.to_owned(),
-            None => random_id()?,
-        };
-        let values = [
-            Value::Text(&id),
-            Value::Text(company.as_str()),
-            Value::Text(&draft.name),
-            Value::TextOrNull(draft.external_id.as_deref()),
-            Value::Number(now.millis()),
-        ];
-        transaction.write(sql::SCIM_GROUP_WRITE, &values).await?;
-        transaction
-            .write(sql::SCIM_MEMBERS_CLEAR, &[Value::Text(&id)])
-            .await?;
-        for member in &draft.members {
-            let values = [Value::Text(&id), Value::Text(member.as_str())];
-            transaction.write(sql::SCIM_MEMBER_ADD, &values).await?;
-        }
-        touched.extend(draft.members.iter().cloned());
-        let changed = settle_roles(&mut transaction, &touched, roles).await?;
+        let id = random_id()?;
+        let written = (company, id.as_str(), draft);
+        let changed = write(&mut transaction, written, BTreeSet::new(), roles, now).await?;
         transaction.commit().await?;
-        Ok(Some((id, changed)))
+        Ok((id, changed))
+    }
+
+    /// Makes of a group, as it is at that moment, what `change` says: nobody else changes it in
+    /// between, so that of two changes at the same time both are there afterwards. Returns the people
+    /// whose roles changed with it; `None` when the company has no such group.
+    ///
+    /// # Errors
+    /// Those of `add_scim_group`, and what `change` refuses.
+    pub async fn change_scim_group<E: From<ScimError>>(
+        &self,
+        company: &CompanyId,
+        id: &str,
+        change: impl FnOnce(&ScimGroup) -> Result<GroupDraft, E>,
+        roles: &RolesByGroup,
+        now: Moment,
+    ) -> Result<Option<BTreeSet<PersonId>>, E> {
+        let mut transaction = self.pool().begin().await.map_err(ScimError::from)?;
+        let known = locked(&mut transaction, company, id).await;
+        let Some(before) = known.map_err(ScimError::from)? else {
+            return Ok(None);
+        };
+        let draft = change(&before)?;
+        let written = (company, id, &draft);
+        let changed = write(&mut transaction, written, before.members, roles, now).await?;
+        transaction.commit().await.map_err(ScimError::from)?;
+        Ok(Some(changed))
     }
 
     /// Removes a group; `None` when the company has none such.
@@ -143,6 +128,71 @@ impl Directory {
         transaction.commit().await?;
         Ok(Some(changed))
     }
+}
+
+/// A group as it is; nobody else reads it to change it until this is over.
+async fn locked(
+    transaction: &mut Transaction,
+    company: &CompanyId,
+    id: &str,
+) -> Result<Option<ScimGroup>, DirectoryError> {
+    lock_company(transaction, company).await?;
+    // An empty id would ask for any.
+    let Some(members) = members(transaction, company, id).await? else {
+        return Ok(None);
+    };
+    let values = [
+        Value::Text(company.as_str()),
+        Value::Text(id),
+        Value::Text(""),
+        Value::Text(""),
+        Value::Number(1),
+        Value::Number(0),
+    ];
+    let row = transaction.row(sql::SCIM_GROUPS, &values).await?;
+    let group = row.as_ref().map(ScimGroup::read).transpose()?;
+    Ok(group.map(|group| ScimGroup { members, ..group }))
+}
+
+/// Writes a group and settles the roles of those who are or were in it.
+async fn write(
+    transaction: &mut Transaction,
+    (company, id, draft): (&CompanyId, &str, &GroupDraft),
+    before: BTreeSet<PersonId>,
+    roles: &RolesByGroup,
+    now: Moment,
+) -> Result<BTreeSet<PersonId>, ScimError> {
+    let values = [Value::Text(company.as_str()), Value::Text(&draft.name)];
+    if let Some(row) = transaction.row(sql::SCIM_GROUP_NAMED, &values).await?
+        && row.value::<String>("id")? != id
+    {
+        return Err(ScimError::Taken("another group has this displayName"));
+    }
+    for member in &draft.members {
+        let key = [Value::Text(member.as_str())];
+        let row = transaction.row(sql::PERSON, &key).await?;
+        let person = row.as_ref().map(Person::read).transpose()?;
+        if person.is_none_or(|person| person.company != *company) {
+            return Err(ScimError::NoMember(member.to_string()));
+        }
+    }
+    let values = [
+        Value::Text(id),
+        Value::Text(company.as_str()),
+        Value::Text(&draft.name),
+        Value::TextOrNull(draft.external_id.as_deref()),
+        Value::Number(now.millis()),
+    ];
+    transaction.write(sql::SCIM_GROUP_WRITE, &values).await?;
+    let key = [Value::Text(id)];
+    transaction.write(sql::SCIM_MEMBERS_CLEAR, &key).await?;
+    for member in &draft.members {
+        let values = [Value::Text(id), Value::Text(member.as_str())];
+        transaction.write(sql::SCIM_MEMBER_ADD, &values).await?;
+    }
+    let mut touched = before;
+    touched.extend(draft.members.iter().cloned());
+    Ok(settle_roles(transaction, &touched, roles).await?)
 }
 
 /// The members of a group of this company.

@@ -51,10 +51,12 @@ pub struct PersonDraft {
 }
 
 /// What a change came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PersonChange {
     /// Sessions carry what changed.
     pub profile: bool,
+    /// What is another than before, in SCIM's words; `active` is told apart.
+    pub attributes: Vec<&'static str>,
     pub disabled: bool,
     pub enabled: bool,
 }
@@ -154,54 +156,28 @@ impl Directory {
         Ok(id)
     }
 
-    /// `None` when the company has no such person. The caller ends the sessions.
+    /// Makes of a person, as they are at that moment, what `change` says: nobody else changes them by
+    /// SCIM in between, so that of two changes at the same time both are there afterwards. `None` when
+    /// the company has no such person. The caller ends the sessions.
     ///
     /// # Errors
-    /// `Taken` when somebody else has the login or the external id.
-    pub async fn change_scim_person(
+    /// `Taken` when somebody else has the login or the external id, and what `change` refuses.
+    pub async fn change_scim_person<E: From<ScimError>>(
         &self,
         company: &CompanyId,
         primary: &ProductId,
         id: &PersonId,
-        draft: &PersonDraft,
+        change: impl FnOnce(&ScimPerson) -> Result<PersonDraft, E>,
         now: Moment,
-    ) -> Result<Option<PersonChange>, ScimError> {
-        let key = [Value::Text(id.as_str())];
-        let mut transaction = self.pool().begin().await?;
-        lock_company(&mut transaction, company).await?;
-        let row = transaction.row(sql::PERSON, &key).await?;
-        let before = row.as_ref().map(Person::read).transpose()?;
-        let Some(before) = before.filter(|person| person.company == *company) else {
+    ) -> Result<Option<PersonChange>, E> {
+        let mut transaction = self.pool().begin().await.map_err(ScimError::from)?;
+        let known = locked(&mut transaction, company, primary, id).await;
+        let Some(before) = known.map_err(ScimError::from)? else {
             return Ok(None);
         };
-        refuse_taken(&mut transaction, company, primary, draft, Some(id)).await?;
-        let search = draft.searchable(id);
-        let values = [
-            Value::Text(id.as_str()),
-            Value::Text(&draft.name),
-            Value::Text(&draft.email),
-            Value::TextOrNull(draft.phone.as_deref()),
-            Value::Text(&search),
-        ];
-        transaction.write(sql::PERSON_CONTACT, &values).await?;
-        let renamed = rename(&mut transaction, primary, id, &draft.login).await?;
-        if before.disabled == draft.active {
-            let disabled = i64::from(!draft.active);
-            let values = [Value::Text(id.as_str()), Value::Number(disabled)];
-            transaction.write(sql::PERSON_DISABLE, &values).await?;
-        }
-        // Who was there before SCIM was not made by it.
-        write_beside(&mut transaction, company, (id, Moment::EPOCH), draft, now).await?;
-        write_words_of(&mut transaction, id).await?;
-        let change = PersonChange {
-            profile: renamed || before.name != draft.name || before.email != draft.email,
-            disabled: !before.disabled && !draft.active,
-            enabled: before.disabled && draft.active,
-        };
-        if change.profile || !draft.active {
-            note_overdue(&mut transaction, company, id).await?;
-        }
-        transaction.commit().await?;
+        let draft = change(&before)?;
+        let change = write_over(&mut transaction, company, primary, &before, &draft, now).await?;
+        transaction.commit().await.map_err(ScimError::from)?;
         Ok(Some(change))
     }
 
@@ -229,6 +205,67 @@ impl Directory {
         transaction.commit().await?;
         Ok(Some(()))
     }
+}
+
+/// A person as they are; nobody else reads them to change them until this is over.
+async fn locked(
+    transaction: &mut Transaction,
+    company: &CompanyId,
+    primary: &ProductId,
+    id: &PersonId,
+) -> Result<Option<ScimPerson>, DirectoryError> {
+    lock_company(transaction, company).await?;
+    let values = [
+        Value::Text(company.as_str()),
+        Value::Text(primary.as_str()),
+        Value::Text(id.as_str()),
+        Value::Text(""),
+        Value::Text(""),
+        Value::Number(1),
+        Value::Number(0),
+    ];
+    let row = transaction.row(sql::SCIM_PEOPLE, &values).await?;
+    row.as_ref().map(ScimPerson::read).transpose()
+}
+
+async fn write_over(
+    transaction: &mut Transaction,
+    company: &CompanyId,
+    primary: &ProductId,
+    before: &ScimPerson,
+    draft: &PersonDraft,
+    now: Moment,
+) -> Result<PersonChange, ScimError> {
+    let id = &before.id;
+    refuse_taken(transaction, company, primary, draft, Some(id)).await?;
+    let search = draft.searchable(id);
+    let values = [
+        Value::Text(id.as_str()),
+        Value::Text(&draft.name),
+        Value::Text(&draft.email),
+        Value::TextOrNull(draft.phone.as_deref()),
+        Value::Text(&search),
+    ];
+    transaction.write(sql::PERSON_CONTACT, &values).await?;
+    let renamed = rename(transaction, primary, id, &draft.login).await?;
+    if before.active != draft.active {
+        let disabled = i64::from(!draft.active);
+        let values = [Value::Text(id.as_str()), Value::Number(disabled)];
+        transaction.write(sql::PERSON_DISABLE, &values).await?;
+    }
+    // Who was there before SCIM was not made by it.
+    write_beside(transaction, company, (id, Moment::EPOCH), draft, now).await?;
+    write_words_of(transaction, id).await?;
+    let change = PersonChange {
+        profile: renamed || before.name != draft.name || before.email != draft.email,
+        attributes: before.apart(draft),
+        disabled: before.active && !draft.active,
+        enabled: !before.active && draft.active,
+    };
+    if change.profile || !draft.active {
+        note_overdue(transaction, company, id).await?;
+    }
+    Ok(change)
 }
 
 /// Random, in the alphabet of ids: RFC 7643 wants one that is never given again.
@@ -293,6 +330,9 @@ async fn rename(
         transaction
             .write(sql::SCIM_FORGET_HISTORY, &[product, name])
             .await?;
+        transaction
+            .write(sql::ACCOUNT_NAMES_OF_FORGET, &[product, name])
+            .await?;
         transaction.write(sql::SCIM_RENAME, &old).await?;
         return Ok(true);
     }
@@ -327,6 +367,24 @@ impl PersonDraft {
 }
 
 impl ScimPerson {
+    /// What a draft would have otherwise.
+    fn apart(&self, draft: &PersonDraft) -> Vec<&'static str> {
+        let names = (&self.name, &self.given_name, &self.family_name);
+        [
+            ("userName", self.user_name != draft.user_name),
+            (
+                "name",
+                names != (&draft.name, &draft.given_name, &draft.family_name),
+            ),
+            ("emails", self.email != draft.email),
+            ("phoneNumbers", self.phone != draft.phone),
+            ("externalId", self.external_id != draft.external_id),
+        ]
+        .into_iter()
+        .filter_map(|(attribute, differs)| differs.then_some(attribute))
+        .collect()
+    }
+
     fn read(row: &Row) -> Result<ScimPerson, DirectoryError> {
         let id: PersonId = row.parsed("id")?;
         let spelled: Option<String> = row.value("user_name")?;

@@ -477,6 +477,17 @@ fn analytics_is_released_company_by_company() {
 }
 
 #[test]
+fn a_step_up_names_its_rule() {
+    let rule = |case: Case| match case.decide() {
+        Decision::SignIn(sign_in) => sign_in.rule,
+        other => panic!("{other:?}"),
+    };
+    let stepped = rule(case("emr", "GET /x").rule("/x", STEP_UP));
+    assert_eq!(stepped.as_deref(), Some("/x"));
+    assert_eq!(rule(case("emr", "GET /x").nobody(Stranger::New)), None);
+}
+
+#[test]
 fn a_step_up_says_how_fresh_the_factor_must_be() {
     let within = |case: Case| match case.decide() {
         Decision::SignIn(sign_in) => sign_in.within,

@@ -36,8 +36,14 @@ impl Claim {
         sign_on_key(self.session, &self.product.id)
     }
 
+    /// Of the account and not of the session: several sessions of a person must not all try the
+    /// same password at once.
     pub(super) fn lease(&self) -> String {
-        format!("sign-on-lease:{}:{}", self.session, self.product.id)
+        format!("sign-on-lease:{}:{}", self.product.id, self.login)
+    }
+
+    pub(super) fn refusal(&self) -> String {
+        format!("sign-on-refused:{}:{}", self.product.id, self.login)
     }
 
     pub(super) fn tries(&self) -> String {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderValue;
 
+use super::pace::Pace;
 use super::stored::Stored;
+use crate::directory::SignOnSecret;
 use crate::gate::name::Login;
 use crate::legacy::jar::{Jar, without};
 
@@ -16,9 +18,15 @@ pub struct Grip {
     pub login: Login,
     /// Of the secret that was typed, where this node did it.
     pub(super) version: Option<i64>,
+    /// The application answers 401 for other reasons than the password.
+    pub(super) forbids_with_401: bool,
     kind: Kind,
     /// No answer has shown yet that it works.
     unproven: AtomicBool,
+    /// Asking the application whether it takes the header still.
+    pub(super) asking: Pace,
+    /// Looking whether the password was refused elsewhere.
+    pub(super) looking: Pace,
 }
 
 #[derive(Clone)]
@@ -35,6 +43,8 @@ pub enum Heard {
     Forgotten,
     /// It does not take the password any more.
     Refused,
+    /// The person is known, and this is not for them: its own 401 goes on to who asked.
+    Forbidden,
 }
 
 impl Grip {
@@ -51,18 +61,24 @@ impl Grip {
             id: stored.id,
             login: stored.login,
             version: None,
+            forbids_with_401: false,
             kind: Kind::Cookies(stored.jar),
             unproven: AtomicBool::new(false),
+            asking: Pace::new(),
+            looking: Pace::new(),
         }
     }
 
-    pub(super) fn basic(id: u64, login: Login, header: HeaderValue, version: i64) -> Grip {
+    pub(super) fn basic(id: u64, login: Login, header: HeaderValue, secret: &SignOnSecret) -> Grip {
         Grip {
             id,
             login,
-            version: Some(version),
+            version: Some(secret.version),
+            forbids_with_401: secret.forbids_with_401,
             kind: Kind::Basic(header),
             unproven: AtomicBool::new(true),
+            asking: Pace::new(),
+            looking: Pace::new(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard};
 
 use super::Grip;
+use super::probed::Probed;
 use crate::gate::name::SessionId;
 use crate::legacy::Caller;
 
@@ -20,6 +21,7 @@ pub struct Held {
     current: Mutex<Option<Arc<Grip>>>,
     /// As whom the application knows who comes: it may tie its session to that.
     caller: Mutex<Caller>,
+    probed: Turn<Probed>,
 }
 
 impl Held {
@@ -34,6 +36,16 @@ impl Held {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = grip;
     }
 
+    /// Lets go of this grip and of no later one; true once.
+    pub fn drop_it(&self, id: u64) -> bool {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = current.as_ref().is_some_and(|grip| grip.id == id);
+        if there {
+            *current = None;
+        }
+        there
+    }
+
     pub fn caller(&self) -> Caller {
         self.caller
             .lock()
@@ -44,6 +56,11 @@ impl Held {
     pub fn called_by(&self, caller: &Caller) {
         let mut known = self.caller.lock().unwrap_or_else(PoisonError::into_inner);
         known.clone_from(caller);
+    }
+
+    /// One at a time asks the application whether it knows the session, and the others hear of it.
+    pub async fn probed(&self) -> TurnGuard<'_, Probed> {
+        self.probed.lock().await
     }
 
     /// One at a time changes what is held.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Claim, NotReady, SignOns};
+use crate::config::settings::SignOn;
 use crate::directory::seal::RowName;
 use crate::gate::name::Login;
 use crate::gate::throttle::{Attempts, Rule, Verdict, attempt};
@@ -14,8 +15,10 @@ use crate::sessions::store::StoreError;
 
 /// How long cookies are kept without a new sign-in.
 pub const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
-/// A lease outlives the longest deadline.
-const LEASE: Duration = Duration::from_secs(90);
+/// How much longer than a sign-in may take its lease lasts: what the stores take beside it.
+const LEASE_BESIDE: Duration = Duration::from_secs(5);
+/// How long a refusal is noted: for longer than any session lasts that may hold the password.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How often a count is tried to be written when somebody else was first.
 const ROUNDS: usize = 16;
 
@@ -28,6 +31,10 @@ const TRIES: Rule = Rule {
     longest_wait: Duration::from_secs(5 * 60),
     hard_stop: None,
 };
+
+/// The right to type an account's password. Has a name, so that one that ran out is not given back
+/// in place of the next.
+pub(super) struct Lease([u8; 8]);
 
 /// What the store keeps, sealed.
 #[derive(Serialize, Deserialize)]
@@ -96,17 +103,85 @@ impl SignOns {
         Err(NotReady::Failure(Failure::Busy))
     }
 
-    pub(super) async fn take_lease(&self, claim: &Claim) -> Result<bool, NotReady> {
-        self.store()
-            .swap_state(&claim.lease(), None, Some(b"1"), LEASE, self.now())
+    /// `None` while somebody else has it: of all sessions on all nodes one types an account's
+    /// password at a time.
+    pub(super) async fn take_lease(&self, claim: &Claim) -> Result<Option<Lease>, NotReady> {
+        let mut name = [0; 8];
+        (self.parts.random)(&mut name);
+        let taken = self
+            .store()
+            .swap_state(
+                &claim.lease(),
+                None,
+                Some(&name),
+                self.lease_life(claim),
+                self.now(),
+            )
             .await
-            .map_err(away)
+            .map_err(away)?;
+        Ok(taken.then_some(Lease(name)))
     }
 
-    pub(super) async fn give_lease(&self, claim: &Claim) {
-        if let Err(error) = self.store().take_state(&claim.lease(), self.now()).await {
+    /// As long as a sign-in may take, and hardly longer: after a crash all sessions of the account wait
+    /// for its end.
+    fn lease_life(&self, claim: &Claim) -> Duration {
+        let deadline = match self.way(&claim.product) {
+            Some(SignOn::Form(form)) => form.deadline,
+            Some(SignOn::Basic(basic)) => basic.deadline,
+            Some(SignOn::Headers) | None => Duration::ZERO,
+        };
+        deadline + LEASE_BESIDE
+    }
+
+    /// Gives back this lease and no later one.
+    pub(super) async fn give_lease(&self, claim: &Claim, lease: &Lease) {
+        let (key, now) = (claim.lease(), self.now());
+        let given = self
+            .store()
+            .swap_state(&key, Some(&lease.0), None, LEASE_BESIDE, now)
+            .await;
+        if let Err(error) = given {
             tracing::warn!(%error, "a lease runs on until its end");
         }
+    }
+
+    /// Notes for all sessions and nodes that the application does not take the password of this
+    /// version. What the directory knows of it is read by sign-ins alone.
+    pub(super) async fn note_refusal(&self, claim: &Claim, version: i64) {
+        let (key, now) = (claim.refusal(), self.now());
+        for _ in 0..ROUNDS {
+            let noted = async {
+                let before = self.store().state(&key, now).await?;
+                let new = version.to_string();
+                self.store()
+                    .swap_state(
+                        &key,
+                        before.as_deref(),
+                        Some(new.as_bytes()),
+                        REMEMBERED,
+                        now,
+                    )
+                    .await
+            };
+            match noted.await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a refused password could not be noted for all nodes");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether somebody was told that the application does not take the password of this version.
+    pub(super) async fn was_refused(
+        &self,
+        claim: &Claim,
+        version: i64,
+    ) -> Result<bool, StoreError> {
+        let noted = self.store().state(&claim.refusal(), self.now()).await?;
+        Ok(noted.is_some_and(|noted| noted == version.to_string().as_bytes()))
     }
 
     /// Counts a try, before anything is sent.

@@ -46,6 +46,8 @@ pub struct AccessLine<'a> {
     /// proved, since the sign-in, since the last activity in this product. `policy diff --traffic`
     /// asks other policies the same question by them.
     pub factor_age: Option<u64>,
+    /// No factor was proved at this sign-in: a remembered device stands in for it.
+    pub remembered_device: bool,
     pub session_age: Option<u64>,
     pub idle: Option<u64>,
     pub protocol: &'a str,
@@ -116,6 +118,9 @@ impl AccessLine<'_> {
         }
         put_optional(out, b",\"company\":", self.company);
         put_seconds(out, b",\"factor_age_s\":", self.factor_age);
+        if self.remembered_device {
+            out.extend_from_slice(b",\"remembered_device\":true");
+        }
         put_seconds(out, b",\"session_age_s\":", self.session_age);
         put_seconds(out, b",\"idle_s\":", self.idle);
     }
@@ -166,6 +171,7 @@ pub(super) mod tests {
             session: Some(SessionId::from_bytes([7; 16])),
             company: Some("acme-rehab"),
             factor_age: Some(600),
+            remembered_device: false,
             session_age: Some(3_600),
             idle: Some(0),
             protocol: "HTTP/1.1",
@@ -203,6 +209,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_device_that_stands_in_for_a_factor_is_told() {
+        let line = AccessLine {
+            factor_age: None,
+            remembered_device: true,
+            ..sample()
+        };
+        assert_eq!(parsed(&line)["remembered_device"], json!(true));
+        assert!(!written(&sample()).contains("remembered_device"));
+    }
+
+    #[test]
     fn what_is_not_known_is_left_out() {
         let stranger = AccessLine {
             product: None,
@@ -211,6 +228,7 @@ pub(super) mod tests {
             session: None,
             company: None,
             factor_age: None,
+            remembered_device: false,
             session_age: None,
             idle: None,
             user_agent: None,

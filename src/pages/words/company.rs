@@ -11,8 +11,11 @@ words! {
         en "Multi-factor Authentication"
         es "Autenticación multifactor"
     mfa_about
-        en "With multi-factor authentication on, everybody in your company proves a second thing besides the password: a one-time code from an authenticator app. Whoever has none sets it up."
-        es "Con la autenticación multifactor activada, todas las personas de su empresa presentan una segunda prueba además de la contraseña: un código de un solo uso de una aplicación de autenticación. Quien no tenga ninguna, la configura."
+        en "With multi-factor authentication on, everybody in your company proves a second thing besides the password, such as a one-time code. Whoever has none yet chooses one at their next sign-in."
+        es "Con la autenticación multifactor activada, todas las personas de su empresa presentan una segunda prueba además de la contraseña, por ejemplo un código de un solo uso. Quien todavía no tenga ninguna la elige en su próximo inicio de sesión."
+    mfa_ways(ways: &str)
+        en "What people can choose: {ways}."
+        es "Lo que se puede elegir: {ways}."
     on
         en "On"
         es "Activada"
@@ -55,6 +58,12 @@ words! {
     release_reached
         en "This is being released company by company. It has reached yours."
         es "Esto se está introduciendo empresa por empresa. Ya ha llegado a la suya."
+    sso_release_reached(product: &str)
+        en "Going on to {product} without logging in again is being released company by company. It has reached yours."
+        es "Pasar a {product} sin volver a iniciar sesión se está introduciendo empresa por empresa. Ya ha llegado a la suya."
+    sso_release_not_yet(product: &str)
+        en "Going on to {product} without logging in again is being released company by company. It has not reached yours yet."
+        es "Pasar a {product} sin volver a iniciar sesión se está introduciendo empresa por empresa. Todavía no ha llegado a la suya."
     release_not_yet
         en "A second proof at sign-in is being released company by company. It has not reached yours yet."
         es "La segunda verificación al iniciar sesión se está introduciendo empresa por empresa. Todavía no ha llegado a la suya."
@@ -140,6 +149,21 @@ words! {
     send_link_choice
         en "Send a link to set a new password"
         es "Enviar un enlace para establecer una contraseña nueva"
+    granted
+        en "Granted"
+        es "Concedido"
+    not_granted
+        en "Not granted"
+        es "No concedido"
+    granted_one_by_one
+        en "Applications that are granted one by one"
+        es "Aplicaciones que se conceden una por una"
+    grant_choice(product: &str)
+        en "Grant {product}"
+        es "Conceder {product}"
+    take_back_choice(product: &str)
+        en "Take {product} back: its open pages close at once"
+        es "Retirar {product}: sus páginas abiertas se cierran enseguida"
     sign_out_everywhere
         en "Sign out everywhere"
         es "Cerrar sesión en todas partes"
@@ -170,6 +194,9 @@ words! {
     sign_in_factor_wanted
         en "Password right, second factor asked for"
         es "Contraseña correcta, se pidió el segundo factor"
+    sign_in_expired
+        en "The password has expired"
+        es "La contraseña caducó"
     sign_in_not_finished
         en "Not finished"
         es "Sin terminar"
@@ -196,6 +223,12 @@ words! {
     saved_no_link(name: &str)
         en "{name} has no account to sign in with, or no address for mail: no link was sent. Everything else is saved."
         es "{name} no tiene una cuenta con la que iniciar sesión o no tiene dirección de correo: no se envió ningún enlace. Todo lo demás se guardó."
+    saved_granted(name: &str)
+        en "Saved. What you granted is open to {name} at once."
+        es "Guardado. Lo que usted concedió está disponible para {name} desde ahora."
+    saved_taken_back(name: &str)
+        en "Saved. What you took back is closed to {name}."
+        es "Guardado. Lo que usted retiró está cerrado para {name}."
     saved_sessions(name: &str)
         en "Saved. {name} is signed out everywhere."
         es "Guardado. La sesión de {name} se cerró en todas partes."

@@ -109,6 +109,9 @@ words! {
     try_another_method
         en "Try another method"
         es "Probar otro método"
+    back_to_method(method: &str)
+        en "Back to: {method}"
+        es "Volver a: {method}"
     your_company_offers
         en "Your company offers:"
         es "Su empresa ofrece:"
@@ -145,6 +148,12 @@ words! {
     kind_sms
         en "Text message (SMS)"
         es "Mensaje de texto (SMS)"
+    number_ending_in(digits: &str)
+        en "to the number ending in {digits}"
+        es "al número terminado en {digits}"
+    address_masked(address: &str)
+        en "to {address}"
+        es "a {address}"
     kind_email
         en "E-mail"
         es "Correo electrónico"
@@ -370,6 +379,9 @@ words! {
     many_recovery_codes_left(count: impl std::fmt::Display)
         en "You have {count} recovery codes left."
         es "Le quedan {count} códigos de recuperación."
+    few_recovery_codes
+        en "Get new ones before you need them."
+        es "Obtenga otros nuevos antes de necesitarlos."
     new_codes_replace
         en "New codes replace all that you have: the old ones will not work any more."
         es "Los códigos nuevos reemplazan a todos los que tiene: los anteriores dejarán de funcionar."

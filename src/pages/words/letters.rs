@@ -49,14 +49,20 @@ words! {
         en "A second factor was added"
         es "Se añadió un segundo factor"
     factor_added_mail
-        en "A second factor was added in My Profile: you can log in with it from now on.\n\nIf this was not you, tell your user manager now.\n"
-        es "Se añadió un segundo factor en Mi perfil: desde ahora puede iniciar sesión con él.\n\nSi no fue usted, avise ahora a su administrador de usuarios.\n"
+        en "A second factor was added: you can log in with it from now on.\n\nIf this was not you, tell your user manager now.\n"
+        es "Se añadió un segundo factor: desde ahora puede iniciar sesión con él.\n\nSi no fue usted, avise ahora a su administrador de usuarios.\n"
     codes_moved_subject
         en "Your one-time codes go elsewhere now"
         es "Sus códigos de un solo uso se envían ahora a otro lugar"
     codes_moved_mail
         en "One-time codes for you go to another number or address from now on. It was changed in My Profile.\n\nIf this was not you, tell your user manager now.\n"
         es "Desde ahora sus códigos de un solo uso se envían a otro número o a otra dirección. El cambio se hizo en Mi perfil.\n\nSi no fue usted, avise ahora a su administrador de usuarios.\n"
+    codes_guessed_subject
+        en "Somebody typed wrong codes in your name"
+        es "Alguien escribió códigos incorrectos en su nombre"
+    codes_guessed_mail
+        en "Somebody was asked for your one-time code, after your password or in a session of yours, and typed five wrong ones in a row. Nobody got in with them.\n\nIf it was not you, somebody knows your password: change it, and tell your user manager.\n"
+        es "A alguien se le pidió su código de un solo uso, después de su contraseña o en una sesión suya, y escribió cinco incorrectos seguidos. Nadie entró con ellos.\n\nSi no fue usted, alguien conoce su contraseña: cámbiela y avise a su administrador de usuarios.\n"
     password_changed_subject
         en "Your password was changed"
         es "Su contraseña se cambió"

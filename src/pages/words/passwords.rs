@@ -51,6 +51,9 @@ words! {
     password_has_expired_lead(product: &str)
         en "Your {product} password is too old to be used again. Choose a new one; then you go on to where you wanted to go."
         es "Su contraseña de {product} es demasiado antigua para seguir usándola. Elija una nueva; después continuará adonde quería ir."
+    password_has_expired_there(product: &str)
+        en "Your {product} password has expired. Change it where your {product} passwords are kept, and come back with the new one."
+        es "Su contraseña de {product} ha caducado. Cámbiela donde se guardan sus contraseñas de {product} y vuelva con la nueva."
     password_expires_soon
         en "Your password expires soon"
         es "Su contraseña caduca pronto"

@@ -169,6 +169,27 @@ words! {
     send_it_now
         en "Send it now"
         es "Enviarlo ahora"
+    another_form_waits
+        en "Another form of yours waits, too"
+        es "Hay otro formulario suyo esperando"
+    form_is_lost_after_log_in
+        en "What you sent could not be kept. Please fill it in again after you have logged in."
+        es "Lo que envió no se pudo guardar. Rellénelo de nuevo cuando haya iniciado sesión."
+    form_lost
+        en "Your form could not be kept"
+        es "Su formulario no se pudo guardar"
+    form_lost_large(product: &str)
+        en "It reached {product} when your sign-in had ended, or before you had proved who you are, and it is larger than what can be kept. It was not delivered."
+        es "Llegó a {product} cuando su sesión había terminado, o antes de que usted verificara su identidad, y es más grande de lo que se puede guardar. No se entregó."
+    form_lost_no_place(product: &str)
+        en "It reached {product} when you were not signed in, or before you had proved who you are, and there was no place to keep it. It was not delivered."
+        es "Llegó a {product} cuando usted no tenía la sesión iniciada, o antes de verificar su identidad, y no había dónde guardarlo. No se entregó."
+    form_lost_remedy
+        en "Nothing was changed. Please fill it in once more: you are signed in now."
+        es "No se cambió nada. Rellénelo una vez más: ahora tiene la sesión iniciada."
+    back_to(product: &str)
+        en "Back to {product}"
+        es "Volver a {product}"
     throw_it_away
         en "Throw it away"
         es "Descartarlo"

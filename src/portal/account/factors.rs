@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::unreset::Unreset;
 use super::{PATH, sent};
 use crate::directory::{Factor, Removal};
+use crate::gate::contact::Destination;
 use crate::gate::name::SessionId;
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::Session;
@@ -29,14 +30,39 @@ use crate::portal::language::words;
 use crate::portal::letters::{self, Letter};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{Audit, State, accounts, when};
+use crate::portal::{Audit, State, accounts, courier, throttles, when};
 
 const REPLACE: &str = "/account/authenticator";
 
 /// How long a new key waits for its first code.
 const KEY_LIFE: Duration = Duration::from_secs(15 * 60);
 
-pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
+/// Somebody's factors, for whoever may see them.
+pub async fn rows(state: &State, factors: &[Factor], timezone: &TimeZone) -> Vec<FactorRow> {
+    let mut rows = Vec::with_capacity(factors.len());
+    for factor in factors {
+        rows.push(FactorRow {
+            place: place(state, factor).await,
+            ..row(factor, timezone)
+        });
+    }
+    rows
+}
+
+/// Where its codes go: enough to know it by, and no more. Without it where the directory can't say:
+/// a secret that does not open is no reason to show nothing of its owner.
+async fn place(state: &State, factor: &Factor) -> Option<String> {
+    if !matches!(factor.kind, FactorMethod::Sms | FactorMethod::Email) {
+        return None;
+    }
+    let secret = state.directory.factor_secret(&factor.id).await.ok()??;
+    Some(match courier::parse(factor.kind, &secret)? {
+        Destination::Sms(number) => words().number_ending_in(number.ending()),
+        Destination::Email(address) => words().address_masked(&address.masked()),
+    })
+}
+
+fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
     let kind = match factor.kind {
         FactorMethod::Totp => words().method_app(),
         FactorMethod::Sms => words().kind_sms(),
@@ -51,28 +77,29 @@ pub fn row(factor: &Factor, timezone: &TimeZone) -> FactorRow {
         added: when::words(factor.created_at, timezone),
         last_used: factor.last_used_at.map(|at| when::words(at, timezone)),
         is_authenticator: factor.kind == FactorMethod::Totp,
+        place: None,
         replace: None,
     }
 }
 
 /// The same for the owner, who can put another in its place.
-pub fn own_row(
+pub async fn own_rows(
     state: &State,
     session: &Session,
-    factor: &Factor,
+    factors: &[Factor],
     timezone: &TimeZone,
-) -> FactorRow {
-    let replace = match factor.kind {
-        FactorMethod::Totp => Some(REPLACE),
-        FactorMethod::Sms | FactorMethod::Email => {
-            sent::is_possible(state, session, factor.kind).then(|| sent::path(factor.kind))
-        }
-        FactorMethod::Passkey | FactorMethod::Recovery => None,
-    };
-    FactorRow {
-        replace,
-        ..row(factor, timezone)
+) -> Vec<FactorRow> {
+    let mut rows = rows(state, factors, timezone).await;
+    for (row, factor) in rows.iter_mut().zip(factors) {
+        row.replace = match factor.kind {
+            FactorMethod::Totp => Some(REPLACE),
+            FactorMethod::Sms | FactorMethod::Email => {
+                sent::is_possible(state, session, factor.kind).then(|| sent::path(factor.kind))
+            }
+            FactorMethod::Passkey | FactorMethod::Recovery => None,
+        };
     }
+    rows
 }
 
 /// Who may change their factors: signed in, and their factor proved lately.
@@ -160,6 +187,10 @@ pub async fn remove(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form)
         factor.kind.as_str(),
     );
     tell(&state, &visit, session, Letter::FactorRemoved).await?;
+    let left = state.directory.factors(person).await?;
+    if !left.iter().any(|other| other.kind == factor.kind) {
+        throttles::lock_opened(&state, person, factor.kind, now).await;
+    }
     see_other("/account?done=removed")
 }
 
@@ -230,6 +261,7 @@ pub async fn replace(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
     if stands {
         told(&state, &visit, session, event, FactorMethod::Totp.as_str());
         tell(&state, &visit, session, letter).await?;
+        throttles::lock_opened(&state, person, FactorMethod::Totp, now).await;
     }
     let store = state.sessions.store();
     store.take_state(&key_name(session.id), now).await?;

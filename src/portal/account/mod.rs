@@ -14,19 +14,21 @@ use super::answer::page as answered;
 use super::apps::{company_name, frame, signed_in};
 use super::errand::Errand;
 use super::fields::Fields;
-use super::trouble::Answer;
+use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
 use super::{State, own_password, single_sign_on};
 use crate::gate::arrival::FRESH_FOR_ADMINISTRATION;
 use crate::gate::policy::FactorMethod;
 use crate::gate::session::{Method, Session};
-use crate::pages::{self, Notice};
+use crate::pages::{self, Notice, RecoveryLeft};
 use crate::portal::language::words;
 
 pub const PATH: &str = "/account";
 
 /// Sessions that are shown.
 const SESSIONS: usize = 20;
+/// With so many recovery codes left it is time for new ones.
+const FEW_CODES: u32 = 2;
 
 pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Fields) -> Answer {
     let now = (state.clock)();
@@ -53,10 +55,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         email: session.person.email.clone(),
         company: company_name(&state, session).await?,
         proofs: proofs(session),
-        factors: factors
-            .iter()
-            .map(|factor| factors::own_row(&state, session, factor, timezone))
-            .collect(),
+        factors: factors::own_rows(&state, session, &factors, timezone).await,
         // Who has another factor proves that one; who has none is led to their first.
         set_up: match factors.is_empty() {
             true => set_up.on("/login"),
@@ -64,6 +63,7 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         },
         offers_authenticator: offers(&state, session, FactorMethod::Totp),
         ways: sent::ways(&state, session, &factors),
+        recovery: recovery(&state, session).await?,
         may_go_without: !factors::keeps_last(&state, session).await?,
         more_sessions: all.len().saturating_sub(rows.len()),
         sessions: rows,
@@ -71,6 +71,24 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         sso: single_sign_on::section(&state, session, fields.of("sso"), now).await?,
         passwords: own_password::section(&state, session, fields.of("password"), now).await?,
     })
+}
+
+/// How many recovery codes they have left, where the company has any.
+async fn recovery(state: &State, session: &Session) -> Result<Option<RecoveryLeft>, Trouble> {
+    if !offers(state, session, FactorMethod::Recovery) {
+        return Ok(None);
+    }
+    let left = state
+        .directory
+        .recovery_codes_left(&session.person.id)
+        .await?;
+    Ok(Some(RecoveryLeft {
+        text: left.map_or_else(
+            || words().no_recovery_codes_yet().to_owned(),
+            |left| words().recovery_codes_left(left),
+        ),
+        is_low: left.is_some_and(|left| left <= FEW_CODES),
+    }))
 }
 
 /// For the words that we put into addresses ourselves.

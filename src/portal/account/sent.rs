@@ -32,7 +32,7 @@ use crate::portal::message_caps::wait_left;
 use crate::portal::throttles::in_words;
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{State, courier};
+use crate::portal::{State, courier, throttles};
 
 /// The page of a method.
 pub const fn path(method: FactorMethod) -> &'static str {
@@ -234,6 +234,8 @@ impl<'a> Desk<'a> {
         let (state, visit) = (self.state, self.visit);
         told(state, visit, self.session, event, self.method.as_str());
         tell(state, visit, self.session, letter).await?;
+        // What was guessed at the old one is nothing to the new one.
+        throttles::lock_opened(state, &self.person.id, self.method, self.now).await;
         see_other(&format!("/account?done={done}"))
     }
 

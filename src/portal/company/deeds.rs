@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Official;
 use super::concerned::Concerned;
 use crate::directory::Person;
+use crate::gate::name::ProductId;
 use crate::gate::time::Moment;
 use crate::gate::trail::TrailEvent;
 use crate::portal::language::{self, words};
@@ -23,12 +24,16 @@ pub struct Changes {
     pub unlink: bool,
     /// A link by which they set a new password.
     pub link: bool,
+    /// Products that are granted, and that are granted no more.
+    pub granted: Vec<ProductId>,
+    pub taken_back: Vec<ProductId>,
 }
 
 impl Changes {
     pub fn are_none(&self) -> bool {
         let deeds = [self.reset, self.end, self.unlink, self.link];
-        self.disabled.is_none() && !deeds.contains(&true)
+        let nothing_granted = self.granted.is_empty() && self.taken_back.is_empty();
+        self.disabled.is_none() && nothing_granted && !deeds.contains(&true)
     }
 }
 
@@ -99,6 +104,26 @@ impl Deeds<'_> {
         self.ended(TrailEvent::PersonDisabled, "", ended)
     }
 
+    /// In the directory first: a session that begins meanwhile reads it there.
+    async fn grant(&self, product: &ProductId, granted: bool) -> Result<(), Trouble> {
+        let (id, state) = (&self.person.id, self.state);
+        state.directory.grant(id, product, granted).await?;
+        let told = state.sessions.grant(id, product, granted).await;
+        let open = match told {
+            Ok(_) => "",
+            Err(_) => ", sessions could not be told",
+        };
+        let detail = format!("{product}{open}");
+        if granted {
+            self.line(TrailEvent::ProductGranted, &detail);
+        } else {
+            let act = self.act(TrailEvent::ProductTakenBack, &detail);
+            self.concerned.hear(state, act);
+        }
+        told?;
+        Ok(())
+    }
+
     async fn reset(&self) -> Result<(), Trouble> {
         let (state, person) = (self.state, self.person);
         let removed = state.directory.reset_factors(&person.id).await?;
@@ -155,6 +180,15 @@ pub async fn carry_out(
         }
         done = "link";
     }
+    for (products, granted, word) in [
+        (&changes.granted, true, "granted"),
+        (&changes.taken_back, false, "taken_back"),
+    ] {
+        for product in products {
+            tried = tried.and(deeds.grant(product, granted).await);
+            done = word;
+        }
+    }
     if changes.unlink {
         let told = |products: &str| {
             let act = deeds.act(single_sign_on::RESET, products);
@@ -202,6 +236,7 @@ pub fn sign_in_words(result: &str) -> &'static str {
         "ok" => words().sign_in_ok(),
         "refused" => words().sign_in_refused(),
         "throttled" => words().sign_in_throttled(),
+        "expired" => words().sign_in_expired(),
         "factor_wanted" => words().sign_in_factor_wanted(),
         _ => words().sign_in_not_finished(),
     }

@@ -7,6 +7,7 @@ use axum::extract::State as Shared;
 use super::{Official, official, proved_lately};
 use crate::directory::Company;
 use crate::gate::arrival::{Arrival, Place, arrive};
+use crate::gate::ceremony::offered;
 use crate::gate::name::CompanyId;
 use crate::gate::policy::{ByCompany, MfaMode, Policies, Switched};
 use crate::gate::rollout::{MFA, Reached};
@@ -15,6 +16,7 @@ use crate::gate::trail::TrailEvent;
 use crate::pages::{Link, Message, Notice, Settings};
 use crate::portal::answer::{page, see_other};
 use crate::portal::apps::{COMPANY_ADMIN, company_name, frame};
+use crate::portal::factor::{name, ready};
 use crate::portal::fields::Fields;
 use crate::portal::form::{Form, Sent};
 use crate::portal::language::words;
@@ -102,7 +104,9 @@ async fn show(
         company: official.company.name.clone(),
         hides_mfa: matches!(standing, Standing::Hidden),
         release: release(state, &official.company.id),
+        sso_release: sso_release(state, &official.company.id),
         decided,
+        ways: ways(state, &official.company.id),
         on,
         spares,
         hidden: vec![("csrf", state.keys.form_token(&official.session.portal, now))],
@@ -122,6 +126,16 @@ async fn standing(state: &State, company: &CompanyId) -> Result<Standing, Troubl
     })
 }
 
+/// With what people of this company can prove themselves.
+fn ways(state: &State, company: &CompanyId) -> String {
+    let policies = state.policies.load();
+    let names: Vec<&str> = offered(policies.of(company), &ready(state))
+        .into_iter()
+        .map(|method| name(method).0)
+        .collect();
+    names.join(", ")
+}
+
 /// How far the release has come, in words for those who wait for it.
 fn release(state: &State, company: &CompanyId) -> Option<&'static str> {
     let policies = state.policies.load();
@@ -132,6 +146,17 @@ fn release(state: &State, company: &CompanyId) -> Option<&'static str> {
         Reached::Listed | Reached::ByPercentage { .. } => words().release_reached(),
         Reached::NotYet { .. } if policies.rollout.held().is_none() => words().release_not_yet(),
         Reached::NotYet { .. } | Reached::Paused => words().release_paused(),
+    })
+}
+
+fn sso_release(state: &State, company: &CompanyId) -> Option<String> {
+    let policies = state.policies.load();
+    let mut products = state.products.iter();
+    let stepwise = products.find(|product| policies.releases_single_sign_on(product))?;
+    let reached = policies.single_sign_on_reaches(company, stepwise);
+    Some(match reached {
+        true => words().sso_release_reached(&stepwise.name),
+        false => words().sso_release_not_yet(&stepwise.name),
     })
 }
 

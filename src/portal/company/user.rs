@@ -10,7 +10,8 @@ use super::deeds::{self, Changes};
 use super::users::PATH;
 use super::{Official, proven_official};
 use crate::directory::Person;
-use crate::gate::name::PersonId;
+use crate::gate::name::{PersonId, ProductId};
+use crate::gate::product::Product;
 use crate::gate::time::Moment;
 use crate::messages::Channel;
 use crate::pages::{self, Notice};
@@ -41,6 +42,8 @@ struct Shown {
     ending: bool,
     unlinking: bool,
     linking: bool,
+    granting: Vec<ProductId>,
+    taking_back: Vec<ProductId>,
     reason: String,
 }
 
@@ -66,8 +69,37 @@ pub async fn page(
     show(&state, &official, &person, shown, now).await
 }
 
+/// The products that are granted person by person and have reached this one's company, or were
+/// granted before, and whether they are granted to this one.
+fn grantable(state: &State, person: &Person) -> Vec<(Arc<Product>, bool)> {
+    let policies = state.policies.load_full();
+    let granted = |product: &Product| person.grants.contains(&product.id);
+    let products = state.products.iter().filter(|product| {
+        let reached = policies.single_sign_on_reaches(&person.company, product);
+        product.needs_grant && (reached || granted(product))
+    });
+    products
+        .map(|product| (Arc::clone(product), granted(product)))
+        .collect()
+}
+
+/// Of those, the ones that a field names and that are not so yet.
+fn named(
+    state: &State,
+    person: &Person,
+    (fields, field): (&Fields, &str),
+    so: bool,
+) -> Vec<ProductId> {
+    let all = grantable(state, person).into_iter();
+    all.filter(|(product, granted)| {
+        *granted != so && fields.all(field).any(|id| id == product.id.as_str())
+    })
+    .map(|(product, _)| product.id.clone())
+    .collect()
+}
+
 /// What was typed, to be shown again.
-fn typed(fields: &Fields, person: &Person) -> Shown {
+fn typed(state: &State, fields: &Fields, person: &Person) -> Shown {
     let reason = fields.text("reason").trim().chars();
     Shown {
         resetting: fields.of("reset") == Some("mfa"),
@@ -79,14 +111,16 @@ fn typed(fields: &Fields, person: &Person) -> Shown {
         ending: fields.of("end") == Some("all"),
         unlinking: fields.of("unlink") == Some("all"),
         linking: fields.of("link") == Some("mail"),
+        granting: named(state, person, (fields, "grant"), true),
+        taking_back: named(state, person, (fields, "take_back"), false),
         reason: reason.take(LONGEST_REASON).collect(),
         ..Shown::default()
     }
 }
 
 /// What is to be done.
-fn changes(sent: &Sent<'_>, person: &Person) -> Changes {
-    let typed = typed(sent, person);
+fn changes(state: &State, sent: &Sent<'_>, person: &Person) -> Changes {
+    let typed = typed(state, sent, person);
     Changes {
         reset: typed.resetting,
         disabled: typed
@@ -95,6 +129,8 @@ fn changes(sent: &Sent<'_>, person: &Person) -> Changes {
         end: typed.ending,
         unlink: typed.unlinking,
         link: typed.linking,
+        granted: typed.granting,
+        taken_back: typed.taking_back,
     }
 }
 
@@ -112,12 +148,12 @@ pub async fn save(
         Err(elsewhere) => return Ok(elsewhere),
     };
     let person = colleague(&state, &official, &id).await?;
-    let shown = typed(form.unproved(), &person);
+    let shown = typed(&state, form.unproved(), &person);
     let Some(sent) = form.of_session(&state, &official.session, now) else {
         let notice = Some(Notice::wrong(words().page_was_open_save()));
         return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     };
-    let changes = changes(&sent, &person);
+    let changes = changes(&state, &sent, &person);
     if person.id == official.person.id {
         return Err(myself());
     }
@@ -178,6 +214,8 @@ fn saved(what: &str, person: &Person) -> Option<Notice> {
         "no_link" => {
             return Some(Notice::wrong(words().saved_no_link(name)));
         }
+        "granted" => words().saved_granted(name),
+        "taken_back" => words().saved_taken_back(name),
         "sessions" => words().saved_sessions(name),
         _ => return None,
     };
@@ -201,7 +239,7 @@ async fn show(
     for theirs in sessions.iter().rev().take(SESSIONS) {
         session_rows.push(account::sessions::row(state, theirs, session.id, &timezone).await?);
     }
-    let product_name = |id: &crate::gate::name::ProductId| {
+    let product_name = |id: &ProductId| {
         let product = state.products.by_id(id.as_str());
         product.map_or_else(|| id.to_string(), |product| product.name.clone())
     };
@@ -220,10 +258,7 @@ async fn show(
         is_disabled: person.disabled,
         disabled: shown.disabled.unwrap_or(person.disabled),
         myself: person.id == official.person.id,
-        factors: factors
-            .iter()
-            .map(|factor| account::factors::row(factor, &timezone))
-            .collect(),
+        factors: account::factors::rows(state, &factors, &timezone).await,
         accounts: accounts
             .iter()
             .map(|account| (product_name(&account.product), account.login.to_string()))
@@ -243,6 +278,16 @@ async fn show(
         can_link: state.messages.can(Channel::Email)
             && !state.legacy.lives_elsewhere(state.products.primary()),
         linking: shown.linking,
+        grants: grantable(state, person)
+            .into_iter()
+            .map(|(product, granted)| pages::GrantRow {
+                granted,
+                chosen: shown.granting.contains(&product.id)
+                    || shown.taking_back.contains(&product.id),
+                id: product.id.to_string(),
+                name: product.name.clone(),
+            })
+            .collect(),
         reason: shown.reason,
         longest_reason: LONGEST_REASON,
         hidden: vec![("csrf", state.keys.form_token(&session.portal, now))],

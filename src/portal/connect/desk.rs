@@ -58,7 +58,7 @@ impl<'a> Desk<'a> {
             Err(elsewhere) => return Ok(Err(elsewhere)),
         };
         if !accounts::is_granted(&session.person, product) {
-            return Err(accounts::not_granted(state, product, &session.company).await);
+            return Err(accounts::not_granted(state, product, &session.person.id).await);
         }
         let company = session.company_in(&product.id);
         if !state

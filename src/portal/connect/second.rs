@@ -41,20 +41,26 @@ impl Desk<'_> {
         if !proof.is_right() {
             let told = match proof {
                 Proof::Unknown => "second name unknown",
+                Proof::Expired => "second password expired",
                 _ => "second password refused",
             };
             self.heard(TrailEvent::Pairing, told);
-            return refused(self.second(typed, Some(words().username_and_password_wrong())));
+            let reason = credentials::refusal(&proof, self.product);
+            return refused(self.second(typed, Some(&reason)));
         }
         let account = match (account, &login, proof) {
-            (Some(account), ..) => account,
-            // Whoever keeps the passwords knows it, and that is enough.
-            (None, Some(login), Proof::Theirs) => {
+            // Whoever keeps the passwords knows it, and that is enough: by its own name for it, or
+            // another spelling would be another account, for somebody else to pair.
+            (_, Some(login), Proof::Theirs(Some(name))) => {
                 let directory = &self.state.directory;
                 directory
-                    .adopt_account(&self.product.id, login, self.now)
+                    .vouched_account(&self.product.id, login, &name, self.now)
                     .await?
             }
+            (_, Some(login), Proof::Theirs(None)) => {
+                self.nameless(login, password, &attempt).await?
+            }
+            (Some(account), ..) => account,
             (None, ..) => {
                 return refused(self.second(typed, Some(words().username_and_password_wrong())));
             }
@@ -80,6 +86,27 @@ impl Desk<'_> {
             return see_other(&self.address());
         }
         self.pair(&account, Some(&credentials)).await
+    }
+
+    /// The account of a login that was right somewhere that does not say who it is. Where another
+    /// login looks like it, that one is tried with the same password, once: right is the same
+    /// account, and wrong is somebody else's.
+    async fn nameless(
+        &self,
+        login: &Login,
+        password: &str,
+        attempt: &PasswordAttempt,
+    ) -> Result<Account, Trouble> {
+        let (directory, product) = (&self.state.directory, &self.product.id);
+        if let Some(alike) = directory.alike_account(product, login).await? {
+            let credentials = credentials::typed(alike.as_str(), password);
+            let asked = (&**self.product, None);
+            let proof = self.prove(asked, &credentials, attempt).await?;
+            if matches!(proof, Proof::Theirs(_)) {
+                return Ok(directory.adopt_account(product, &alike, self.now).await?);
+            }
+        }
+        Ok(directory.adopt_account(product, login, self.now).await?)
     }
 
     pub(super) async fn renewal_given(&self, expired: &Expired, sent: &Sent<'_>) -> Answer {
@@ -164,7 +191,7 @@ impl Desk<'_> {
             request_id: &self.visit.request_id,
             detail: &format!("{what} by {}", self.person()),
         });
-        let managers = accounts::user_managers(self.state, &self.session.company).await;
+        let managers = accounts::managers_of(self.state, &self.session.person.id).await;
         let ask = match managers.as_slice() {
             [] => words().account_taken_remedy().to_owned(),
             named => words().account_taken_remedy_named(&named.join(", ")),

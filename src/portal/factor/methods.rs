@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::scene::{Scene, Shown};
 use super::{passkey, recovery, sent, totp};
 use crate::gate::policy::FactorMethod;
-use crate::pages::{MethodLink, Methods};
+use crate::pages::{Link, MethodLink, Methods};
 use crate::portal::answer::page;
 use crate::portal::fields::Fields;
 use crate::portal::form::Sent;
@@ -96,12 +96,17 @@ pub fn name(method: FactorMethod) -> (&'static str, &'static str) {
     }
 }
 
-/// "Try another method".
-pub fn list(scene: &Scene<'_>) -> Answer {
-    let methods = scene.choices.iter().map(|method| {
-        let (text, about) = name(*method);
+/// "Try another method": than the one that was `left`, SMS first.
+pub fn list(scene: &Scene<'_>, left: Option<FactorMethod>) -> Answer {
+    let several = scene.choices.len() > 1;
+    let left = left.filter(|left| several && scene.choices.contains(left));
+    let mut others = scene.choices.clone();
+    others.retain(|method| Some(*method) != left);
+    others.sort_by_key(|method| *method != FactorMethod::Sms);
+    let methods = others.into_iter().map(|method| {
+        let (text, about) = name(method);
         MethodLink {
-            href: scene.href(*method),
+            href: scene.href(method),
             text,
             about,
         }
@@ -109,5 +114,9 @@ pub fn list(scene: &Scene<'_>) -> Answer {
     page(&Methods {
         frame: scene.frame(),
         methods: methods.collect(),
+        back: left.map(|left| Link {
+            href: scene.href(left),
+            text: words().back_to_method(name(left).0),
+        }),
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod codes;
 mod device;
+pub mod extras;
 mod methods;
 mod passkey;
 mod recovery;
@@ -19,6 +20,7 @@ use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
+use self::extras::Extras;
 use self::methods::Proved;
 use self::scene::{Missing, Scene, Shown};
 use super::answer::see_other;
@@ -27,6 +29,7 @@ use super::errand::Errand;
 use super::fields::Fields;
 use super::finish::finish;
 use super::form::{Form, Sent};
+use super::letters::{self, Letter};
 use super::throttles::Counted;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
@@ -34,6 +37,7 @@ use super::{Audit, State, throttles};
 use crate::gate::ceremony::{Event, Next, Remark, Step, advance};
 use crate::gate::contact::Address;
 use crate::gate::name::PersonId;
+use crate::gate::policy::FactorMethod;
 use crate::gate::session::SecretHash;
 use crate::gate::throttle::FACTOR_CODES;
 use crate::gate::time::Moment;
@@ -43,6 +47,8 @@ use crate::portal::language::{self, words};
 use crate::sessions::EndCause;
 
 pub use self::codes::KEY_LENGTH;
+pub use self::methods::name;
+pub use self::scene::ready;
 
 /// The page on which a step is answered.
 pub fn page_of(step: &Step) -> &'static str {
@@ -83,7 +89,8 @@ async fn opened(state: Arc<State>, visit: Visit, fields: Fields, path: &'static 
         Err(missing) => return without(&state, &current, &errand, missing, now).await,
     };
     if fields.of("method") == Some("other") {
-        return methods::list(&scene);
+        let left = fields.of("from").and_then(FactorMethod::parse);
+        return methods::list(&scene, left);
     }
     let shown = Shown {
         typed_key: fields.of("key") == Some("typed"),
@@ -156,7 +163,15 @@ async fn answered(scene: &Scene<'_>, sent: &Sent<'_>) -> Answer {
             return Err(stopped(scene));
         }
     };
-    let event = match methods::prove(scene, &typed, sent).await? {
+    let proved = methods::prove(scene, &typed, sent).await;
+    // The count has been here once: whoever comes next is stopped, whatever became of this one.
+    if FACTOR_CODES.hard_stop == Some(in_a_row) && !matches!(proved, Ok(Proved::Right)) {
+        // Whoever typed them may be anybody.
+        let theirs = language::words_of(state, &person.id).await;
+        let told = async { lock_told(scene) };
+        language::speaking(theirs.unwrap_or(words()), told).await;
+    }
+    let event = match proved? {
         Proved::Right => Event::FactorRight(method),
         Proved::Wrong => Event::FactorWrong(method),
         Proved::Moot(reason) => return ended(state, current, errand, reason, now).await,
@@ -166,30 +181,27 @@ async fn answered(scene: &Scene<'_>, sent: &Sent<'_>) -> Answer {
             // First on record: a factor that was added is there, whatever fails after this.
             heard(scene, "ok");
             if scene.enrols() {
-                added(scene);
+                added(scene).await;
             }
             throttles::code_succeeded(state, &person.id, method, now).await?;
             if !current.close(state, now).await? {
                 return see_other(&errand.on("/login"));
             }
             let attempt = &current.attempt;
-            let mut answer = finish(state, visit, errand, proof, &attempt.login, now).await?;
-            if device::signs_in(&answer) {
-                answer = match scene.enrols() {
-                    true => recovery::shown_first(scene, answer).await?,
-                    false => device::remembered(scene, sent, answer).await?,
-                };
-            }
+            let extras = Extras {
+                enrolled: scene.enrols(),
+                remember: sent.of("remember") == Some("on"),
+            };
+            let proved = (proof, extras);
+            let answer = finish(state, visit, errand, proved, &attempt.login, now).await?;
+            let answer = extras.given(&scene.newcomer(), answer).await?;
             undone(state, &person.id, (attempt.epoch, scene.enrols()), answer).await
         }
         Next::Ask(step, remark) => {
             heard(scene, "refused");
-            // The count has been here once: whoever comes next is stopped.
-            if FACTOR_CODES.hard_stop == Some(in_a_row) {
-                // Whoever typed them may be anybody.
-                let theirs = language::words_of(state, &person.id).await;
-                let told = async { lock_told(scene) };
-                language::speaking(theirs.unwrap_or(words()), told).await;
+            // Whoever typed the password may not be its owner (ASVS 5.0, 6.3.5).
+            if in_a_row == FACTOR_CODES.free && !scene.enrols() {
+                tell_owner(scene, Letter::CodesGuessed).await;
             }
             refused(scene, (step, remark), typed_key).await
         }
@@ -353,8 +365,17 @@ fn heard(scene: &Scene<'_>, result: &'static str) {
     audit(scene, TrailEvent::Factor, &format!("{method} {result}"));
 }
 
-fn added(scene: &Scene<'_>) {
+/// Tells the owner as well: whoever knew the password may have been somebody else.
+async fn added(scene: &Scene<'_>) {
     audit(scene, TrailEvent::FactorAdded, scene.method.as_str());
+    tell_owner(scene, Letter::FactorAdded).await;
+}
+
+/// In their own language: who asks for this page may be somebody else.
+async fn tell_owner(scene: &Scene<'_>, letter: Letter) {
+    let theirs = language::words_of(scene.state, &scene.person.id).await;
+    let told: (&State, &Visit) = (scene.state, scene.visit);
+    letters::tell_in(theirs.unwrap_or(words()), told, &scene.person, letter);
 }
 
 fn audit(scene: &Scene<'_>, event: TrailEvent, detail: &str) {

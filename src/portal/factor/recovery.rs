@@ -5,6 +5,7 @@ use http::header::{LOCATION, SET_COOKIE};
 use zeroize::Zeroizing;
 
 use super::audit;
+use super::extras::Newcomer;
 use super::methods::{Proved, Typed};
 use super::scene::{Scene, Shown};
 use crate::gate::policy::FactorMethod;
@@ -12,10 +13,11 @@ use crate::gate::trail::TrailEvent;
 use crate::pages;
 use crate::pages::Link;
 use crate::portal::answer::page;
+use crate::portal::apps::frame;
 use crate::portal::fields::Fields;
 use crate::portal::language::words;
-use crate::portal::recovery;
 use crate::portal::trouble::{Answer, Trouble};
+use crate::portal::{recovery, throttles};
 
 pub fn show(scene: &Scene<'_>, shown: Shown) -> Answer {
     page(&pages::Recovery {
@@ -51,15 +53,15 @@ pub async fn prove(scene: &Scene<'_>, code: &str) -> Result<Proved, Trouble> {
 
 /// Somebody has just added a first factor and is signed in by `response`: where the company has
 /// recovery codes, the page with theirs goes between.
-pub async fn shown_first(scene: &Scene<'_>, response: Response) -> Answer {
-    let Scene {
+pub async fn shown_first(newcomer: &Newcomer<'_>, response: Response) -> Answer {
+    let Newcomer {
         state,
         person,
         policy,
-        current,
+        login,
         now,
         ..
-    } = scene;
+    } = newcomer;
     let next = response
         .headers()
         .get(LOCATION)
@@ -72,11 +74,12 @@ pub async fn shown_first(scene: &Scene<'_>, response: Response) -> Answer {
         .directory
         .replace_recovery_codes(&person.id, &codes, *now)
         .await?;
-    audit(scene, TrailEvent::RecoveryCodesMade, "");
+    newcomer.audit(TrailEvent::RecoveryCodesMade);
+    throttles::lock_opened(state, &person.id, FactorMethod::Recovery, *now).await;
     let shown: Vec<Zeroizing<String>> = codes.iter().map(|code| recovery::shown(code)).collect();
     let mut with_codes = page(&pages::RecoveryCodes {
-        frame: scene.frame(),
-        account: current.attempt.login.to_string(),
+        frame: frame(state, None, "/login"),
+        account: login.to_string(),
         codes: shown,
         next: Link {
             href: next.to_owned(),

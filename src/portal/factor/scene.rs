@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::extras::Newcomer;
 use super::page_of;
 use crate::directory::{Factor, Person};
 use crate::gate::arrival::{Arrival, Place, arrive};
@@ -135,9 +136,23 @@ impl<'a> Scene<'a> {
         self.errand.on_with(self.path(), "method", method.as_str())
     }
 
-    /// "Try another method".
+    /// "Try another method", than this one.
     pub fn other(&self) -> String {
-        self.errand.on_with(self.path(), "method", "other")
+        let here = self.method.as_str();
+        self.errand
+            .on_with_all(self.path(), &[("method", "other"), ("from", here)])
+    }
+
+    /// The person, when this step was the last one.
+    pub fn newcomer(&self) -> Newcomer<'_> {
+        Newcomer {
+            state: self.state,
+            visit: self.visit,
+            person: &self.person,
+            login: &self.current.attempt.login,
+            policy: Arc::clone(&self.policy),
+            now: self.now,
+        }
     }
 
     /// What every form of this step carries.
@@ -171,7 +186,7 @@ impl<'a> Scene<'a> {
 /// For which company somebody proves themselves, whose policy therefore says how: the one that their
 /// session works for in what they want to open, as at the product's door; while there is no session, the
 /// one that it will begin with. My Profile goes by the same one, that of the session.
-async fn company(
+pub async fn company(
     state: &State,
     visit: &Visit,
     errand: &Errand,

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::methods::{Proved, Typed};
 use super::scene::{Scene, Shown};
-use super::{codes, sent_pages};
+use super::{codes, sent_pages, stopped};
 use crate::gate::sent_code::{Delivery, SentCode};
 use crate::pages::Notice;
 use crate::portal::answer::see_other;
@@ -18,7 +18,7 @@ use crate::portal::courier::{Courier, Target, parse};
 use crate::portal::fields::Fields;
 use crate::portal::form::Sent;
 use crate::portal::language::words;
-use crate::portal::throttles::in_words;
+use crate::portal::throttles::{self, in_words};
 use crate::portal::trouble::{Answer, Trouble};
 
 fn courier<'a>(scene: &'a Scene<'_>) -> Courier<'a> {
@@ -71,6 +71,9 @@ async fn ask(scene: &Scene<'_>, shown: Shown, typed: &str) -> Answer {
 pub async fn act(scene: &Scene<'_>, sent: &Sent<'_>) -> Result<Option<Answer>, Trouble> {
     if sent.of("do") != Some("send") {
         return Ok(None);
+    }
+    if is_locked(scene).await? {
+        return Ok(Some(Err(stopped(scene))));
     }
     Ok(Some(sent_where_asked(scene, sent).await))
 }
@@ -133,9 +136,14 @@ async fn target_of(scene: &Scene<'_>, code: Option<&SentCode>) -> Result<Option<
     Ok(to.map(|to| Target::of_factor(&factor.id, to)))
 }
 
+/// Whether no code of this method is taken any more: none is sent then.
+async fn is_locked(scene: &Scene<'_>) -> Result<bool, Trouble> {
+    throttles::is_locked(scene.state, &scene.person.id, scene.method, scene.now).await
+}
+
 /// After the password: the code goes out at once, unless one did just now.
 pub async fn greet(scene: &Scene<'_>) -> Result<(), Trouble> {
-    if scene.enrols() {
+    if scene.enrols() || is_locked(scene).await? {
         return Ok(());
     }
     let courier = courier(scene);

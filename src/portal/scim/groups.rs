@@ -56,7 +56,12 @@ pub async fn read(
 
 pub async fn make(Shared(state): Shared<Arc<State>>, client: Client, body: Bytes) -> Answer {
     let draft = whole(&object(&body)?)?;
-    let group = write(&state, &client, None, &draft).await?;
+    let roles = client.roles(&state);
+    let (id, changed) = state
+        .directory
+        .add_scim_group(&client.company, &draft, roles, client.now)
+        .await?;
+    let group = written(&state, &client, &id, &changed).await?;
     Ok(made(&resource(&state, &group, true)))
 }
 
@@ -67,8 +72,7 @@ pub async fn replace(
     body: Bytes,
 ) -> Answer {
     let draft = whole(&object(&body)?)?;
-    let group = write(&state, &client, Some(&id), &draft).await?;
-    Ok(said(200, &resource(&state, &group, true)))
+    change(&state, &client, &id, |_| Ok(draft)).await
 }
 
 pub async fn patch(
@@ -77,18 +81,19 @@ pub async fn patch(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let group = found(&state, &client, &id).await?;
-    let mut draft = GroupDraft {
-        name: group.name,
-        external_id: group.external_id,
-        members: group.members,
-    };
     let body = object(&body)?;
-    for (index, operation) in operations(&body)?.iter().enumerate() {
-        apply(&mut draft, operation).map_err(|wrong| wrong.in_operation(index + 1))?;
-    }
-    let group = write(&state, &client, Some(&id), &draft).await?;
-    Ok(said(200, &resource(&state, &group, true)))
+    let patched = |group: &ScimGroup| {
+        let mut draft = GroupDraft {
+            name: group.name.clone(),
+            external_id: group.external_id.clone(),
+            members: group.members.clone(),
+        };
+        for (index, operation) in operations(&body)?.iter().enumerate() {
+            apply(&mut draft, operation).map_err(|wrong| wrong.in_operation(index + 1))?;
+        }
+        Ok(draft)
+    };
+    change(&state, &client, &id, patched).await
 }
 
 pub async fn remove(
@@ -127,28 +132,32 @@ async fn found(state: &State, client: &Client, id: &str) -> Result<ScimGroup, Wr
     group.ok_or_else(|| Wrong::nothing("group", id))
 }
 
-async fn write(
+async fn change(
     state: &State,
     client: &Client,
-    id: Option<&str>,
-    draft: &GroupDraft,
-) -> Result<ScimGroup, Wrong> {
+    id: &str,
+    change: impl FnOnce(&ScimGroup) -> Result<GroupDraft, Wrong>,
+) -> Answer {
     let roles = client.roles(state);
-    let written = state
+    let changed = state
         .directory
-        .write_scim_group(&client.company, id, draft, roles, client.now)
-        .await?;
-    let Some((id, changed)) = written else {
-        return Err(Wrong::nothing("group", id.unwrap_or_default()));
-    };
-    client.tell(
-        state,
-        TrailEvent::GroupChanged,
-        None,
-        &format!("group {id}"),
-    );
-    roles_changed(state, client, &changed, &id).await?;
-    found(state, client, &id).await
+        .change_scim_group(&client.company, id, change, roles, client.now)
+        .await?
+        .ok_or_else(|| Wrong::nothing("group", id))?;
+    let group = written(state, client, id, &changed).await?;
+    Ok(said(200, &resource(state, &group, true)))
+}
+
+async fn written(
+    state: &State,
+    client: &Client,
+    id: &str,
+    changed: &BTreeSet<PersonId>,
+) -> Result<ScimGroup, Wrong> {
+    let what = format!("group {id}");
+    client.tell(state, TrailEvent::GroupChanged, None, &what);
+    roles_changed(state, client, changed, id).await?;
+    found(state, client, id).await
 }
 
 /// Sessions carry roles: whose changed signs in anew.

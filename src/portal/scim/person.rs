@@ -122,6 +122,19 @@ impl Sketch {
         Ok(())
     }
 
+    /// Over somebody who is there already: who is switched off and of whom it is not said is not
+    /// switched on by it (RFC 7644, section 3.5.1, leaves it to us what an omitted attribute means).
+    ///
+    /// # Errors
+    /// Those of `finished`.
+    pub fn finished_over(self, person: &ScimPerson) -> Result<PersonDraft, Wrong> {
+        Sketch {
+            active: self.active.or(Some(person.active)),
+            ..self
+        }
+        .finished()
+    }
+
     /// # Errors
     /// `invalidValue` says what is missing or has a form that can't be kept.
     pub fn finished(self) -> Result<PersonDraft, Wrong> {

@@ -78,9 +78,8 @@ pub async fn replace(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let person = found(&state, &client, &id).await?;
-    let draft = Sketch::whole(&object(&body)?)?.finished()?;
-    change(&state, &client, person, draft).await
+    let sketch = Sketch::whole(&object(&body)?)?;
+    change(&state, &client, &id, |person| sketch.finished_over(person)).await
 }
 
 pub async fn patch(
@@ -89,9 +88,9 @@ pub async fn patch(
     Path(id): Path<String>,
     body: Bytes,
 ) -> Answer {
-    let person = found(&state, &client, &id).await?;
-    let draft = Sketch::from(&person).patched(&object(&body)?)?.finished()?;
-    change(&state, &client, person, draft).await
+    let body = object(&body)?;
+    let patched = |person: &ScimPerson| Sketch::from(person).patched(&body)?.finished();
+    change(&state, &client, &id, patched).await
 }
 
 /// People are disabled, never removed: what they did stands in the audit trail under their id.
@@ -122,28 +121,35 @@ async fn found(state: &State, client: &Client, id: &str) -> Result<ScimPerson, W
     person.ok_or_else(nobody)
 }
 
-async fn change(state: &State, client: &Client, person: ScimPerson, draft: PersonDraft) -> Answer {
-    let id = person.id;
+async fn change(
+    state: &State,
+    client: &Client,
+    id: &str,
+    change: impl FnOnce(&ScimPerson) -> Result<PersonDraft, Wrong>,
+) -> Answer {
+    let nobody = || Wrong::nothing("user", id);
+    let person = PersonId::parse(id).map_err(|_| nobody())?;
     let primary = &state.products.primary().id;
     let change = state
         .directory
-        .change_scim_person(&client.company, primary, &id, &draft, client.now)
+        .change_scim_person(&client.company, primary, &person, change, client.now)
         .await?
-        .ok_or_else(|| Wrong::nothing("user", id.as_str()))?;
-    for (event, happened) in [
-        (TrailEvent::PersonDisabled, change.disabled),
+        .ok_or_else(nobody)?;
+    for (event, happened, what) in [
+        (TrailEvent::PersonDisabled, change.disabled, String::new()),
         (
             TrailEvent::PersonChanged,
-            change.profile && !change.disabled,
+            !change.attributes.is_empty(),
+            change.attributes.join(", "),
         ),
-        (TrailEvent::PersonEnabled, change.enabled),
+        (TrailEvent::PersonEnabled, change.enabled, String::new()),
     ] {
         if happened {
-            client.tell(state, event, Some(&id), "");
+            client.tell(state, event, Some(&person), &what);
         }
     }
     end_overdue(state, client).await?;
-    let person = found(state, client, id.as_str()).await?;
+    let person = found(state, client, id).await?;
     Ok(said(200, &resource(state, &person)))
 }
 

@@ -3,11 +3,11 @@ use super::*;
 const SOON: Duration = Duration::from_millis(20);
 const NEVER: Duration = Duration::from_secs(3600);
 
-fn scope() -> RequestScope {
+fn scope(http2: bool) -> RequestScope {
     RequestScope::alone(ConnectionFacts {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         server_name: None,
-        http2: true,
+        http2,
         memo: Memo::default(),
     })
 }
@@ -15,51 +15,145 @@ fn scope() -> RequestScope {
 #[tokio::test]
 async fn a_head_that_does_not_end_is_cut() {
     let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope(), None, SOON, None).await, None);
-}
-
-#[tokio::test]
-async fn a_body_that_stops_coming_is_cut() {
-    let scope = scope();
-    scope.head_is_read();
-    scope.body_came();
-    let endless = std::future::pending::<Option<()>>();
     assert_eq!(
-        watch_over(endless, &scope, None, NEVER, Some(SOON)).await,
+        watch_over(endless, &scope(true), None, SOON, NEVER).await,
         None
     );
 }
 
 #[tokio::test]
-async fn a_body_that_keeps_coming_is_waited_for() {
-    let scope = scope();
-    let mut stalled = Stalled::new(SOON);
+async fn a_body_that_stops_coming_is_cut() {
+    let scope = scope(true);
+    scope.head_is_read();
+    scope.body_came(10_000);
+    let endless = std::future::pending::<Option<()>>();
+    assert_eq!(watch_over(endless, &scope, None, NEVER, SOON).await, None);
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_cut() {
+    for http2 in [false, true] {
+        let scope = scope(http2);
+        scope.head_is_read();
+        let dripping = async {
+            let mut pace = tokio::time::interval(SOON / 10);
+            loop {
+                pace.tick().await;
+                scope.body_came(1);
+                if NEVER.is_zero() {
+                    return Some(());
+                }
+            }
+        };
+        assert_eq!(watch_over(dripping, &scope, None, NEVER, SOON).await, None);
+    }
+}
+
+/// What comes of three rings of the timer when so much came before each.
+async fn after_three_rings(mut watch: Stalled, each: usize) -> &'static str {
+    let counter = AtomicU64::new(0);
     let mut rings = 0;
-    let ends = std::future::poll_fn(|context| {
+    std::future::poll_fn(|context| {
         rings += 1;
         if rings > 3 {
             return Poll::Ready("waited for");
         }
-        scope.body_came();
-        stalled.poll(&scope, context).map(|()| "cut")
-    });
-    assert_eq!(ends.await, "waited for");
+        more(&counter, each);
+        watch.poll(&counter, context).map(|()| "cut")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_keeps_coming_is_waited_for() {
+    for (http2, each, expected) in [
+        (true, 4096, "waited for"),
+        (true, 4095, "cut"),
+        (true, 0, "cut"),
+        (false, 4096, "waited for"),
+        (false, 4095, "cut"),
+        // Its backend takes nothing, or pingora cuts it.
+        (false, 0, "waited for"),
+    ] {
+        let watch = Stalled::body(SOON, LEAST_OF_A_BODY, http2);
+        assert_eq!(
+            after_three_rings(watch, each).await,
+            expected,
+            "{http2} {each}"
+        );
+    }
+    assert_eq!(
+        after_three_rings(Stalled::answer(SOON), 1).await,
+        "waited for"
+    );
+    assert_eq!(after_three_rings(Stalled::answer(SOON), 0).await, "cut");
 }
 
 #[tokio::test]
 async fn the_answer_to_a_whole_body_takes_its_time() {
-    let scope = scope();
+    let scope = scope(true);
     scope.head_is_read();
     scope.body_is_read();
-    scope.body_came();
-    let (answer, answered) = tokio::sync::oneshot::channel();
-    let mut late = Stalled::new(SOON * 2);
+    scope.body_came(1);
     let work = async {
         // Longer than the deadline.
-        std::future::poll_fn(|context| late.timer.as_mut().poll(context)).await;
-        let _ = answer.send("answered");
-        answered.await.ok()
+        tokio::time::sleep(SOON * 2).await;
+        Some("answered")
     };
-    let done = watch_over(work, &scope, None, NEVER, Some(SOON)).await;
+    let done = watch_over(work, &scope, None, NEVER, SOON).await;
     assert_eq!(done, Some("answered"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_expected_comes_or_is_cut_unless_it_may_be_silent() {
+    let scope = scope(false);
+    scope.head_is_read();
+    scope.body_is_read();
+    scope.expect_answer(SOON);
+    scope.answer_came();
+    let endless = std::future::pending::<Option<()>>();
+    assert_eq!(watch_over(endless, &scope, None, NEVER, NEVER).await, None);
+    scope.answer_may_be_silent();
+    let events = async {
+        tokio::time::sleep(SOON * 3).await;
+        Some("an event")
+    };
+    let done = watch_over(events, &scope, None, NEVER, NEVER).await;
+    assert_eq!(done, Some("an event"));
+}
+
+#[tokio::test]
+async fn who_was_told_nothing_yet_is_told_of_a_silent_backend() {
+    let scope = scope(true);
+    scope.head_is_read();
+    scope.body_is_read();
+    scope.expect_answer(SOON);
+    let told = std::future::poll_fn(|_| match scope.is_given_up() {
+        true => Poll::Ready(Some("504")),
+        false => Poll::Pending,
+    });
+    let done = watch_over(told, &scope, None, NEVER, NEVER).await;
+    assert_eq!(done, Some("504"));
+    // Where nobody reads from the backend, the request still ends.
+    let endless = std::future::pending::<Option<()>>();
+    assert_eq!(watch_over(endless, &scope, None, NEVER, NEVER).await, None);
+}
+
+#[tokio::test]
+async fn a_conversation_of_small_messages_goes_on_until_it_is_silent() {
+    for (each, expected) in [(1, Some("over")), (0, None)] {
+        let scope = scope(true);
+        scope.head_is_read();
+        scope.body_came(5);
+        let talk = async {
+            tokio::task::yield_now().await;
+            scope.body_may_be_slow();
+            for _ in 0..50 {
+                scope.body_came(each);
+                tokio::time::sleep(SOON / 10).await;
+            }
+            Some("over")
+        };
+        assert_eq!(watch_over(talk, &scope, None, NEVER, SOON).await, expected);
+    }
 }

@@ -211,6 +211,14 @@ impl Link {
         }
     }
 
+    /// The connection that there is just now.
+    pub fn current(&self) -> Option<Arc<Pulse>> {
+        match &*self.state.borrow() {
+            State::Up(line) => Some(Arc::clone(line.pulse())),
+            State::Reviving { .. } | State::Down { .. } => None,
+        }
+    }
+
     /// Judges what a call came to. A connection that failed is given up: a silent one would cost
     /// everybody the time in which it is waited for.
     pub async fn settle<T>(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use url::Url;
 
 use super::model::{Act, Answer, Browser, OPEN, PRIVATE, PRODUCTS, Password, Product, World};
 use crate::gateway::{Gateway, password};
@@ -273,12 +274,15 @@ impl Client {
         match act {
             Act::Visit(product, path) => {
                 let url = there.url(product.name(), path);
-                read(there.open(url).await)
+                let page = there.open(url.clone()).await;
+                read(past_what_is_kept(there, page, url).await)
             }
             Act::Switch(from, to) => {
                 let path = format!("/.vestibule/switch?to={}", to.name());
                 let url = there.url(from.name(), &path);
-                read(there.open(url).await)
+                let page = there.open(url).await;
+                let wanted = there.url(to.name(), "/");
+                read(past_what_is_kept(there, page, wanted).await)
             }
             Act::Poll(product, path) => {
                 let url = there.url(product.name(), path);
@@ -302,7 +306,8 @@ impl Client {
             }
             Act::SignIn(product, person, typed) => {
                 let url = there.url(product.name(), OPEN);
-                let page = there.open(url).await;
+                let page = there.open(url.clone()).await;
+                let page = past_what_is_kept(there, page, url.clone()).await;
                 if page.status == 503 {
                     return Answer::ComeAgain;
                 }
@@ -316,7 +321,8 @@ impl Client {
                     Password::Wrong => String::from("a guess"),
                 };
                 let fields = [("username", login.as_str()), ("password", &typed)];
-                read(there.submit(&page, &fields).await)
+                let page = there.submit(&page, &fields).await;
+                read(past_what_is_kept(there, page, url).await)
             }
             Act::SignOut(product) => {
                 let url = there.url(product.name(), "/.vestibule/sign_out");
@@ -335,6 +341,22 @@ impl Client {
             }
         }
     }
+}
+
+/// Who comes in again is offered first what scripts sent meanwhile: it is thrown away.
+async fn past_what_is_kept(
+    there: &mut Visitor,
+    page: visitor::Answer,
+    wanted: Url,
+) -> visitor::Answer {
+    if page.url.path() != "/.vestibule/kept" || page.status != 200 {
+        return page;
+    }
+    let form = page.field("form").unwrap();
+    let thrown = [("deed", "throw_away"), ("form", form.as_str())];
+    let thrown = there.submit_only(&page, &thrown).await;
+    assert!(thrown.status.is_redirection(), "{}", thrown.body);
+    there.open(wanted).await
 }
 
 /// What an answer amounts to.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo};
@@ -11,6 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, advance};
 
+use super::super::Keys;
+use super::super::ends::Ends;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +41,10 @@ pub struct Server {
     /// What is open and leads nowhere any more.
     stranded: Arc<Mutex<Vec<DuplexStream>>>,
     strand: watch::Sender<u64>,
+    has_scripts: Arc<AtomicBool>,
+    /// So many scripts are refused before the first is run.
+    loading: Arc<AtomicU64>,
+    ran: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -50,6 +56,9 @@ impl Server {
             conversations: Arc::default(),
             stranded: Arc::default(),
             strand: watch::channel(0).0,
+            has_scripts: Arc::default(),
+            loading: Arc::default(),
+            ran: Arc::default(),
         }
     }
 
@@ -73,15 +82,17 @@ impl Server {
         let mut mood = self.mood.subscribe();
         let mut piece = vec![0; 16 * 1024];
         loop {
+            // First: a turn that comes after both must not answer.
             let count = tokio::select! {
-                count = stream.read(&mut piece) => count.unwrap_or(0),
+                biased;
                 _ = stranding.changed() => break,
+                count = stream.read(&mut piece) => count.unwrap_or(0),
             };
             if count == 0 {
                 return;
             }
             self.asked.fetch_add(1, Ordering::SeqCst);
-            let replies = replies(&String::from_utf8_lossy(&piece[..count]));
+            let replies = self.replies(&String::from_utf8_lossy(&piece[..count]));
             let ready = async {
                 let mood = *mood.wait_for(|mood| *mood != Mood::Mute).await.unwrap();
                 if let Mood::After(time) = mood {
@@ -89,8 +100,9 @@ impl Server {
                 }
             };
             tokio::select! {
-                () = ready => {}
+                biased;
                 _ = stranding.changed() => break,
+                () = ready => {}
             }
             if stream.write_all(replies.as_bytes()).await.is_err() {
                 return;
@@ -115,32 +127,46 @@ impl Server {
         self.strand.send_modify(|count| *count += 1);
     }
 
+    /// To whole commands, as the client library sends them.
+    fn replies(&self, commands: &str) -> String {
+        let words = commands.split("\r\n").collect::<Vec<_>>();
+        let mut replies = String::new();
+        for (at, word) in words.iter().enumerate() {
+            replies += match *word {
+                "HELLO" => "%1\r\n$5\r\nproto\r\n:3\r\n",
+                "CLIENT" => "+OK\r\n",
+                "PING" => "+PONG\r\n",
+                "EVALSHA" => self.run(),
+                "SCRIPT" => "$5\r\nhello\r\n",
+                "SUBSCRIBE" => {
+                    let channel = words[at + 2];
+                    let length = channel.len();
+                    replies +=
+                        &format!(">3\r\n$9\r\nsubscribe\r\n${length}\r\n{channel}\r\n:1\r\n");
+                    continue;
+                }
+                _ => continue,
+            };
+        }
+        replies
+    }
+
+    fn run(&self) -> &'static str {
+        if !self.has_scripts.load(Ordering::SeqCst) {
+            return "-NOSCRIPT No matching script.\r\n";
+        }
+        let one_less = |count: u64| count.checked_sub(1);
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        if self.loading.fetch_update(set, fetch, one_less).is_ok() {
+            return "-LOADING Redis is loading the dataset in memory\r\n";
+        }
+        self.ran.fetch_add(1, Ordering::SeqCst);
+        "_\r\n"
+    }
+
     fn opened(&self) -> u64 {
         self.opened.load(Ordering::SeqCst)
     }
-}
-
-/// To whole commands, as the client library sends them.
-fn replies(commands: &str) -> String {
-    let words = commands.split("\r\n").collect::<Vec<_>>();
-    let mut replies = String::new();
-    for (at, word) in words.iter().enumerate() {
-        replies += match *word {
-            "HELLO" => "%1\r\n$5\r\nproto\r\n:3\r\n",
-            "CLIENT" => "+OK\r\n",
-            "PING" => "+PONG\r\n",
-            "EVALSHA" => "-NOSCRIPT No matching script.\r\n",
-            "SCRIPT" => "$5\r\nhello\r\n",
-            "SUBSCRIBE" => {
-                let channel = words[at + 2];
-                let length = channel.len();
-                replies += &format!(">3\r\n$9\r\nsubscribe\r\n${length}\r\n{channel}\r\n:1\r\n");
-                continue;
-            }
-            _ => continue,
-        };
-    }
-    replies
 }
 
 /// A gateway's link, kept up, and what it said since it was connected.
@@ -289,11 +315,14 @@ async fn where_nothing_comes_over_old_connections_a_new_one_is_there_within_a_se
         sleep(Duration::from_secs(outage) + 321 * MILLI).await;
         // Whatever was begun until now leads nowhere.
         server.strand();
-        tokio::task::yield_now().await;
         server.is(PROMPT);
         let begun = Instant::now();
         home.until_it_answers().await;
-        assert!(begun.elapsed() < 1_300 * MILLI, "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < 1_300 * MILLI,
+            "{:?} after {outage}",
+            begun.elapsed()
+        );
     }
 }
 
@@ -384,4 +413,51 @@ async fn a_connection_that_ended_before_it_was_used_is_not_used() {
         tokio::task::yield_now().await;
     }
     assert!(!home.link.take_up(line));
+}
+
+/// The link is up: no connection that is new will say that the server is ready.
+#[tokio::test(start_paused = true)]
+async fn ends_that_a_server_refuses_while_it_loads_are_said_when_it_has_loaded() {
+    let server = Server::start();
+    let home = Home::at(&server).await;
+    let keys = Keys {
+        prefix: String::from("v:"),
+        channel: String::from("changed"),
+    };
+    server.has_scripts.store(true, Ordering::SeqCst);
+    let ends = Ends::new(Arc::clone(&home.link), &keys);
+    let keeper = tokio::spawn(Arc::clone(&ends).keep_up(home.heard.resubscribe()));
+    const ENDED: u64 = 100;
+    for count in 1..=ENDED {
+        ends.say(SessionId::from_bytes([count as u8; 16]))
+            .await
+            .unwrap();
+    }
+    server.ran.store(0, Ordering::SeqCst);
+    server.loading.store(50, Ordering::SeqCst);
+    server.hang_up();
+    let begun = Instant::now();
+    while server.ran.load(Ordering::SeqCst) < ENDED {
+        assert!(begun.elapsed() < 30 * SECOND, "{:?}", server.ran);
+        sleep(MILLI).await;
+    }
+    // A server that refuses is not asked all the time.
+    assert!(begun.elapsed() >= 3 * SECOND, "{:?}", begun.elapsed());
+
+    // So many changes that some of them are missed are no new connection.
+    for _ in 0..200 {
+        let id = SessionId::from_bytes([1; 16]);
+        home.link.events.send(Event::Changed(id)).unwrap();
+    }
+    sleep(10 * SECOND).await;
+    assert_eq!(server.ran.load(Ordering::SeqCst), ENDED);
+
+    // What is still refused when it is no longer of lately is let go of.
+    server.loading.store(u64::MAX, Ordering::SeqCst);
+    server.hang_up();
+    sleep(600 * SECOND).await;
+    let refused = server.loading.load(Ordering::SeqCst);
+    sleep(60 * SECOND).await;
+    assert_eq!(server.loading.load(Ordering::SeqCst), refused);
+    keeper.abort();
 }
