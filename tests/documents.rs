@@ -16,6 +16,8 @@ mod dashboards;
 mod deploy;
 #[path = "documents/guides.rs"]
 mod guides;
+#[path = "support/program.rs"]
+mod program;
 #[path = "support/samples.rs"]
 mod samples;
 

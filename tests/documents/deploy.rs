@@ -2,89 +2,44 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::program::fetched;
 use crate::{read, root};
 
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|problem| panic!("{problem}\n{text}"))
 }
 
-/// `Values.image.tag` of the chart's values.
-fn value<'a>(values: &'a Value, path: &str) -> &'a Value {
-    path.split('.')
-        .filter(|key| !key.is_empty())
-        .fold(values, |at, key| {
-            let found = at.get(key);
-            found.unwrap_or_else(|| panic!("values.yaml has no {path}"))
-        })
-}
-
-fn indented(text: &str, by: &str) -> String {
-    let by = " ".repeat(by.trim().parse().unwrap());
-    let lines = text.trim_end().lines();
-    let put = |line: &str| {
-        if line.is_empty() {
-            String::new()
-        } else {
-            format!("{by}{line}")
-        }
-    };
-    lines.map(put).collect::<Vec<_>>().join("\n")
-}
-
-/// The little of Helm's language that the chart allows itself: values, `quote`, `indent` and `toYaml`.
-fn rendered(template: &str, values: &Value) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
-        let (tag, after) = after.split_once("}}").expect("a tag that ends");
-        out.push_str(before);
-        let mut steps = tag.trim().split('|').map(str::trim);
-        let name = steps.next().unwrap();
-        let found = match name {
-            ".Release.Name" => Value::from("clinic"),
-            ".Values" | "" => panic!("the chart names what it wants"),
-            ".Chart.AppVersion" => Value::from(env!("CARGO_PKG_VERSION")),
-            other => {
-                let path = other.strip_prefix(".Values.");
-                value(values, path.unwrap_or_else(|| panic!("unknown {other}"))).clone()
-            }
-        };
-        let plain = match &found {
-            Value::String(text) if !tag.contains("toYaml") => text.clone(),
-            other => other.to_string(),
-        };
-        let text = steps.fold(plain, |text, step| match step.split_once(' ') {
-            None if step == "quote" => format!("{text:?}"),
-            // JSON is YAML.
-            None if step == "toYaml" => text,
-            Some(("indent", by)) => indented(&text, by),
-            _ => panic!("the chart keeps to what this test understands, not {step}"),
-        });
-        out.push_str(&text);
-        rest = after;
-    }
-    out + rest
-}
-
 const CHART: &str = "deploy/helm/vestibule";
 
-fn chart() -> Vec<(String, Value)> {
-    rendered_with(&yaml(&read(&format!("{CHART}/values.yaml"))))
+fn helm(arguments: &[&str]) -> String {
+    let mut helm = Command::new(fetched("helm"));
+    output(helm.current_dir(root()).args(arguments))
 }
 
-/// Every object that the templates come to, with these values.
-fn rendered_with(values: &Value) -> Vec<(String, Value)> {
-    let folder = CHART;
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(root().join(folder).join("templates")).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let object = yaml(&rendered(&text, values));
-        all.push((object["kind"].as_str().unwrap().to_owned(), object));
-    }
-    all
+fn output(command: &mut Command) -> String {
+    let done = command.output().unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    let complaints = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}{complaints}");
+    said
+}
+
+/// Every object of a release named `clinic`.
+fn chart() -> Vec<(String, Value)> {
+    rendered(&[])
+}
+
+fn rendered(arguments: &[&str]) -> Vec<(String, Value)> {
+    let text = helm(&[&["template", "clinic", CHART], arguments].concat());
+    let objects = text.split("\n---\n").map(yaml);
+    objects
+        .map(|object| (object["kind"].as_str().unwrap().to_owned(), object))
+        .collect()
 }
 
 fn of_kind(kind: &str) -> Value {
@@ -112,6 +67,7 @@ fn settings(text: &str, variables: &[(String, String)]) -> vestibule::config::Se
 
 #[test]
 fn the_chart_is_of_this_version_and_its_objects_fit_together() {
+    helm(&["lint", "--strict", CHART]);
     let chart = yaml(&read("deploy/helm/vestibule/Chart.yaml"));
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     let kinds: BTreeSet<String> = self::chart().into_iter().map(|(kind, _)| kind).collect();
@@ -233,14 +189,17 @@ fn volume(pods: &Value, name: &str) -> Value {
 
 #[test]
 fn what_is_set_in_the_values_is_what_the_pods_have() {
-    let mut values = yaml(&read(&format!("{CHART}/values.yaml")));
     let acme = "name = \"Acme \\\"Rehab\\\"\"\n\n[mfa]\nmode = \"required\"\n";
-    values["policies"]["acme-rehab.toml"] = Value::from(acme);
-    values["secrets"]["master"] = Value::from("our-key");
-    values["data"]["size"] = Value::from("20Gi");
-    values["data"]["storageClass"] = Value::from("fast");
-    values["replicas"] = Value::from(3);
-    let chart = rendered_with(&values);
+    let values = json!({
+        "policies": { "acme-rehab.toml": acme },
+        "secrets": { "master": "our-key" },
+        "data": { "size": "20Gi", "storageClass": "fast" },
+        "replicas": 3,
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.json");
+    std::fs::write(&file, values.to_string()).unwrap();
+    let chart = rendered(&["--values", file.to_str().unwrap()]);
     policies(&chart, &["acme-rehab.toml", "default.toml"]);
     let map = object(&chart, "ConfigMap", "clinic-policies");
     assert_eq!(map["data"]["acme-rehab.toml"], acme);
@@ -274,6 +233,12 @@ fn what_is_set_in_the_values_is_what_the_pods_have() {
     assert_eq!(claim["metadata"]["name"], "data");
     assert_eq!(claim["spec"]["storageClassName"], "fast");
     assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "20Gi");
+}
+
+#[test]
+fn hadolint_finds_nothing_in_the_dockerfile() {
+    let mut hadolint = Command::new(fetched("hadolint"));
+    output(hadolint.current_dir(root()).arg("Dockerfile"));
 }
 
 #[test]
@@ -330,6 +295,33 @@ fn line<'a>(unit: &'a [(String, String)], key: &str) -> &'a str {
     &found.unwrap_or_else(|| panic!("no {key}")).1
 }
 
+/// The units in a folder of their own, with a program that there is.
+fn units() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(root().join("deploy/systemd")).unwrap() {
+        let entry = entry.unwrap();
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let text = text.replace("/usr/bin/vestibule", env!("CARGO_BIN_EXE_vestibule"));
+        std::fs::write(folder.path().join(entry.file_name()), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn systemd_takes_the_units_and_finds_the_service_shut() {
+    let folder = units();
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let mut verify = Command::new("systemd-analyze");
+    output(verify.args(["verify", "--man=no"]).args(files));
+
+    // From 0, nothing to lose, to 10; times ten.
+    let service = folder.path().join("vestibule.service");
+    let mut judge = Command::new("systemd-analyze");
+    let judge = judge.args(["security", "--offline=true", "--threshold=15"]);
+    output(judge.arg(service));
+}
+
 #[test]
 fn the_units_hand_over_sockets_that_the_program_knows_and_shut_everything_else() {
     let service = unit("vestibule.service");
@@ -354,6 +346,14 @@ fn the_units_hand_over_sockets_that_the_program_knows_and_shut_everything_else()
     ] {
         assert_eq!(line(&service, &format!("Service.{key}")), value, "{key}");
     }
+    // A filter that forgets it would leave hashing in the way of what is forwarded, silently.
+    let mut filters = service
+        .iter()
+        .filter(|(key, _)| key == "Service.SystemCallFilter");
+    assert_eq!(
+        filters.next_back().unwrap().1,
+        "setpriority sched_setscheduler"
+    );
     // One company's mistake must not keep the others out at the next start.
     let before = line(&service, "Service.ExecStartPre");
     let before = before

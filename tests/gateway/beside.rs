@@ -1,5 +1,5 @@
 //! The samples in deploy/, run by the real proxies: nginx, Caddy and HAProxy from the system's
-//! packages, Traefik and Envoy as PyPI has them (`tools/proxy`).
+//! packages, Traefik and Envoy as PyPI has them (`tools/program`).
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
 use crate::gateway::{Gateway, Setup, soon};
+use crate::program::fetched;
 use crate::visitor::Visitor;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,18 +34,6 @@ pub fn own_address() -> Ipv4Addr {
     let [_, first, second, third] = std::process::id().to_be_bytes();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Ipv4Addr::new(127, count ^ (first & 0x3f), second, third)
-}
-
-/// A program that `tools/proxy` has.
-fn fetched(name: &str) -> String {
-    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/proxy");
-    let told = Command::new(tool).arg(name).output().expect("tools/proxy");
-    assert!(
-        told.status.success(),
-        "{}",
-        String::from_utf8_lossy(&told.stderr)
-    );
-    String::from_utf8(told.stdout).unwrap().trim().to_owned()
 }
 
 /// Opens a way to one address for whoever asks for one by any name (`CONNECT`; RFC 9110, 9.3.6). Traefik

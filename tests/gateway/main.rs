@@ -20,6 +20,8 @@ mod legacy;
 mod pebble;
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[path = "../support/program.rs"]
+mod program;
 #[path = "../support/redis.rs"]
 mod redis;
 #[path = "../support/slapd.rs"]
