@@ -3,18 +3,19 @@
 //! Hashing is slow on purpose, so it has its own bounded pool: a flood of sign-ins waits or is
 //! turned away, and never slows a request that is being forwarded.
 
+mod behind;
 mod stored;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep_until, timeout};
 use zeroize::Zeroizing;
 
+use behind::Behind;
 use stored::{Stored, hash};
 
 pub use stored::{InvalidHash, LONGEST_PASSWORD, PasswordHash};
@@ -26,9 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A wrong password is answered after so much at the latest, on a machine with nothing else to do:
 /// longer than the costliest hash that is taken over.
 const HIGHEST_FLOOR: Duration = Duration::from_secs(4);
-/// How far back a hashing thread steps, of 19: a weight of 110 beside the others' 1,024.
-#[cfg(target_os = "linux")]
-const HASHING_NICE: i32 = 10;
 
 /// Everybody who could hash is busy and the queue is full: 503 with Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +73,7 @@ struct Bounds {
     slots: Arc<Semaphore>,
     /// Who works or waits.
     places: Arc<Semaphore>,
+    behind: Behind,
     /// The most processor time that a wrong password for an imported hash has taken, in microseconds: no wrong one is
     /// answered sooner, or the time would tell which names were imported.
     longest: AtomicU64,
@@ -98,6 +97,7 @@ impl Hasher {
             inner: Arc::new(Bounds {
                 slots: Arc::new(Semaphore::new(slots)),
                 places: Arc::new(Semaphore::new(slots + waiting)),
+                behind: Behind::new(slots),
                 longest: AtomicU64::new(0),
                 dummy: OnceLock::new(),
             }),
@@ -144,7 +144,7 @@ impl Hasher {
 
     async fn work<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Bounds) -> T + Send + 'static,
+        job: impl Fn(&Bounds) -> T + Send + Sync + 'static,
     ) -> Result<T, Busy> {
         let place = self
             .inner
@@ -158,31 +158,16 @@ impl Hasher {
             .map_err(|_| Busy)?;
         let bounds = self.inner.clone();
         let (done, answer) = oneshot::channel();
-        // A thread of its own, which costs a thousandth of the hash: one of the runtime's could
-        // not be given its place in the queue back.
-        let begun = thread::Builder::new()
-            .name(String::from("password"))
-            .spawn(move || {
-                step_back();
-                // Held in here: a client that hangs up must not free a slot that still works.
-                let held: [OwnedSemaphorePermit; 2] = [place, slot];
-                let result = job(&bounds);
-                drop(held);
-                // Nobody waits any more: whoever asked has hung up.
-                let _ = done.send(result);
-            });
-        begun.map_err(|_| Busy)?;
-        answer.await.map_err(|_| Busy)
+        // Held in a task of its own: a client that hangs up must not free a slot that still works.
+        tokio::spawn(async move {
+            let of_job = bounds.clone();
+            let result = bounds.behind.run(move || job(&of_job)).await;
+            drop((place, slot));
+            // Nobody waits any more: whoever asked has hung up.
+            let _ = done.send(result);
+        });
+        answer.await.ok().flatten().ok_or(Busy)
     }
-}
-
-/// Puts this thread behind those that forward: the scheduler lets a request that came run at once,
-/// and the hash goes on in what is left, at least a tenth of a busy processor. Where the system
-/// knows no such thing, everybody stays equal.
-fn step_back() {
-    // Linux gives each thread its own; elsewhere this would be the whole process.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, HASHING_NICE);
 }
 
 /// What this thread has computed so far: on a busy machine it is not the time that went by.

@@ -1,3 +1,5 @@
+use std::sync::Mutex;
+
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -149,18 +151,19 @@ async fn a_full_queue_turns_away_at_once() {
 async fn a_caller_that_goes_away_does_not_free_the_slot_early() {
     let hasher = Hasher::with_bounds(1, 0);
     let (begin, begun) = std::sync::mpsc::channel::<()>();
-    let (entered, inside) = tokio::sync::oneshot::channel();
+    let begun = Mutex::new(begun);
+    let (entered, mut inside) = tokio::sync::mpsc::unbounded_channel();
     let job = tokio::spawn({
         let hasher = hasher.clone();
         async move {
             let work = hasher.work(move |_| {
                 entered.send(()).unwrap();
-                assert!(begun.recv().is_err());
+                assert!(begun.lock().unwrap().recv().is_err());
             });
             work.await
         }
     });
-    inside.await.unwrap();
+    inside.recv().await.unwrap();
     job.abort();
     assert!(job.await.unwrap_err().is_cancelled());
     assert_eq!(hasher.verify(None, password("two")).await, Err(Busy));
