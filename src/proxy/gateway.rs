@@ -243,6 +243,11 @@ impl ProxyHttp for Gateway {
             // Who still listens has not begun to be silent.
             scope.answer_came();
         }
+        // pingora writes an empty last piece as the chunk that ends a body, and then that chunk: the backend would read
+        // the second as another request, and answer it in place of the next one.
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
         // A length that is announced was judged before; this is for those that are not.
         if passage
             .body_limit

@@ -1,6 +1,8 @@
 //! What HTTP/2 adds to the ways of being odd.
 
 use crate::frames::{END_STREAM, Frames, Outcome};
+use crate::gateway::soon;
+use crate::recorder::Asked;
 use crate::site::Site;
 
 type Field<'a> = (&'a [u8], &'a [u8]);
@@ -250,6 +252,53 @@ async fn a_length_that_is_not_the_datas_never_reaches_a_backend_whole() {
     assert_ne!(frames.outcome(stream).await, Outcome::Status(200));
     assert_eq!(site.ask(site.head("GET /next", &[])).await.status, 200);
     assert!(!site.recorder.heard("smuggled"));
+}
+
+/// What the backend reads after a body's end is another request, and its answer that of whoever comes next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_frame_ends_a_body_once_or_not_at_all() {
+    for pieces in [
+        &["first", ""][..],
+        &["first", "", "1\r\nx\r\n0\r\n\r\n", ""],
+        &["first", "", "", "last"],
+        &["", "first", ""],
+        &["", ""],
+        &[""],
+    ] {
+        let site = Site::start().await;
+        let cookie = site.cookie("emr.test");
+        let fields = [
+            (&b":method"[..], &b"POST"[..]),
+            SCHEME,
+            AUTHORITY,
+            PATH,
+            (b"cookie", cookie.as_bytes()),
+        ];
+        let mut frames = Frames::open(site.gateway.address, "emr.test").await;
+        let stream = frames.begin(&fields, 0).await;
+        let mut sent = String::new();
+        for (number, piece) in pieces.iter().enumerate() {
+            let last = number + 1 == pieces.len();
+            let flags = if last { END_STREAM } else { 0 };
+            // Each frame by itself: the gateway has passed on what came before.
+            if !sent.is_empty() {
+                soon("the piece before", async || site.recorder.heard(&sent)).await;
+            }
+            frames.data(stream, piece.as_bytes(), flags).await;
+            if !piece.is_empty() {
+                sent = format!("{:X}\r\n{piece}\r\n", piece.len());
+            }
+        }
+        let outcome = frames.outcome(stream).await;
+        assert_eq!(outcome, Outcome::Status(200), "{pieces:?}");
+        assert_eq!(site.ask(site.head("GET /next", &[])).await.status, 200);
+        let asked = site.recorder.take();
+        let lines: Vec<&str> = asked.iter().map(Asked::line).collect();
+        let expected = ["POST /odd HTTP/1.1", "GET /next HTTP/1.1"];
+        assert_eq!(lines, expected, "{pieces:?}");
+        assert_eq!(asked[0].body, pieces.concat().as_bytes(), "{pieces:?}");
+        assert!(!site.recorder.heard("0\r\n\r\n0\r\n\r\n"), "{pieces:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

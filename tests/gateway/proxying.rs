@@ -186,6 +186,7 @@ async fn the_first_bytes_pass_before_the_last_are_sent() {
             .send()
             .await
             .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{:?}", answer.headers());
         let mut chunks = answer.bytes_stream();
         let first = timeout(PATIENCE, chunks.next()).await;
         assert_eq!(first.expect("held back").unwrap().unwrap(), "first");
