@@ -185,8 +185,8 @@ words! {
         en "It reached {product} when you were not signed in, or before you had proved who you are, and there was no place to keep it. It was not delivered."
         es "Llegó a {product} cuando usted no tenía la sesión iniciada, o antes de verificar su identidad, y no había dónde guardarlo. No se entregó."
     form_lost_remedy
-        en "Nothing was changed. Please fill it in once more: you are signed in now."
-        es "No se cambió nada. Rellénelo una vez más: ahora tiene la sesión iniciada."
+        en "Nothing was changed. Please fill it in once more."
+        es "No se cambió nada. Rellénelo una vez más, por favor."
     back_to(product: &str)
         en "Back to {product}"
         es "Volver a {product}"
