@@ -104,22 +104,11 @@ impl Browser {
             "goog:chromeOptions": options,
         });
 
-        let mut process = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is not installed: tools/test installs it");
-        let port = announced_port(&mut process);
+        let (process, port) = listening_driver().await;
         let driver = Driver {
             process,
             _profile: profile,
         };
-        let port = timeout(PATIENCE, port)
-            .await
-            .expect("a driver in time")
-            .expect("the driver's port");
 
         // The driver speaks plain HTTP, so that no TLS library needs to be chosen here.
         let client = ClientBuilder::new(HttpConnector::new())
@@ -356,6 +345,27 @@ fn axe_core() -> &'static str {
         let path = String::from_utf8(told.stdout).expect("a path");
         fs::read_to_string(path.trim()).expect("axe-core")
     })
+}
+
+/// A driver that listens. It takes a port of IPv4 and wants the same one of IPv6: where another process has
+/// that, it ends.
+async fn listening_driver() -> (Child, u16) {
+    for _ in 0..5 {
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is not installed: tools/test installs it");
+        let port = announced_port(&mut process);
+        if let Ok(Ok(port)) = timeout(PATIENCE, port).await {
+            return (process, port);
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+    panic!("chromedriver listens nowhere");
 }
 
 /// The port that chromedriver has chosen, from its own words.
