@@ -101,6 +101,7 @@ fn step_back(share: Share) {
 #[cfg(not(target_os = "linux"))]
 fn step_back(_share: Share) {}
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -119,7 +120,6 @@ mod tests {
     const NORMAL: u32 = 0;
     const IDLE: u32 = 5;
 
-    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_job_is_content_with_what_is_left_over() {
         let behind = Behind::with_patience(1, Duration::MAX);
@@ -135,7 +135,6 @@ mod tests {
         );
     }
 
-    #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
     async fn a_job_that_starves_is_begun_again_nearer_and_nobody_else_tries() {
         let behind = Behind::new(1);
