@@ -36,6 +36,7 @@ const HEADERS: [(&str, &str); 7] = [
 type Done<T> = std::result::Result<T, String>;
 
 /// What a lane asks for, in whose name.
+#[derive(Clone)]
 pub struct Asks {
     pub host: String,
     pub page: Page,

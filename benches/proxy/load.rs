@@ -130,8 +130,9 @@ impl Load {
         self.connect_for(address, visits, Shape::PLAIN).await
     }
 
-    /// Opens the connections; cookies are dealt out among them. Where there is none, one of the
-    /// same size is sent that says nothing, so that requests are equally long.
+    /// Opens the connections; cookies are dealt out among them. All requests that run on one connection of
+    /// HTTP/2 are one person's: it is a browser's. Where there is no cookie, one of the same size is sent
+    /// that says nothing, so that requests are equally long.
     pub async fn connect_for(
         &self,
         address: SocketAddr,
@@ -146,15 +147,14 @@ impl Load {
                 Protocol::Http1 => 1,
                 Protocol::Http2 => STREAMS.min(self.connections - lanes.len()),
             };
-            let asks = |place| Asks {
+            let asks = Asks {
                 host: format!("{HOST}:{}", address.port()),
                 page: shape.page,
                 visits: visits.clone(),
-                next: place,
+                next: lanes.len(),
                 step: self.connections,
             };
-            let from = lanes.len();
-            let asks: Vec<Asks> = (from..from + streams).map(asks).collect();
+            let asks = vec![asks; streams];
             lanes.extend(match shape.protocol {
                 Protocol::Http1 => Lane::http1(stream, asks),
                 Protocol::Http2 => Lane::http2(stream, asks).await?,

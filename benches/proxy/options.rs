@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::gateway::Plan;
+use super::load::Protocol;
 
 const HELP: &str = "\
 cargo bench --bench proxy [-- OPTIONS]
@@ -15,6 +16,7 @@ cargo bench --bench proxy [-- OPTIONS]
   --connections N     keep-alive TLS connections (32)
   --busy N            people whose sessions the rounds use (32: each has a connection, as
                       browsers have; more take turns on each, as behind another proxy)
+  --http2             over HTTP/2, four requests at once on each connection
   --only A,B          of stock, bare, cached, asking
   --sessions N        live sessions when memory is read (10000)
   --under COMMAND     run the candidates under another program, a profiler:
@@ -83,6 +85,8 @@ pub struct Options {
     pub warm_up: usize,
     pub connections: usize,
     pub busy: usize,
+    /// Not of the comparison, which has both.
+    pub protocol: Protocol,
     pub sessions: usize,
     /// Candidates to measure; empty: all.
     pub only: Vec<String>,
@@ -116,6 +120,7 @@ impl Options {
             warm_up: 2_000,
             connections: 32,
             busy: 32,
+            protocol: Protocol::Http1,
             sessions: 10_000,
             only: Vec::new(),
             under: Vec::new(),
@@ -183,6 +188,7 @@ impl Options {
                 (self.handshakes, self.revocations) = (32, 10);
                 (self.rate, self.span) = (100, Duration::from_secs(1));
             }
+            "--http2" => self.protocol = Protocol::Http2,
             "--million" => self.sessions = 1_000_000,
             "--authz" => self.plan.authz = true,
             _ => return false,
