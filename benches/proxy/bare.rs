@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use vestibule::config::settings::{CertificateFiles, Limits, TlsMinimum};
 use vestibule::proxy::certificates::Certificates;
 use vestibule::proxy::listen::{self, Crowd, Door};
+use vestibule::proxy::workers::{self, Workers};
 
 use super::options::Options;
 use super::stock::{self, Plain};
@@ -21,11 +22,13 @@ pub async fn run(options: &Options) -> Result<()> {
         certificate: options.folder.join("site.pem"),
         key: options.folder.join("site.key"),
     }])?;
-    let plain = Plain {
-        peer: HttpPeer::new(options.backend(), false, String::new()),
-    };
+    let conf = Arc::new(stock::conf(options));
+    let workers = Workers::start(workers::one_for_each_processor(), || {
+        let peer = HttpPeer::new(options.backend(), false, String::new());
+        http_proxy(&conf, Plain { peer })
+    })?;
     let door = Door {
-        proxy: Arc::new(http_proxy(&Arc::new(stock::conf(options)), plain)),
+        workers: Arc::new(workers),
         tls: certificates.server_config(TlsMinimum::V1_2)?,
         limits: Limits::SOUND,
         witness: None,

@@ -1,5 +1,6 @@
 //! Pingora, as this house wants it.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::proxy::keep::Keeper;
 use crate::proxy::upstream::MOST_TRIES;
 use crate::sessions::kept::KeptForms;
 
-/// Idle connections to backends that are kept, in all.
+/// Idle connections to backends that are kept, by all workers together.
 const POOLED_CONNECTIONS: usize = 1024;
 
 pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
@@ -36,10 +37,11 @@ pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway 
     }
 }
 
-pub fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
+/// What each of `workers` runs pingora with.
+pub fn proxy_conf(settings: &Settings, workers: NonZeroUsize) -> Result<ServerConf, StartError> {
     let mut conf = ServerConf {
         max_retries: MOST_TRIES,
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS,
+        upstream_keepalive_pool_size: POOLED_CONNECTIONS.div_ceil(workers.get()),
         ..ServerConf::default()
     };
     if !trusts_system(settings) {
@@ -55,11 +57,11 @@ pub fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
     Ok(conf)
 }
 
-pub fn proxy(conf: ServerConf, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {
+pub fn proxy(conf: &Arc<ServerConf>, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {
     // Tokio's timers: pingora's own keep an entry for every 10 ms of the time that they wait, and
     // search them all for every request.
     pingora::time::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
-    let mut proxy = http_proxy(&Arc::new(conf), gateway);
+    let mut proxy = http_proxy(conf, gateway);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(limits.idle);
     proxy.server_options = Some(options);

@@ -57,6 +57,7 @@ use crate::proxy::record::Glass;
 use crate::proxy::redirect;
 use crate::proxy::upstream::UpstreamError;
 pub use crate::proxy::upstream::{Names, system_names};
+use crate::proxy::workers::{self, Workers};
 use crate::sessions::assertions::{AssertionError, Assertions};
 use crate::sessions::embedded::EmbeddedStore;
 use crate::sessions::kept::KeptForms;
@@ -112,6 +113,8 @@ pub enum StartError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("the threads that serve can't be started: {0}")]
+    Workers(io::Error),
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
     #[error(transparent)]
@@ -141,7 +144,7 @@ pub struct Running {
     house: Arc<House>,
     access: Option<Arc<AccessLog>>,
     audit: Arc<Audit>,
-    proxy: Arc<HttpProxy<Gateway>>,
+    workers: Arc<Workers<HttpProxy<Gateway>>>,
     /// First the doors close and drain, then what serves them stops.
     doors: JoinSet<()>,
     drain: Duration,
@@ -267,7 +270,8 @@ pub async fn start(
     crowd.tell(Arc::clone(&metrics));
     let limits = settings.limits.clone();
     let minimum = settings.tls.minimum;
-    let conf = engine::proxy_conf(&settings)?;
+    let how_many = workers::one_for_each_processor();
+    let conf = Arc::new(engine::proxy_conf(&settings, how_many)?);
     check_address(&settings)?;
     let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
     let witness: Arc<dyn Witness> = Arc::new(Testimony {
@@ -276,7 +280,8 @@ pub async fn start(
     });
     let tls = house.certificates.server_config(minimum)?;
     let gateway = engine::gateway(&house, &limits, kept);
-    let proxy = Arc::new(engine::proxy(conf, &limits, gateway));
+    let workers = Workers::start(how_many, || engine::proxy(&conf, &limits, gateway.clone()));
+    let workers = Arc::new(workers.map_err(StartError::Workers)?);
 
     let (doors_shut, doors_watch) = watch::channel(false);
     let mut doors = JoinSet::new();
@@ -299,7 +304,7 @@ pub async fn start(
 
     for listener in sockets.https {
         let door = Door {
-            proxy: Arc::clone(&proxy),
+            workers: Arc::clone(&workers),
             tls: Arc::clone(&tls),
             limits: limits.clone(),
             crowd: Arc::clone(&crowd),
@@ -327,7 +332,7 @@ pub async fn start(
         house,
         access,
         audit,
-        proxy,
+        workers,
         doors,
         drain: limits.drain,
         doors_shut,
@@ -350,8 +355,7 @@ impl Running {
         // Pingora closes whoever has not sent a head yet, be it the first on this connection or not.
         let patience = LAST_WORDS.min(self.drain / 2);
         let _ = timeout(patience, self.house.crowd.newcomers_heard()).await;
-        // Idle keep-alive connections wait for a head that nobody would answer.
-        self.proxy.http_cleanup().await;
+        close_idle(&self.workers).await;
         self.end().await;
     }
 
@@ -360,11 +364,11 @@ impl Running {
     /// connections that stay idle for half of `limits.drain` are closed unasked.
     pub async fn retire(mut self) {
         let _ = self.doors_shut.send(true);
-        let proxy = Arc::clone(&self.proxy);
+        let workers = Arc::clone(&self.workers);
         let patience = self.drain / 2;
         let impatient = tokio::spawn(async move {
             tokio::time::sleep(patience).await;
-            proxy.http_cleanup().await;
+            close_idle(&workers).await;
         });
         self.end().await;
         impatient.abort();
@@ -385,6 +389,13 @@ impl Running {
         if let Some(access) = &self.access {
             access.close();
         }
+    }
+}
+
+/// Idle keep-alive connections wait for a head that nobody would answer.
+async fn close_idle(workers: &Workers<HttpProxy<Gateway>>) {
+    for proxy in workers.proxies() {
+        proxy.http_cleanup().await;
     }
 }
 

@@ -38,7 +38,8 @@ use crate::sessions::{Clock, Sessions};
 /// Fills a buffer with random bytes. Handed in, as the clock is.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-/// What the hooks need; one for all connections.
+/// What the hooks need; the same for all connections.
+#[derive(Clone)]
 pub struct Gateway {
     pub scene: Arc<ArcSwap<Scene>>,
     pub sessions: Arc<Sessions>,

@@ -46,7 +46,8 @@ const BUTTON_LENGTH: usize = kept::FIELD.len() + 1 + Secret::WRITTEN + 2;
 /// What the space for forms is counted in, in bytes.
 const PIECE: u64 = 1024;
 
-/// Keeps forms, in a bounded space.
+/// Keeps forms, in a bounded space that its clones share.
+#[derive(Clone)]
 pub struct Keeper {
     forms: Arc<KeptForms>,
     sessions: Arc<Sessions>,

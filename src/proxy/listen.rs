@@ -22,14 +22,15 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::challenge::{self, Witness};
 use super::connection::memo::Memo;
 use super::connection::{Connection, ConnectionFacts, Deadlines};
+use super::workers::Workers;
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
 use crate::observe::metrics::Metrics;
 
 /// What an HTTPS listener needs besides its socket.
 pub struct Door<A> {
-    /// Pingora's proxy: the gateway's, or a bare one that it is measured against.
-    pub proxy: Arc<A>,
+    /// With pingora's proxies: the gateway's, or bare ones that it is measured against.
+    pub workers: Arc<Workers<A>>,
     pub tls: Arc<ServerConfig>,
     pub limits: Limits,
     pub crowd: Arc<Crowd>,
@@ -42,7 +43,7 @@ pub struct Door<A> {
 impl<A> Clone for Door<A> {
     fn clone(&self) -> Door<A> {
         Door {
-            proxy: Arc::clone(&self.proxy),
+            workers: Arc::clone(&self.workers),
             tls: Arc::clone(&self.tls),
             limits: self.limits.clone(),
             crowd: Arc::clone(&self.crowd),
@@ -226,13 +227,25 @@ where
                     door.crowd.refused(address);
                     continue;
                 };
-                let door = door.clone();
-                let shutdown = shutdown.clone();
-                let newcomer = door.crowd.newcomer();
-                open.spawn(async move {
-                    let _held = (permit, place);
-                    converse(stream, peer, door, newcomer, shutdown).await;
-                });
+                let worker = door.workers.least_busy();
+                let held = (permit, place, worker.charge());
+                let visitor = Visitor {
+                    proxy: Arc::clone(&worker.proxy),
+                    door: door.clone(),
+                    peer,
+                    newcomer: door.crowd.newcomer(),
+                    shutdown: shutdown.clone(),
+                };
+                let stream = stream.into_std();
+                let visit = async move {
+                    let _held = held;
+                    // From here on it is its worker's system of events that watches it.
+                    match stream.and_then(TcpStream::from_std) {
+                        Ok(stream) => visitor.converse(stream).await,
+                        Err(error) => tracing::warn!(%error, "a connection was lost at the door"),
+                    }
+                };
+                open.spawn_on(visit, worker.runtime());
             }
             // Out of descriptors, or a client that is gone already: nobody is served by spinning.
             Err(error) => {
@@ -267,73 +280,85 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
     Ok((stream, peer, permit))
 }
 
-async fn converse<A>(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// Somebody who was let in.
+struct Visitor<A> {
+    proxy: Arc<A>,
     door: Door<A>,
+    peer: SocketAddr,
     newcomer: Newcomer,
     shutdown: watch::Receiver<bool>,
-) where
-    A: HttpServerApp + Send + Sync + 'static,
-{
-    let _ = stream.set_nodelay(true);
-    if let Err(error) = keep_alive(&stream) {
-        tracing::debug!(%peer, %error, "TCP keep-alive could not be set");
-    }
-    let handshake = async {
-        let mut start =
-            LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let (server_name, asks) = {
-            let hello = start.client_hello();
-            let name = hello.server_name();
-            let name = name.and_then(|name| Host::parse(name).ok());
-            (name, challenge::asks(&hello))
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
+    async fn converse(self, stream: TcpStream) {
+        let Visitor {
+            proxy,
+            door,
+            peer,
+            newcomer,
+            shutdown,
+        } = self;
+        let _ = stream.set_nodelay(true);
+        if let Err(error) = keep_alive(&stream) {
+            tracing::debug!(%peer, %error, "TCP keep-alive could not be set");
+        }
+        let handshake = async {
+            let mut start =
+                LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+            let (server_name, asks) = {
+                let hello = start.client_hello();
+                let name = hello.server_name();
+                let name = name.and_then(|name| Host::parse(name).ok());
+                (name, challenge::asks(&hello))
+            };
+            if asks
+                && let Some(tls) = testimony(door.witness.as_deref(), server_name.as_ref()).await
+            {
+                // The handshake is the answer (RFC 8737, 3).
+                let mut stream = start.into_stream(tls).await?;
+                stream.shutdown().await?;
+                return Ok(None);
+            }
+            let resolver = &door.tls.cert_resolver;
+            if resolver.resolve(start.client_hello()).is_none() {
+                start.io.write_all(&UNRECOGNIZED_NAME).await?;
+                start.io.shutdown().await?;
+                return Err(io::Error::other("there is no certificate for the name"));
+            }
+            let stream = start.into_stream(Arc::clone(&door.tls)).await?;
+            Ok::<_, io::Error>(Some((stream, server_name)))
         };
-        if asks && let Some(tls) = testimony(door.witness.as_deref(), server_name.as_ref()).await {
-            // The handshake is the answer (RFC 8737, 3).
-            let mut stream = start.into_stream(tls).await?;
-            stream.shutdown().await?;
-            return Ok(None);
-        }
-        let resolver = &door.tls.cert_resolver;
-        if resolver.resolve(start.client_hello()).is_none() {
-            start.io.write_all(&UNRECOGNIZED_NAME).await?;
-            start.io.shutdown().await?;
-            return Err(io::Error::other("there is no certificate for the name"));
-        }
-        let stream = start.into_stream(Arc::clone(&door.tls)).await?;
-        Ok::<_, io::Error>(Some((stream, server_name)))
-    };
-    let (stream, server_name) = match timeout(door.limits.handshake, handshake).await {
-        Ok(Ok(Some(done))) => done,
-        Ok(Ok(None)) => return,
-        Ok(Err(error)) => {
-            tracing::debug!(%peer, %error, "TLS handshake failed");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(%peer, "TLS handshake too slow");
-            return;
-        }
-    };
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let facts = ConnectionFacts {
-        peer,
-        server_name,
-        http2,
-        memo: Memo::default(),
-    };
-    let deadlines = Deadlines {
-        first_head: door.limits.head,
-        next_head: door.limits.idle,
-        body: door.limits.body,
-    };
-    // Up to twice what is allowed it can still be answered what was too much.
-    let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
-    let connection = Connection::new(door.proxy, facts, deadlines, longest_head);
-    let connection = Arc::new(connection.with_newcomer(newcomer));
-    let wire = connection.wire(stream, door.corks);
-    connection.process_new(Box::new(wire), &shutdown).await;
+        let (stream, server_name) = match timeout(door.limits.handshake, handshake).await {
+            Ok(Ok(Some(done))) => done,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "TLS handshake too slow");
+                return;
+            }
+        };
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let facts = ConnectionFacts {
+            peer,
+            server_name,
+            http2,
+            memo: Memo::default(),
+        };
+        let deadlines = Deadlines {
+            first_head: door.limits.head,
+            next_head: door.limits.idle,
+            body: door.limits.body,
+        };
+        // Up to twice what is allowed it can still be answered what was too much.
+        let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
+        let connection = Connection::new(proxy, facts, deadlines, longest_head);
+        let connection = Arc::new(connection.with_newcomer(newcomer));
+        let wire = connection.wire(stream, door.corks);
+        connection.process_new(Box::new(wire), &shutdown).await;
+    }
 }
 
 /// A client that is gone without a word is found out in two minutes, also where silence is allowed: on

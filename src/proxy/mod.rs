@@ -1,6 +1,6 @@
-//! The edge towards browsers and backends: pingora as a library in a plain tokio runtime.
+//! The edge towards browsers and backends: pingora as a library in plain tokio runtimes.
 //!
-//! `listen` accepts, `connection` watches over each request, `gateway` takes its five steps:
+//! `listen` accepts for the `workers`, `connection` watches over each request, `gateway` takes its five steps:
 //! `facts` reads, `sessions` looks up, the gate decides, `record` writes down, and `forward`,
 //! `refuse`, `service` or `way_in` act; `failure` tells what went wrong afterwards. `authz` answers for proxies that act elsewhere.
 
@@ -27,3 +27,4 @@ mod silence;
 pub mod upstream;
 mod way_in;
 pub mod websocket;
+pub mod workers;
