@@ -89,8 +89,11 @@ pub fn check(raw: &[u8]) {
                 "refused without a word:\n{text}"
             );
             assert!(
-                // A carriage return alone is no line end in TOML.
-                text.contains('\r') || text.lines().any(|line| !line.trim().is_empty()),
+                // In TOML a carriage return alone is no line end, and blank is a space or a tab and nothing else.
+                text.contains('\r')
+                    || text
+                        .lines()
+                        .any(|line| !line.trim_matches([' ', '\t']).is_empty()),
                 "an empty file is refused"
             );
         }
