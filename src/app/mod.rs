@@ -298,7 +298,7 @@ pub async fn start(
     tasks.spawn(upkeep.clone().run(tasks_watch.clone()));
     tasks.spawn(Orders::new(Arc::clone(&house), tasks_watch.clone()).run());
     if let Some(listener) = sockets.admin {
-        let admin = admin(upkeep, doors_watch.clone());
+        let admin = admin(upkeep, Arc::clone(&workers), doors_watch.clone());
         tasks.spawn(admin.serve(listener, tasks_watch));
     }
 
@@ -347,6 +347,11 @@ impl Running {
     /// the log says what came of it.
     pub fn reload(&self) -> impl Future<Output = ()> + use<> {
         self.wish.make()
+    }
+
+    /// Returns when each thread that serves connections has had a turn.
+    pub async fn take_turns(&self) {
+        self.workers.take_turns().await;
     }
 
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.
@@ -477,14 +482,21 @@ fn spans_settings(telemetry: &Telemetry, world: &World) -> spans::Settings {
     }
 }
 
-fn admin(upkeep: upkeep::Upkeep, doors: watch::Receiver<bool>) -> Admin {
+fn admin(
+    upkeep: upkeep::Upkeep,
+    workers: Arc<Workers<HttpProxy<Gateway>>>,
+    doors: watch::Receiver<bool>,
+) -> Admin {
     let metrics = Arc::clone(&upkeep.house.ground.metrics);
     Admin::new(
         move || metrics.render(),
         move || {
-            let upkeep = upkeep.clone();
+            let (upkeep, workers) = (upkeep.clone(), Arc::clone(&workers));
             let draining = *doors.borrow();
-            Box::pin(async move { upkeep.ready(draining).await })
+            Box::pin(async move {
+                workers.take_turns().await;
+                upkeep.ready(draining).await
+            })
         },
     )
 }

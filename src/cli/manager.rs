@@ -58,8 +58,8 @@ impl Manager {
         self.say("STOPPING=1");
     }
 
-    /// Says again and again, from the runtime that also serves, that it is alive.
-    pub async fn stay_alive(&self) {
+    /// Says again and again that the gateway is alive, each time after `proved` has come to its end.
+    pub async fn stay_alive(&self, proved: impl AsyncFn()) {
         let Some(within) = self.watchdog else {
             return std::future::pending().await;
         };
@@ -68,6 +68,7 @@ impl Manager {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
+            proved().await;
             self.say("WATCHDOG=1");
         }
     }
@@ -95,7 +96,7 @@ mod tests {
             format!("READY=1\nMAINPID={}", std::process::id())
         );
         tokio::select! {
-            () = told.stay_alive() => {}
+            () = told.stay_alive(async || ()) => {}
             beat = tokio::task::spawn_blocking(move || (heard(&manager), manager)) => {
                 let (beat, manager) = beat.unwrap();
                 assert_eq!(beat, "WATCHDOG=1");
@@ -107,6 +108,20 @@ mod tests {
                 assert_eq!(heard(&manager), "STOPPING=1");
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_can_not_prove_it_is_not_called_alive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let told = Manager::told(path.to_str(), Some("2000"));
+        let minute = Duration::from_secs(60);
+        let stuck = told.stay_alive(std::future::pending::<()>);
+        assert!(tokio::time::timeout(minute, stuck).await.is_err());
+        let error = manager.recv(&mut [0; 64]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]

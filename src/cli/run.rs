@@ -66,7 +66,7 @@ async fn serve(settings: Settings, arguments: RunArgs) -> Result<u8, Failure> {
 
     let told = tokio::select! {
         told = until_told(&running, &copies, &data_dir) => told?,
-        () = manager.stay_alive() => Told::Stop,
+        () = manager.stay_alive(async || running.take_turns().await) => Told::Stop,
     };
     tracing::info!("draining");
     // A copy would keep the sockets open, and visitors waiting at them for nobody.

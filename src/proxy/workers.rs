@@ -67,6 +67,13 @@ impl<A> Workers<A> {
             .unwrap_or(&self.first)
     }
 
+    /// Returns when each has had a turn: one that is held up for good never has.
+    pub async fn take_turns(&self) {
+        for worker in self.all() {
+            let _ = worker.runtime.spawn(std::future::ready(())).await;
+        }
+    }
+
     pub fn proxies(&self) -> impl Iterator<Item = &Arc<A>> {
         self.all().map(|worker| &worker.proxy)
     }
@@ -131,6 +138,20 @@ mod tests {
         }
         held.retain(|(worker, _)| *worker != 1);
         assert_eq!(place(&workers, workers.least_busy()), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_held_up_has_no_turn() {
+        let workers = workers(2);
+        workers.take_turns().await;
+        let (release, until_released) = mpsc::channel::<()>();
+        workers.first.runtime().spawn(async move {
+            let _ = until_released.recv();
+        });
+        let turns = tokio::time::timeout(PATIENCE, workers.take_turns());
+        assert!(turns.await.is_err());
+        drop(release);
+        workers.take_turns().await;
     }
 
     #[test]
