@@ -282,6 +282,7 @@ pub async fn start(
     let gateway = engine::gateway(&house, &limits, kept);
     let workers = Workers::start(how_many, || engine::proxy(&conf, &limits, gateway.clone()));
     let workers = Arc::new(workers.map_err(StartError::Workers)?);
+    workers.tell(&metrics);
 
     let (doors_shut, doors_watch) = watch::channel(false);
     let mut doors = JoinSet::new();

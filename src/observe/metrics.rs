@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Counter, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::gate::facts::Malformed;
@@ -95,6 +95,12 @@ impl Metrics {
     /// Counts a connection for which its address had no place left.
     pub fn connection_refused(&self) {
         self.families.connections_refused.inc();
+    }
+
+    /// Counts for how long strangers had to wait for their share of a worker's time.
+    pub fn strangers_held_back(&self, waited: Duration) {
+        let seconds = waited.as_secs_f64();
+        self.families.strangers_held_back.inc_by(seconds);
     }
 
     /// Counts one answered request.
@@ -417,6 +423,7 @@ struct Families {
     certificate_orders: IntCounterVec,
     backends_healthy: IntGaugeVec,
     connections_refused: IntCounter,
+    strangers_held_back: Counter,
     access_lines_lost: IntCounter,
     audit_failures: IntCounter,
     spans: IntCounterVec,
@@ -555,6 +562,14 @@ impl Families {
                 r,
                 "connections_refused_total",
                 "Connections for which their address had no place left.",
+            ),
+            strangers_held_back: registered(
+                r,
+                false,
+                Counter::with_opts(options(
+                    "strangers_held_back_seconds_total",
+                    "Time in which strangers waited since they had had their share of a worker's.",
+                )),
             ),
             access_lines_lost: counter_of(
                 r,

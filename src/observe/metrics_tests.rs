@@ -31,6 +31,7 @@ const SECTION_11: &[&str] = &[
 const BEYOND: &[&str] = &[
     "vestibule_access_lines_lost_total",
     "vestibule_connections_refused_total",
+    "vestibule_strangers_held_back_seconds_total",
     "vestibule_audit_failures_total",
     "vestibule_malformed_requests_total{reason}",
     "vestibule_trace_spans_total{result}",

@@ -256,6 +256,7 @@ impl Gateway {
         if !passage.scene.askers.admit(scope.connection.peer) || scope.violation().is_some() {
             return None;
         }
+        scope.connection.turns.serves();
         let is_portal =
             |host: &Host| matches!(passage.scene.reader.sites.get(host), Some(Site::Portal));
         Some(
@@ -266,7 +267,7 @@ impl Gateway {
             {
                 Ok(question) => {
                     self.join_trace(session, passage, scope);
-                    self.judge(session, passage, question).await
+                    self.judge(session, passage, scope, question).await
                 }
                 Err(why) => {
                     passage.record.refused(why, session.req_header());
@@ -283,6 +284,7 @@ impl Gateway {
         &self,
         session: &mut Session,
         passage: &mut Passage,
+        scope: &RequestScope,
         question: Question,
     ) -> Result<bool> {
         let Question {
@@ -296,6 +298,7 @@ impl Gateway {
             server_name: None,
             http2: false,
             memo: Memo::default(),
+            turns: Arc::clone(&scope.connection.turns),
         };
         let facts = match passage
             .scene

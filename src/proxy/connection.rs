@@ -38,6 +38,7 @@ use self::corked::Corked;
 use self::memo::Memo;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
+use super::turns::Turns;
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
 
@@ -45,13 +46,14 @@ mod corked;
 pub mod memo;
 
 /// What is true of every request on a connection.
-#[derive(Debug)]
 pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// The name of the TLS handshake; `None` when the client sent none.
     pub server_name: Option<Host>,
     pub http2: bool,
     pub memo: Memo,
+    /// Of its worker.
+    pub turns: Arc<Turns>,
 }
 
 /// What one request on a connection is known by while pingora works on it.
@@ -143,6 +145,7 @@ impl RequestScope {
 
     /// Something happened between us and the backend.
     pub fn answer_came(&self) {
+        self.connection.turns.serves();
         if self.answer_within.get().is_some() {
             more(&self.answer, 1);
             self.given_up.store(false, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! The five steps of a request, in pingora's hooks: read, look up, decide, record, act.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -32,8 +33,10 @@ use super::{service, sign_on, silence, websocket};
 use crate::gate::decide::{Decision, Permit, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed};
 use crate::gate::policy::Policies;
+use crate::gate::session::Known;
+use crate::gate::time::Moment;
 use crate::gate::traceparent::TraceParent;
-use crate::sessions::{Clock, Sessions};
+use crate::sessions::{Clock, LookedUp, Sessions};
 
 /// Fills a buffer with random bytes. Handed in, as the clock is.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -73,6 +76,14 @@ pub struct Passage {
     /// What the application is shown that has to be signed in to.
     pub(super) signed: Option<Box<Signed>>,
     bar: Bar,
+}
+
+/// A request after its third step.
+struct Judged {
+    facts: Arc<Facts>,
+    looked_up: LookedUp,
+    decision: Decision,
+    now: Moment,
 }
 
 #[async_trait]
@@ -143,7 +154,10 @@ impl ProxyHttp for Gateway {
         self.join_trace(session, passage, &scope);
         let facts = match passage.scene.reader.read(session.req_header_mut(), &scope) {
             Ok(facts) => facts,
-            Err(why) => return self.refuse_malformed(session, passage, why).await,
+            Err(why) => {
+                let refuse = pin!(self.refuse_malformed(session, passage, why));
+                return scope.connection.turns.take(refuse).await;
+            }
         };
         passage.manner = manner(&facts);
         passage.facts_address = facts.address;
@@ -151,9 +165,9 @@ impl ProxyHttp for Gateway {
             let problem = self
                 .teller(session.req_header(), passage, Manner::Json)
                 .not_an_asker();
-            return self
-                .answer(session, passage, Answer::problem(&problem, Manner::Json))
-                .await;
+            let answer = Answer::problem(&problem, Manner::Json);
+            let refuse = pin!(self.answer(session, passage, answer));
+            return scope.connection.turns.take(refuse).await;
         }
 
         let now = (self.clock)();
@@ -175,50 +189,20 @@ impl ProxyHttp for Gateway {
             .record
             .decided(Arc::clone(&facts), &decision, &looked_up.known, now);
 
-        match decision {
-            Decision::Forward(permit) => {
-                if let Some(leash) = looked_up.leash {
-                    scope.tie(leash);
-                }
-                let judged = (&*facts, &looked_up.known);
-                if !self.sign_on(session, passage, &permit, judged, now).await? {
-                    return Ok(true);
-                }
-                if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
-                    return Ok(true);
-                }
-                if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
-                    self.sessions.stamp(person, permit.product(), now).await;
-                }
-                self.let_through(session, passage, permit, facts.asks).await
-            }
-            Decision::Portal(visitor) => {
-                let portal = passage.scene.portal.clone();
-                self.serve(session, passage, portal, facts, visitor).await
-            }
-            Decision::Own(visitor) => {
-                let own = passage.scene.own.clone();
-                self.serve(session, passage, own, facts, visitor).await
-            }
-            Decision::SignIn(sign_in) => {
-                let known = &looked_up.known;
-                let kept = self.keep(session, passage, (&facts, known), now).await?;
-                self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))
-                    .await
-            }
-            Decision::Deny(denial) => {
-                let name = product(&facts.site).map(|product| product.name.as_str());
-                let teller = self.teller(session.req_header(), passage, passage.manner);
-                let problem = teller.denied(&denial, name);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner))
-                    .await
-            }
-            Decision::Unavailable(absence) => {
-                let teller = self.teller(session.req_header(), passage, passage.manner);
-                let problem = teller.unavailable(absence);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner))
-                    .await
-            }
+        let stranger = matches!(looked_up.known, Known::Nobody(_))
+            && !matches!(decision, Decision::Forward(_));
+        let judged = Judged {
+            facts,
+            looked_up,
+            decision,
+            now,
+        };
+        let act = pin!(self.act(session, passage, &scope, judged));
+        if stranger {
+            scope.connection.turns.take(act).await
+        } else {
+            scope.connection.turns.serves();
+            act.await
         }
     }
 
@@ -519,6 +503,67 @@ impl Gateway {
         (self.random)(&mut random);
         let fresh = passage.record.request_id.bytes();
         passage.record.trace = Some(spans.begin(came, believed, fresh, &random));
+    }
+
+    /// The fifth step.
+    async fn act(
+        &self,
+        session: &mut Session,
+        passage: &mut Passage,
+        scope: &RequestScope,
+        judged: Judged,
+    ) -> Result<bool> {
+        let Judged {
+            facts,
+            looked_up,
+            decision,
+            now,
+        } = judged;
+        match decision {
+            Decision::Forward(permit) => {
+                if let Some(leash) = looked_up.leash {
+                    scope.tie(leash);
+                }
+                let judged = (&*facts, &looked_up.known);
+                if !self.sign_on(session, passage, &permit, judged, now).await? {
+                    return Ok(true);
+                }
+                if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
+                    return Ok(true);
+                }
+                if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
+                    self.sessions.stamp(person, permit.product(), now).await;
+                }
+                self.let_through(session, passage, permit, facts.asks).await
+            }
+            Decision::Portal(visitor) => {
+                let portal = passage.scene.portal.clone();
+                self.serve(session, passage, portal, facts, visitor).await
+            }
+            Decision::Own(visitor) => {
+                let own = passage.scene.own.clone();
+                self.serve(session, passage, own, facts, visitor).await
+            }
+            Decision::SignIn(sign_in) => {
+                let known = &looked_up.known;
+                let kept = self.keep(session, passage, (&facts, known), now).await?;
+                self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))
+                    .await
+            }
+            Decision::Deny(denial) => {
+                let name = product(&facts.site).map(|product| product.name.as_str());
+                let teller = self.teller(session.req_header(), passage, passage.manner);
+                let problem = teller.denied(&denial, name);
+                self.answer(session, passage, Answer::problem(&problem, passage.manner))
+                    .await
+            }
+            Decision::Unavailable(absence) => {
+                let teller = self.teller(session.req_header(), passage, passage.manner);
+                let problem = teller.unavailable(absence);
+                self.answer(session, passage, Answer::problem(&problem, passage.manner))
+                    .await
+            }
+        }
     }
 
     pub(super) async fn answer(

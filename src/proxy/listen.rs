@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::challenge::{self, Witness};
 use super::connection::memo::Memo;
 use super::connection::{Connection, ConnectionFacts, Deadlines};
+use super::turns::Turns;
 use super::workers::Workers;
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
@@ -231,6 +233,7 @@ where
                 let held = (permit, place, worker.charge());
                 let visitor = Visitor {
                     proxy: Arc::clone(&worker.proxy),
+                    turns: Arc::clone(&worker.turns),
                     door: door.clone(),
                     peer,
                     newcomer: door.crowd.newcomer(),
@@ -283,6 +286,7 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
 /// Somebody who was let in.
 struct Visitor<A> {
     proxy: Arc<A>,
+    turns: Arc<Turns>,
     door: Door<A>,
     peer: SocketAddr,
     newcomer: Newcomer,
@@ -293,6 +297,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
     async fn converse(self, stream: TcpStream) {
         let Visitor {
             proxy,
+            turns,
             door,
             peer,
             newcomer,
@@ -325,7 +330,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
                 start.io.shutdown().await?;
                 return Err(io::Error::other("there is no certificate for the name"));
             }
-            let stream = start.into_stream(Arc::clone(&door.tls)).await?;
+            let keys = pin!(start.into_stream(Arc::clone(&door.tls)));
+            let stream = turns.take(keys).await?;
             Ok::<_, io::Error>(Some((stream, server_name)))
         };
         let (stream, server_name) = match timeout(door.limits.handshake, handshake).await {
@@ -346,6 +352,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             server_name,
             http2,
             memo: Memo::default(),
+            turns,
         };
         let deadlines = Deadlines {
             first_head: door.limits.head,

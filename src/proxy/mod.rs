@@ -24,6 +24,7 @@ pub mod scene;
 pub mod service;
 mod sign_on;
 mod silence;
+pub mod turns;
 pub mod upstream;
 mod way_in;
 pub mod websocket;

@@ -13,6 +13,9 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::turns::Turns;
+use crate::observe::metrics::Metrics;
+
 /// All of them. What still runs on them is dropped with this.
 pub struct Workers<A> {
     first: Worker<A>,
@@ -21,6 +24,7 @@ pub struct Workers<A> {
 
 pub struct Worker<A> {
     pub proxy: Arc<A>,
+    pub turns: Arc<Turns>,
     runtime: Handle,
     connections: Arc<AtomicUsize>,
     /// Nothing is ever sent: the thread ends when this is gone.
@@ -67,6 +71,13 @@ impl<A> Workers<A> {
             .unwrap_or(&self.first)
     }
 
+    /// From now on what strangers wait for is counted there.
+    pub fn tell(&self, metrics: &Arc<Metrics>) {
+        for worker in self.all() {
+            worker.turns.tell(Arc::clone(metrics));
+        }
+    }
+
     /// Returns when each has had a turn: one that is held up for good never has.
     pub async fn take_turns(&self) {
         for worker in self.all() {
@@ -83,6 +94,8 @@ impl<A> Worker<A> {
     fn start(number: usize, proxy: A) -> io::Result<Worker<A>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
+        let (turns, caller) = Turns::new();
+        runtime.spawn(caller.run());
         let (over, until_over) = oneshot::channel();
         thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -91,6 +104,7 @@ impl<A> Worker<A> {
             })?;
         Ok(Worker {
             proxy: Arc::new(proxy),
+            turns,
             runtime: handle,
             connections: Arc::default(),
             _over: over,

@@ -9,6 +9,7 @@ fn scope(http2: bool) -> RequestScope {
         server_name: None,
         http2,
         memo: Memo::default(),
+        turns: crate::proxy::turns::Turns::new().0,
     })
 }
 

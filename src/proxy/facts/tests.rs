@@ -35,6 +35,7 @@ fn connection(peer: &str, http2: bool) -> RequestScope {
         server_name: None,
         http2,
         memo: Memo::default(),
+        turns: crate::proxy::turns::Turns::new().0,
     })
 }
 

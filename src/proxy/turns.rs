@@ -1,0 +1,288 @@
+//! Who goes first on a worker that has more to do than it has time for. A handshake, and a request
+//! of somebody who is not signed in that reaches no backend (sign-in pages, refusals), are a stranger's:
+//! while anybody else is about, strangers begin one after the other, after each round of the worker's
+//! events, and have [`SHARE`] of its time. So a flood of sign-ins or of connections holds up itself.
+//!
+//! Only beginning waits, when nothing is held yet. What has begun goes on as everybody's work does:
+//! it may hold what others wait for.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::observe::metrics::Metrics;
+
+/// Of a worker's time strangers have one part in so many, while anybody else is about.
+const SHARE: u32 = 3;
+/// So far ahead of their share strangers may be.
+const AHEAD: Duration = Duration::from_millis(10);
+/// Who was served is about for so long at least, and for twice as long at the most.
+const ABOUT: Duration = Duration::from_secs(5);
+
+/// Whoever is called begins.
+type Call = oneshot::Sender<()>;
+
+/// A worker's.
+pub struct Turns {
+    /// Somebody who is no stranger was served since the last look.
+    served: AtomicBool,
+    /// Strangers take turns.
+    guarded: AtomicBool,
+    /// When strangers will have had no more than their share: later than now, they are ahead of it.
+    even: Mutex<Instant>,
+    waiting: mpsc::UnboundedSender<Call>,
+    /// Who is told when they have to wait for their share.
+    told: OnceLock<Arc<Metrics>>,
+}
+
+/// Calls those who wait for a turn, one after the other.
+pub struct Caller {
+    turns: Arc<Turns>,
+    waiting: mpsc::UnboundedReceiver<Call>,
+}
+
+impl Turns {
+    /// The caller has to run on the worker itself. Without one nobody waits.
+    pub fn new() -> (Arc<Turns>, Caller) {
+        let (sender, waiting) = mpsc::unbounded_channel();
+        let turns = Arc::new(Turns {
+            served: AtomicBool::new(false),
+            guarded: AtomicBool::new(false),
+            even: Mutex::new(Instant::now()),
+            waiting: sender,
+            told: OnceLock::new(),
+        });
+        let caller = Caller {
+            turns: Arc::clone(&turns),
+            waiting,
+        };
+        (turns, caller)
+    }
+
+    /// From now on what strangers wait is counted there.
+    pub fn tell(&self, metrics: Arc<Metrics>) {
+        let _ = self.told.set(metrics);
+    }
+
+    /// Somebody who is no stranger is served.
+    pub fn serves(&self) {
+        self.served.store(true, Ordering::Relaxed);
+        self.guarded.store(true, Ordering::Relaxed);
+    }
+
+    /// Does a stranger's work, from its turn on.
+    pub async fn take<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
+        self.turn().await;
+        poll_fn(|context| {
+            if !self.guarded.load(Ordering::Relaxed) {
+                return work.as_mut().poll(context);
+            }
+            let begun = Instant::now();
+            let step = work.as_mut().poll(context);
+            self.spent(begun, begun.elapsed());
+            step
+        })
+        .await
+    }
+
+    async fn turn(&self) {
+        if !self.guarded.load(Ordering::Relaxed) || self.ahead(Instant::now()).is_zero() {
+            return;
+        }
+        let (call, called) = oneshot::channel();
+        if self.waiting.send(call).is_ok() {
+            let _ = called.await;
+        }
+    }
+
+    /// How far ahead of their share strangers are.
+    fn ahead(&self, now: Instant) -> Duration {
+        let even = *self.even.lock().unwrap_or_else(PoisonError::into_inner);
+        even.saturating_duration_since(now)
+    }
+
+    /// Strangers had so much time.
+    fn spent(&self, begun: Instant, time: Duration) {
+        let mut even = self.even.lock().unwrap_or_else(PoisonError::into_inner);
+        // What others left them is not saved up, and one that was held up long ago is forgiven.
+        let next = (*even).max(begun) + time.saturating_mul(SHARE);
+        *even = next.min(begun + ABOUT);
+    }
+}
+
+impl Caller {
+    /// Never returns.
+    pub async fn run(mut self) {
+        let mut look = interval(ABOUT);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = look.tick() => {
+                    let served = self.turns.served.swap(false, Ordering::Relaxed);
+                    self.turns.guarded.store(served, Ordering::Relaxed);
+                }
+                Some(call) = self.waiting.recv() => self.call(call).await,
+            }
+        }
+    }
+
+    async fn call(&self, call: Call) {
+        let now = Instant::now();
+        let ahead = self.turns.ahead(now);
+        if ahead > AHEAD && self.turns.guarded.load(Ordering::Relaxed) {
+            sleep_until(now + ahead - AHEAD).await;
+            if let Some(metrics) = self.turns.told.get() {
+                metrics.strangers_held_back(now.elapsed());
+            }
+        }
+        if call.send(()).is_ok() {
+            // Until everything else that is ready has run, and the system was asked for more.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::pin::pin;
+
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MILLI: Duration = Duration::from_millis(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// A worker's turns, with somebody about.
+    fn guarded() -> Arc<Turns> {
+        let (turns, caller) = Turns::new();
+        tokio::spawn(caller.run());
+        turns.serves();
+        turns
+    }
+
+    /// How long it is until a stranger has a turn.
+    async fn wait(turns: &Turns) -> Duration {
+        let begun = Instant::now();
+        turns.take(pin!(ready(()))).await;
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_have_their_share_of_the_time() {
+        let turns = guarded();
+        assert_eq!(wait(&turns).await, Duration::ZERO);
+        turns.spent(Instant::now(), 100 * MILLI);
+        let waited = wait(&turns).await;
+        // A hundred of three hundred, and a few ahead.
+        assert!((290 * MILLI..=291 * MILLI).contains(&waited), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_leave_is_not_saved_up() {
+        let turns = guarded();
+        tokio::time::advance(ABOUT / 2).await;
+        turns.spent(Instant::now(), 100 * MILLI);
+        let waited = wait(&turns).await;
+        assert!((290 * MILLI..=291 * MILLI).contains(&waited), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_wait_for_nobody_who_is_gone() {
+        let (turns, caller) = Turns::new();
+        tokio::spawn(caller.run());
+        turns.spent(Instant::now(), HOUR);
+        assert_eq!(wait(&turns).await, Duration::ZERO);
+        turns.serves();
+        let waited = wait(&turns).await;
+        assert!((ABOUT / 2..=ABOUT).contains(&waited), "{waited:?}");
+        tokio::time::sleep(2 * ABOUT).await;
+        turns.spent(Instant::now(), HOUR);
+        assert_eq!(wait(&turns).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_begun_waits_no_more() {
+        let turns = guarded();
+        let begun = Instant::now();
+        let work = async {
+            turns.spent(Instant::now(), HOUR);
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        };
+        turns.take(pin!(work)).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(wait(&turns).await > ABOUT / 2);
+    }
+
+    #[tokio::test]
+    async fn what_strangers_do_is_paid_from_their_share() {
+        let turns = guarded();
+        let work = async {
+            for _ in 0..3 {
+                let step = Instant::now();
+                while step.elapsed() < 10 * MILLI {}
+                yield_now().await;
+            }
+        };
+        turns.take(pin!(work)).await;
+        assert!(turns.ahead(Instant::now()) > 50 * MILLI);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_two_strangers_everybody_else_has_a_turn() {
+        let turns = guarded();
+        turns.spent(Instant::now(), MILLI);
+        let (note, mut steps) = mpsc::unbounded_channel();
+        for _ in 0..50 {
+            let (turns, note) = (Arc::clone(&turns), note.clone());
+            tokio::spawn(async move {
+                let work = async { note.send("stranger").unwrap() };
+                turns.take(pin!(work)).await;
+            });
+        }
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                note.send("known").unwrap();
+                yield_now().await;
+            }
+        });
+        let (mut in_a_row, mut strangers) = (0, 0);
+        while let Some(step) = steps.recv().await {
+            match step {
+                "stranger" => (in_a_row, strangers) = (in_a_row + 1, strangers + 1),
+                _ => in_a_row = 0,
+            }
+            assert!(in_a_row <= 1, "{strangers}");
+        }
+        assert_eq!(strangers, 50);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_left_the_queue_holds_nobody_up() {
+        let turns = guarded();
+        turns.spent(Instant::now(), 100 * MILLI);
+        for _ in 0..5 {
+            assert!(timeout(MILLI, wait(&turns)).await.is_err());
+        }
+        assert!(wait(&turns).await <= 300 * MILLI);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_calls_nobody_waits() {
+        let (turns, _) = Turns::new();
+        turns.serves();
+        turns.spent(Instant::now(), HOUR);
+        let waited = timeout(Duration::from_secs(30), wait(&turns)).await;
+        assert!(waited.is_ok());
+    }
+}
