@@ -29,7 +29,7 @@ impl Gateway {
                 can_reuse_downstream: false,
             };
         }
-        let safe = status == 503 && self.put_back(passage).await;
+        let safe = !passage.went_out && self.put_back(passage).await;
         let product = passage.permit.as_ref().map(Permit::product);
         tracing::warn!(
             request_id = passage.record.request_id.as_str(),

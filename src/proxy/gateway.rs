@@ -68,6 +68,8 @@ pub struct Passage {
     /// It asks for a websocket, and may have one.
     upgrades: bool,
     tried: Vec<SocketAddr>,
+    /// A backend may have seen some of it.
+    pub(super) went_out: bool,
     pub(super) manner: Manner,
     /// Pingora drops the connection after an error, and with it what the client has not read.
     pub(super) close_in_stages: bool,
@@ -107,6 +109,7 @@ impl ProxyHttp for Gateway {
             body_limit: None,
             upgrades: false,
             tried: Vec::new(),
+            went_out: false,
             manner: Manner::Json,
             close_in_stages: false,
             sending: None,
@@ -327,10 +330,11 @@ impl ProxyHttp for Gateway {
         if let Some(signed) = &passage.signed {
             signed.put_on(upstream)?;
         }
-        match &passage.record.trace {
-            Some(trace) => forward::pass_on(upstream, trace),
-            None => Ok(()),
+        if let Some(trace) = &passage.record.trace {
+            forward::pass_on(upstream, trace)?;
         }
+        passage.went_out = true;
+        Ok(())
     }
 
     /// Before pingora's decoders see the head of an answer.
@@ -651,7 +655,8 @@ impl Gateway {
             passage.bar = Bar::of(session.req_header(), &permit, asks);
         }
         forward::forget_spelling(session.req_header_mut());
-        passage.body_limit = limit;
+        // What comes over a websocket is no body, however much it is.
+        passage.body_limit = limit.filter(|_| !passage.upgrades);
         passage.permit = Some(permit);
         Ok(false)
     }

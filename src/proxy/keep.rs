@@ -340,6 +340,10 @@ async fn read(
     // Room for the seal as well, so that it is never copied.
     let length = announced.map_or(0, |length| length.min(largest) + 64);
     let mut body = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    // What was looked into for the button is read already.
+    if let Some(looked_into) = session.downstream_session.get_retry_buffer() {
+        body.extend_from_slice(&looked_into);
+    }
     let reading = async {
         while let Some(chunk) = session.read_request_body().await? {
             record.bytes_in += chunk.len() as u64;

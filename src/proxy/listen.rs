@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -58,8 +58,8 @@ impl<A> Clone for Door<A> {
 /// Counts who is connected.
 pub struct Crowd {
     places: Arc<Semaphore>,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-    most_by_address: usize,
+    by_network: Mutex<HashMap<IpAddr, usize>>,
+    most_by_network: usize,
     /// Proxies in front of us: everybody's connections come from their few addresses.
     uncounted: ArcSwap<Vec<IpNet>>,
     /// Who is told of those that are refused, and when that was said aloud.
@@ -80,8 +80,8 @@ impl Crowd {
         Arc::new(Crowd {
             uncounted: ArcSwap::from_pointee(proxies.to_vec()),
             places: Arc::new(Semaphore::new(limits.connections)),
-            by_address: Mutex::default(),
-            most_by_address: limits.connections_per_address,
+            by_network: Mutex::default(),
+            most_by_network: limits.connections_per_address,
             told: OnceLock::new(),
             refused: Mutex::default(),
             newcomers: AtomicUsize::new(0),
@@ -146,24 +146,33 @@ impl Crowd {
 
     /// A place for a connection from `address`; `None` when it has too many already.
     fn admit(self: &Arc<Crowd>, address: IpAddr) -> Option<Place> {
+        let network = network(address);
         let mut counts = self
-            .by_address
+            .by_network
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
+        let count = counts.entry(network).or_insert(0);
         let counted = !self
             .uncounted
             .load()
             .iter()
             .any(|net| net.contains(&address));
-        if counted && self.most_by_address > 0 && *count >= self.most_by_address {
+        if counted && self.most_by_network > 0 && *count >= self.most_by_network {
             return None;
         }
         *count += 1;
         Some(Place {
             crowd: Arc::clone(self),
-            address,
+            network,
         })
+    }
+}
+
+/// What counts as one address: a customer has a /64 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -189,20 +198,20 @@ impl Drop for Newcomer {
 
 struct Place {
     crowd: Arc<Crowd>,
-    address: IpAddr,
+    network: IpAddr,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self
             .crowd
-            .by_address
+            .by_network
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
+        if let Some(count) = counts.get_mut(&self.network) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.remove(&self.address);
+                counts.remove(&self.network);
             }
         }
     }
@@ -386,4 +395,29 @@ async fn testimony(
     let host = host?;
     let digest = witness?.in_handshake(host).await?;
     challenge::answer(host, digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_of_ipv6_has_the_share_of_one_address() {
+        let limits = Limits {
+            connections_per_address: 2,
+            ..Limits::SOUND
+        };
+        let proxy = "2001:db8:9::1/128".parse().unwrap();
+        let crowd = Crowd::trusting(&limits, &[proxy]);
+        let admit = |address: &str| crowd.admit(address.parse().unwrap());
+        let held = [admit("2001:db8::1"), admit("2001:db8::2")];
+        assert!(held.iter().all(Option::is_some));
+        assert!(admit("2001:db8::3").is_none());
+        assert!(admit("2001:db8:0:1::1").is_some());
+        assert!(admit("192.0.2.1").is_some());
+        let proxies: Vec<_> = (0..3).map(|_| admit("2001:db8:9::1")).collect();
+        assert!(proxies.iter().all(Option::is_some));
+        drop(held);
+        assert!(admit("2001:db8::3").is_some());
+    }
 }

@@ -99,7 +99,8 @@ impl Record {
         );
         activity.adopt(last_seen);
         if let Some(before) = before {
-            if before.session.version == session.version {
+            // The whole record: after a fail-over that lost a write, the number of it is another one's.
+            if *before.session == session {
                 return Arc::clone(before);
             }
             before.close_renewed(&session);
@@ -615,6 +616,19 @@ mod tests {
             cache.fresh(ID, Moment::from_secs(31), BOUND).is_none(),
             "past the bound"
         );
+    }
+
+    #[test]
+    fn a_record_with_the_number_of_one_that_was_lost_is_another() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(5, &[]));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
+        cache.changed(ID);
+        // What was written last was lost in a fail-over, and the next write has its number again.
+        let mut other = session(5, &[]);
+        other.person.roles = vec![String::from("biller")];
+        let (_, cached) = land(&cache, other);
+        assert_eq!(cached.record.session.person.roles, ["biller"]);
     }
 
     #[test]

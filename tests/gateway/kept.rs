@@ -8,6 +8,8 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use futures_util::future::join_all;
 use http::{HeaderMap, Method, StatusCode};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
 use url::Url;
 
 use crate::backend::Backend;
@@ -915,7 +917,7 @@ async fn a_form_that_no_backend_saw_is_still_safe() {
         failed
     };
     assert!(failed.body.contains("Your form is safe"), "{}", failed.body);
-    let app_again = tokio::net::TcpListener::bind(&address).await.unwrap();
+    let app_again = TcpListener::bind(&address).await.unwrap();
     let office_again = office.clone();
     let app = Router::new().fallback(move |request: Request| {
         let office = office_again.clone();
@@ -939,6 +941,52 @@ async fn a_form_that_no_backend_saw_is_still_safe() {
     assert_eq!(office.letters().last().unwrap().body, b"a=1");
     assert_eq!(press(&mut kim, &page).await.status, 410);
     serving.abort();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_is_safe_however_the_way_to_the_backend_fails() {
+    let office = Office::default();
+    let backend = office.open().await;
+    // It speaks no TLS, and so never sees a request.
+    let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut setup = Setup::new(&backend.url);
+    let port = deaf.local_addr().unwrap().port();
+    setup.backends[1] = vec![format!("https://localhost:{port}")];
+    setup.billing = String::from("idle = \"8h\"");
+    let hanging_up = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = deaf.accept().await.unwrap();
+            let _ = stream.write_all(b"who is there?\r\n").await;
+        }
+    });
+    let gateway = setup.start().await;
+    let mut kim = inside(&gateway, "kim").await;
+    kim.open(kim.url("billing", "/")).await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    let refused = submit(&mut kim, ("billing", "/pay"), FORM, "a=1").await;
+    let page = log_in(&mut kim, &refused, "kim").await;
+    for _ in 0..2 {
+        let failed = press(&mut kim, &page).await;
+        assert_eq!(failed.status, 502, "{}", failed.body);
+        assert!(failed.body.contains("Your form is safe"), "{}", failed.body);
+    }
+    hanging_up.abort();
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_looks_like_the_button_is_kept_whole() {
+    let office = Office::default();
+    let (_backend, gateway) = clinic(&office).await;
+    let mut kim = inside(&gateway, "kim").await;
+    gateway.clock.pass(8 * HOUR + SECOND);
+    let body = "x".repeat(60);
+    let url = kim.url("emr", "/plain");
+    let refused = post(&mut kim, url, "text/plain", body.clone()).await;
+    let page = log_in(&mut kim, &refused, "kim").await;
+    assert_eq!(press(&mut kim, &page).await.status, 200);
+    assert_eq!(office.letters().pop().unwrap().body, body.as_bytes());
     gateway.stop().await;
 }
 

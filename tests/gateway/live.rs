@@ -88,6 +88,21 @@ async fn a_websocket_talks_both_ways_and_tells_the_backend_who_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_is_no_body_that_grows_too_large() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    setup.emr = String::from("body_limit = \"4KiB\"");
+    let gateway = setup.start().await;
+    let (_kim, cookie) = signed_in(&gateway, "kim", "emr").await;
+    let mut open = socket(&gateway, "emr", &cookie).await.unwrap();
+    for _ in 0..5 {
+        say(&mut open, &"words ".repeat(500)).await;
+    }
+    drop(open);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_event_stream_delivers_while_it_is_open() {
     let (_backend, gateway) = clinic().await;
     let (kim, cookie) = signed_in(&gateway, "kim", "emr").await;

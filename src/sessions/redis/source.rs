@@ -4,6 +4,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
+use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
     PushInfo, RedisConnectionInfo, RedisError, RedisResult, Value,
@@ -15,12 +16,25 @@ use super::line::Wire;
 /// What a connection's own part of the cluster client may take; it has no other patience.
 const NODE: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// What was sent and not acknowledged for so long ends a connection.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: std::time::Duration = std::time::Duration::from_secs(5);
+
 pub enum Source {
     Single(Client),
     Sentinel(Sentinels),
     Cluster(Vec<ConnectionInfo>),
     #[cfg(test)]
     Scripted(super::link::tests::Server),
+}
+
+/// A question is not held back until the one before was acknowledged, and a server whose machine
+/// is gone is found out though its address is still there: the cluster client waits for no answer by itself.
+fn tcp() -> TcpSettings {
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(UNACKNOWLEDGED);
+    settings
 }
 
 /// Who knows which server is the master, and how to speak to that.
@@ -58,7 +72,7 @@ impl Source {
                     .clone()
                     .set_protocol(ProtocolVersion::RESP3);
                 Ok(Source::Single(Client::open(
-                    info.set_redis_settings(resp3),
+                    info.set_redis_settings(resp3).set_tcp_settings(tcp()),
                 )?))
             }
             Address::Sentinel {
@@ -113,6 +127,7 @@ impl Source {
                     .retries(4)
                     .min_retry_wait(20)
                     .max_retry_wait(200)
+                    .tcp_settings(tcp())
                     .push_sender(heard)
                     .build()?;
                 let mut line = client.get_async_connection().await?;
@@ -162,7 +177,8 @@ impl Sentinels {
         let place = place.ok_or_else(|| unknown("no Sentinel knows the service"))?;
         let info = place
             .into_connection_info()?
-            .set_redis_settings(self.settings.clone());
+            .set_redis_settings(self.settings.clone())
+            .set_tcp_settings(tcp());
         let mut line = Client::open(info)?
             .get_multiplexed_async_connection_with_config(config)
             .await?;
