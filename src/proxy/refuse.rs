@@ -8,9 +8,9 @@ use http::header::{
     VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method};
-use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use pingora::{Error, Result};
 
 use super::forward::{HSTS, X_REQUEST_ID};
 use super::record::RequestId;
@@ -161,17 +161,25 @@ impl Answer {
         head.insert_header(X_REQUEST_ID, request_id.header_value())?;
         head.insert_header("strict-transport-security", HSTS)?;
         let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
-        session
-            .write_response_header(Box::new(head), bodiless)
-            .await?;
-        if !bodiless {
-            session.write_response_body(Some(self.body), true).await?;
-        } else if session.downstream_session.is_http2() {
-            // Nobody else ends the stream after an error, and one that is cut is a broken answer.
-            session.write_response_body(None, true).await?;
-        }
-        Ok(())
+        let write = async {
+            session
+                .write_response_header(Box::new(head), bodiless)
+                .await?;
+            if !bodiless {
+                session.write_response_body(Some(self.body), true).await?;
+            } else if session.downstream_session.is_http2() {
+                // Nobody else ends the stream after an error, and one that is cut is a broken answer.
+                session.write_response_body(None, true).await?;
+            }
+            Ok(())
+        };
+        write.await.map_err(clients_fault)
     }
+}
+
+/// Of an answer of ours that could not be written: the client is gone, or took the stream back.
+pub fn clients_fault(error: Box<Error>) -> Box<Error> {
+    error.into_down()
 }
 
 /// 401 for those who can't follow a redirect (interface, section 3).

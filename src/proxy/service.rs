@@ -15,6 +15,8 @@ use pingora::{Error, ErrorType, OrErr as _, Result};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
+use super::refuse::clients_fault;
+
 /// Hands the request to `service` and its answer to the client. All of its body has to come `within`
 /// this time: what we read ourselves is small. `decorate` may add to the head.
 /// Returns the length of the answer's body.
@@ -72,7 +74,8 @@ pub async fn answer(
     decorate(&mut header)?;
     session
         .write_response_header(Box::new(header), bodiless)
-        .await?;
+        .await
+        .map_err(clients_fault)?;
     if bodiless {
         return Ok(0);
     }
@@ -85,14 +88,16 @@ pub async fn answer(
                 Some(frame) => {
                     let frame = frame.or_err(ErrorType::InternalError, "while a page was made")?;
                     bytes += frame.len() as u64;
-                    session.write_response_body(Some(frame), false).await?;
+                    let written = session.write_response_body(Some(frame), false).await;
+                    written.map_err(clients_fault)?;
                 }
                 None => break,
             },
             step = upload.step(session) => step?,
         }
     }
-    session.write_response_body(None, true).await?;
+    let written = session.write_response_body(None, true).await;
+    written.map_err(clients_fault)?;
     Ok(bytes)
 }
 

@@ -328,9 +328,12 @@ impl Cache {
     }
 
     pub fn fresh(&self, id: SessionId, now: Moment, bound: Duration) -> Option<Arc<Cached>> {
-        self.slot(id, |slot| match slot {
-            Slot::Ready(cached) if self.is_fresh(cached, now, bound) => Some(Arc::clone(cached)),
-            Slot::Ready(_) | Slot::Loading(_) => None,
+        // While somebody asks with another secret, say, what was good before is so still: else who
+        // knows an id alone could have its owner wait for the store.
+        self.slot(id, |slot| {
+            let cached = slot.cached()?;
+            let fresh = self.is_fresh(cached, now, bound);
+            fresh.then(|| Arc::clone(cached))
         })
     }
 
@@ -629,6 +632,18 @@ mod tests {
         other.person.roles = vec![String::from("biller")];
         let (_, cached) = land(&cache, other);
         assert_eq!(cached.record.session.person.roles, ["biller"]);
+    }
+
+    #[test]
+    fn who_asks_with_another_secret_does_not_hold_the_owner_up() {
+        let cache = Cache::new();
+        let (flight, cached) = land(&cache, session(1, &[]));
+        assert!(cache.publish(ID, &flight, &cached).is_some());
+        let _under_way = cache.flight(ID);
+        let fresh = || cache.fresh(ID, Moment::from_secs(30), BOUND);
+        assert!(fresh().is_some_and(|got| Arc::ptr_eq(&got, &cached)));
+        cache.changed(ID);
+        assert!(fresh().is_none());
     }
 
     #[test]

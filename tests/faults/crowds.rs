@@ -160,6 +160,11 @@ async fn rapid_resets_disturb_nobody_else() {
     load.goes_on(5).await;
     let tally = load.end().await;
     assert_eq!((tally.away, tally.failed), (0, 0), "{tally:?}");
+    let metrics = clinic.gateway.metrics().await;
+    assert!(
+        !metrics.contains("code=\"500\""),
+        "who took a request back is told to have met an error of ours: {metrics}"
+    );
     clinic.gateway.stop().await;
 }
 
