@@ -491,12 +491,12 @@ fn admin(
     let metrics = Arc::clone(&upkeep.house.ground.metrics);
     Admin::new(
         move || metrics.render(),
-        move || {
+        move |asked| {
             let (upkeep, workers) = (upkeep.clone(), Arc::clone(&workers));
             let draining = *doors.borrow();
             Box::pin(async move {
                 workers.take_turns().await;
-                upkeep.ready(draining).await
+                upkeep.ready(asked, draining).await
             })
         },
     )

@@ -15,6 +15,7 @@ use super::master_key::KeyFile;
 use super::rollout::Release;
 use crate::gate::policy::Emergency;
 use crate::gate::trail::TrailEvent;
+use crate::observe::admin::Asked;
 use crate::policies::{PolicyFolder, Reload};
 
 /// How soon a change of a file, or of Company Settings on another node, is noticed.
@@ -289,11 +290,24 @@ impl Upkeep {
     }
 
     /// What is missing for serving, by its word.
-    pub async fn ready(&self, draining: bool) -> Result<(), Vec<String>> {
+    pub async fn ready(&self, asked: Asked, draining: bool) -> Result<(), Vec<String>> {
         let mut missing = Vec::new();
         if draining {
             missing.push(String::from("draining"));
         }
+        if asked == Asked::Everything {
+            missing.extend(self.missing_elsewhere().await);
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing)
+        }
+    }
+
+    /// What the other nodes miss as well.
+    async fn missing_elsewhere(&self) -> Vec<String> {
+        let mut missing = Vec::new();
         let ground = &self.house.ground;
         let (store, directory) = tokio::join!(
             timeout(PING, ground.sessions.store().ping()),
@@ -315,10 +329,6 @@ impl Upkeep {
         {
             missing.push(String::from("certificates"));
         }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(missing)
-        }
+        missing
     }
 }

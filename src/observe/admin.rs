@@ -31,6 +31,16 @@ const DRAIN: Duration = Duration::from_secs(5);
 const TEXT: &str = "text/plain; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// `/readyz`
+    Everything,
+    /// `/readyz?own`: what all nodes share is left out. A balancer that sends nobody anywhere once no node is
+    /// ready would make an outage of everything out of one of the directory.
+    Own,
+}
+
 /// Whether traffic may come, or what is missing for that: `store`, `directory`, `certificates`,
 /// `draining`.
 pub type Ready = Pin<Box<dyn Future<Output = Result<(), Vec<String>>> + Send>>;
@@ -39,14 +49,14 @@ pub type Ready = Pin<Box<dyn Future<Output = Result<(), Vec<String>>> + Send>>;
 #[derive(Clone)]
 pub struct Admin {
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    ready: Arc<dyn Fn() -> Ready + Send + Sync>,
+    ready: Arc<dyn Fn(Asked) -> Ready + Send + Sync>,
     patience: Duration,
 }
 
 impl Admin {
     pub fn new(
         metrics: impl Fn() -> String + Send + Sync + 'static,
-        ready: impl Fn() -> Ready + Send + Sync + 'static,
+        ready: impl Fn(Asked) -> Ready + Send + Sync + 'static,
     ) -> Admin {
         Admin {
             metrics: Arc::new(metrics),
@@ -122,15 +132,23 @@ impl Admin {
         match request.uri().path() {
             "/metrics" => response(StatusCode::OK, PROMETHEUS, (self.metrics)()),
             "/healthz" => response(StatusCode::OK, TEXT, "ok\n"),
-            "/readyz" => match timeout(self.patience, (self.ready)()).await {
-                Ok(Ok(())) => response(StatusCode::OK, TEXT, "ok\n"),
-                Ok(Err(missing)) => response(StatusCode::SERVICE_UNAVAILABLE, TEXT, list(&missing)),
-                Err(_) => response(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    TEXT,
-                    "missing: an answer in time\n",
-                ),
-            },
+            "/readyz" => {
+                let asked = match request.uri().query() {
+                    Some("own") => Asked::Own,
+                    _ => Asked::Everything,
+                };
+                match timeout(self.patience, (self.ready)(asked)).await {
+                    Ok(Ok(())) => response(StatusCode::OK, TEXT, "ok\n"),
+                    Ok(Err(missing)) => {
+                        response(StatusCode::SERVICE_UNAVAILABLE, TEXT, list(&missing))
+                    }
+                    Err(_) => response(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        TEXT,
+                        "missing: an answer in time\n",
+                    ),
+                }
+            }
             _ => response(StatusCode::NOT_FOUND, TEXT, "/metrics /healthz /readyz\n"),
         }
     }
@@ -180,7 +198,7 @@ mod tests {
         task: JoinHandle<()>,
     }
 
-    async fn start(ready: impl Fn() -> Ready + Send + Sync + 'static) -> Running {
+    async fn start(ready: impl Fn(Asked) -> Ready + Send + Sync + 'static) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, over) = watch::channel(false);
@@ -206,7 +224,7 @@ mod tests {
     async fn the_three_addresses_answer_over_a_socket() {
         let ready = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&ready);
-        let running = start(move || {
+        let running = start(move |_| {
             let all = asked.load(Ordering::SeqCst);
             Box::pin(async move {
                 if all {
@@ -257,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn shutdown_ends_the_listener_and_idle_connections() {
-        let running = start(|| Box::pin(async { Ok(()) })).await;
+        let running = start(|_| Box::pin(async { Ok(()) })).await;
         let mut idle = TcpStream::connect(running.address).await.unwrap();
         idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: admin\r\n\r\n")
             .await
@@ -274,7 +292,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_say_whether_it_is_ready_is_not() {
-        let running = start(|| Box::pin(std::future::pending())).await;
+        let running = start(|_| Box::pin(std::future::pending())).await;
         assert!(
             ask(running.address, "GET /readyz")
                 .await

@@ -126,7 +126,10 @@ fn the_chart_is_of_this_version_and_its_objects_fit_together() {
             "{port}"
         );
     }
-    for (probe, path) in [("readinessProbe", "/readyz"), ("livenessProbe", "/healthz")] {
+    for (probe, path) in [
+        ("readinessProbe", "/readyz?own"),
+        ("livenessProbe", "/healthz"),
+    ] {
         assert_eq!(gateway[probe]["httpGet"]["path"], path);
         assert!(ports.contains(gateway[probe]["httpGet"]["port"].as_str().unwrap()));
     }

@@ -228,7 +228,11 @@ async fn a_refused_request_is_written_down_and_counted_too() {
 }
 
 async fn readiness(gateway: &Gateway) -> (u16, String) {
-    let answer = reqwest::get(format!("http://{}/readyz", gateway.admin))
+    asked(gateway, "/readyz").await
+}
+
+async fn asked(gateway: &Gateway, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{}{path}", gateway.admin))
         .await
         .unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
@@ -246,6 +250,11 @@ async fn readiness_says_what_is_missing_and_health_goes_on() {
     assert_eq!(
         readiness(&gateway).await,
         (503, String::from("missing: store\n"))
+    );
+    // What the other nodes miss too is no reason to send people there.
+    assert_eq!(
+        asked(&gateway, "/readyz?own").await,
+        (200, String::from("ok\n"))
     );
     gateway.running.directory.close().await;
     let both = String::from("missing: store\nmissing: directory\n");
