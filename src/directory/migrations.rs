@@ -14,7 +14,7 @@ macro_rules! migrations {
 }
 
 /// Name and text of each, in order.
-const TEXTS: [(&str, &str); 14] = migrations![
+const TEXTS: [(&str, &str); 15] = migrations![
     "0001_people",
     "0002_factor_methods",
     "0003_keys",
@@ -29,6 +29,7 @@ const TEXTS: [(&str, &str); 14] = migrations![
     "0014_told_and_overdue",
     "0016_sign_on_lessons",
     "0017_managers",
+    "0018_scim_mobile",
 ];
 
 pub static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {

@@ -330,7 +330,8 @@ pub(super) const SCIM_TOKEN_USE: &str = "UPDATE scim_tokens SET last_used_at = $
 pub(super) const SCIM_TOKEN_REVOKE: &str = "DELETE FROM scim_tokens WHERE id = $1";
 
 pub(super) const SCIM_PEOPLE: &str = "SELECT p.id, p.name, p.email, p.phone, p.disabled, \
-     s.user_name, s.external_id, s.given_name, s.family_name, s.made_at, s.changed_at, a.login \
+     s.user_name, s.external_id, s.given_name, s.family_name, s.made_at, s.changed_at, s.mobile, \
+     a.login \
      FROM people AS p LEFT JOIN scim_people AS s ON s.person_id = p.id \
      LEFT JOIN accounts AS a ON a.person_id = p.id AND a.product = $2 \
      WHERE p.company_id = $1 AND ($3 = '' OR p.id = $3) AND ($4 = '' OR a.login = $4) \
@@ -343,11 +344,12 @@ pub(super) const SCIM_PEOPLE_COUNT: &str = "SELECT COUNT(*) AS total \
 pub(super) const SCIM_EXTERNAL_ID: &str =
     "SELECT person_id FROM scim_people WHERE company_id = $1 AND external_id = $2";
 pub(super) const SCIM_PERSON_WRITE: &str = "INSERT INTO scim_people (person_id, company_id, \
-     external_id, user_name, given_name, family_name, made_at, changed_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (person_id) DO UPDATE SET \
+     external_id, user_name, given_name, family_name, made_at, changed_at, mobile) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (person_id) DO UPDATE SET \
      company_id = excluded.company_id, external_id = excluded.external_id, \
      user_name = excluded.user_name, given_name = excluded.given_name, \
-     family_name = excluded.family_name, changed_at = excluded.changed_at";
+     family_name = excluded.family_name, changed_at = excluded.changed_at, \
+     mobile = excluded.mobile";
 pub(super) const SCIM_FORGET_HISTORY: &str =
     "DELETE FROM password_history WHERE product = $1 AND login = $2";
 pub(super) const SCIM_RENAME: &str =

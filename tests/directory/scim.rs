@@ -25,6 +25,7 @@ fn draft(user_name: &str, external_id: Option<&str>) -> PersonDraft {
         name: String::from("Åsa Roe"),
         email: String::from("asa@acme.test"),
         phone: None,
+        mobile: false,
         active: true,
     }
 }

@@ -621,3 +621,70 @@ async fn a_put_that_does_not_say_active_switches_nobody_on() {
     assert_eq!((status, &user["active"]), (200, &json!(true)), "{user}");
     assert!(clinic.heard("\"person_enabled\""));
 }
+
+#[tokio::test]
+async fn only_the_work_address_and_a_number_for_codes_are_taken_from_a_patch() {
+    let clinic = Clinic::open().await;
+    let idp = Idp::of(&clinic, "acme", 1).await;
+    let lee = async |op: &str, path: &str, value: Value| {
+        let one = json!([{"op": op, "path": path, "value": value}]);
+        let (status, user) = idp.patch("/Users/lee", one).await;
+        assert_eq!(status, 200, "{path}: {user}");
+        let of = |name: &str| user[name][0]["value"].as_str().map(str::to_owned);
+        (of("emails").unwrap(), of("phoneNumbers"))
+    };
+    let is = |mail: &str, phone: &str| (mail.to_owned(), Some(phone.to_owned()));
+    let set = lee(
+        "replace",
+        "emails[type eq \"work\"].value",
+        json!("l@acme.test"),
+    )
+    .await;
+    assert_eq!(set.0, "l@acme.test");
+    let work = "phoneNumbers[type eq \"work\"].value";
+    let set = lee("add", work, json!("+1 555 201 0001")).await;
+    assert_eq!(set, is("l@acme.test", "+15552010001"));
+    // What Entra sends beside them.
+    for (op, path, value) in [
+        ("add", "phoneNumbers[type eq \"fax\"].value", "+15552010666"),
+        ("replace", "emails[type eq \"home\"].value", "lee@home.test"),
+        ("remove", "emails[type eq \"home\"]", ""),
+        ("remove", "phoneNumbers[type eq \"mobile\"]", ""),
+        ("replace", "emails[type eq \"work\"].display", "Lee at work"),
+        ("replace", "emails[type eq \"work\"].type", "work"),
+    ] {
+        let value = if op == "remove" {
+            Value::Null
+        } else {
+            json!(value)
+        };
+        assert_eq!(
+            lee(op, path, value).await,
+            is("l@acme.test", "+15552010001"),
+            "{op} {path}"
+        );
+    }
+    let mobile = "phoneNumbers[type eq \"mobile\"].value";
+    let set = lee("add", mobile, json!("+1 555 201 0002")).await;
+    assert_eq!(set, is("l@acme.test", "+15552010002"), "codes are for it");
+    let set = lee("replace", work, json!("+1 555 201 0003")).await;
+    assert_eq!(set, is("l@acme.test", "+15552010002"), "the desk's is not");
+    let (_, user) = idp.get("/Users/lee").await;
+    assert_eq!(user["phoneNumbers"][0]["type"], "mobile");
+    let set = lee("remove", mobile, Value::Null).await;
+    assert_eq!(set, ("l@acme.test".to_owned(), None));
+    let set = lee("replace", work, json!("+1 555 201 0003")).await;
+    assert_eq!(set, is("l@acme.test", "+15552010003"));
+    // Without a path, as Entra sends what is new.
+    let all = json!([{"op": "add", "value": {
+        "emails[type eq \"home\"].value": "lee@home.test",
+        "phoneNumbers[type eq \"fax\"].value": "+15552010666",
+        "emails[type eq \"work\"].value": "lee@acme.test",
+    }}]);
+    let (_, user) = idp.patch("/Users/lee", all).await;
+    assert_eq!(user["emails"][0]["value"], "lee@acme.test");
+    assert_eq!(user["phoneNumbers"][0]["value"], "+15552010003");
+    let odd = json!([{"op": "replace", "path": "emails[type ne \"home\"].value", "value": "x@acme.test"}]);
+    let (status, wrong) = idp.patch("/Users/lee", odd).await;
+    assert_eq!((status, &wrong["scimType"]), (400, &json!("invalidFilter")));
+}

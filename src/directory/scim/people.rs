@@ -28,6 +28,8 @@ pub struct ScimPerson {
     pub name: String,
     pub email: String,
     pub phone: Option<String>,
+    /// Whether the directory said that it is a mobile one.
+    pub mobile: bool,
     pub active: bool,
     /// `None`: from an import, and nobody knows when.
     pub made_at: Option<Moment>,
@@ -47,6 +49,8 @@ pub struct PersonDraft {
     pub name: String,
     pub email: String,
     pub phone: Option<String>,
+    /// Whether the directory said that it is a mobile one.
+    pub mobile: bool,
     pub active: bool,
 }
 
@@ -355,6 +359,7 @@ async fn write_beside(
         Value::TextOrNull(draft.family_name.as_deref()),
         Value::Number(made_at.millis()),
         Value::Number(now.millis()),
+        Value::TextOrNull(draft.phone.as_deref().filter(|_| draft.mobile)),
     ];
     transaction.write(sql::SCIM_PERSON_WRITE, &values).await?;
     Ok(())
@@ -377,7 +382,10 @@ impl ScimPerson {
                 names != (&draft.name, &draft.given_name, &draft.family_name),
             ),
             ("emails", self.email != draft.email),
-            ("phoneNumbers", self.phone != draft.phone),
+            (
+                "phoneNumbers",
+                (&self.phone, self.mobile) != (&draft.phone, draft.mobile),
+            ),
             ("externalId", self.external_id != draft.external_id),
         ]
         .into_iter()
@@ -389,6 +397,8 @@ impl ScimPerson {
         let id: PersonId = row.parsed("id")?;
         let spelled: Option<String> = row.value("user_name")?;
         let login: Option<String> = row.value("login")?;
+        let phone: Option<String> = row.value("phone")?;
+        let mobile: Option<String> = row.value("mobile")?;
         let moment = |at: Option<i64>| at.filter(|at| *at > 0).map(Moment::from_millis);
         Ok(ScimPerson {
             // Imported, or linked since: the login is what there is.
@@ -403,7 +413,9 @@ impl ScimPerson {
             family_name: row.value("family_name")?,
             name: row.value("name")?,
             email: row.value("email")?,
-            phone: row.value("phone")?,
+            // Of a number that came otherwise since, nobody said what it is.
+            mobile: mobile.is_some() && mobile == phone,
+            phone,
             active: row.value::<i64>("disabled")? == 0,
             made_at: moment(row.value("made_at")?),
             changed_at: moment(row.value("changed_at")?),

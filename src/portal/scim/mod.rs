@@ -2,6 +2,7 @@
 //! bearer token, which says for which company it speaks; there is nothing of another's to see.
 
 mod answer;
+mod contact;
 mod filter;
 mod groups;
 mod person;

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::answer::Wrong;
+use super::contact::{Contact, Said, Which};
 use super::filter::bare;
 use crate::directory::scim::{PersonDraft, ScimPerson};
 use crate::gate::contact::{Address, Number};
@@ -23,6 +24,8 @@ pub struct Sketch {
     name: Option<String>,
     email: Option<String>,
     phone: Option<String>,
+    /// What `phone` is. No other type takes a mobile number's place.
+    mobile: bool,
     active: Option<bool>,
 }
 
@@ -30,7 +33,7 @@ impl Sketch {
     /// Everything that a PUT or POST says.
     pub fn whole(object: &Map<String, Value>) -> Result<Sketch, Wrong> {
         let mut sketch = Sketch::default();
-        sketch.put_all(object)?;
+        sketch.put_all(object, false)?;
         Ok(sketch)
     }
 
@@ -44,6 +47,7 @@ impl Sketch {
             name: Some(person.name.clone()),
             email: Some(person.email.clone()),
             phone: person.phone.clone(),
+            mobile: person.mobile,
             active: Some(person.active),
         }
     }
@@ -63,37 +67,73 @@ impl Sketch {
                 let detail = "remove needs a path, such as \"phoneNumbers\"";
                 Err(Wrong::of(400, "noTarget", detail))
             }
-            (None, false, Value::Object(object)) => self.put_all(object),
+            (None, false, Value::Object(object)) => self.put_all(object, operation.adds),
             (None, false, _) => Err(Wrong::value("without a path, value must be an object")),
-            (Some(path), true, _) => self.put(path, &Value::Null),
-            (Some(path), false, value) => self.put(path, value),
+            (Some(path), true, _) => self.put(path, &Value::Null, false),
+            (Some(path), false, value) => self.put(path, value, operation.adds),
         }
     }
 
-    fn put_all(&mut self, object: &Map<String, Value>) -> Result<(), Wrong> {
+    fn put_all(&mut self, object: &Map<String, Value>, adds: bool) -> Result<(), Wrong> {
         // The parts of a name first: a whole one outweighs them.
         let late = |key: &str| bare(key).eq_ignore_ascii_case("displayName");
         for (key, value) in object.iter().filter(|(key, _)| !late(key)) {
-            self.put(key, value)?;
+            self.put(key, value, adds)?;
         }
         for (key, value) in object.iter().filter(|(key, _)| late(key)) {
-            self.put(key, value)?;
+            self.put(key, value, adds)?;
         }
         Ok(())
     }
 
-    fn put(&mut self, path: &str, value: &Value) -> Result<(), Wrong> {
+    fn put(&mut self, path: &str, value: &Value, adds: bool) -> Result<(), Wrong> {
         let path = bare(path).to_ascii_lowercase();
-        match path.split(['.', '[']).next().unwrap_or_default() {
+        let (name, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+        match name {
             "username" => self.user_name = text("userName", value)?,
             "externalid" => self.external_id = text("externalId", value)?,
             "displayname" => self.name = text("displayName", value)?.or(self.name.take()),
             "active" => self.active = Some(flag(value)?),
-            "emails" => self.email = contact("emails", value)?,
-            "phonenumbers" => self.phone = contact("phoneNumbers", value)?,
+            "emails" => self.put_mail(Contact::Mail.which(rest)?, value, adds)?,
+            "phonenumbers" => self.put_phone(Contact::Phone.which(rest)?, value, adds)?,
             "name" => self.put_name(&path, value)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn put_mail(&mut self, which: Which, value: &Value, adds: bool) -> Result<(), Wrong> {
+        match which {
+            Which::All => match Contact::Mail.of_all(value)? {
+                Said::One { text, .. } => self.email = Some(text),
+                Said::Nothing if !adds => self.email = None,
+                Said::Nothing | Said::Others => {}
+            },
+            Which::Work => self.email = Contact::Mail.of_one(value)?,
+            Which::Mobile | Which::Other => {}
+        }
+        Ok(())
+    }
+
+    fn put_phone(&mut self, which: Which, value: &Value, adds: bool) -> Result<(), Wrong> {
+        let (phone, mobile) = match which {
+            Which::All => match Contact::Phone.of_all(value)? {
+                Said::One { text, mobile } if mobile || !adds || !self.mobile => {
+                    (Some(text), mobile)
+                }
+                Said::Nothing | Said::Others if !adds => (None, false),
+                Said::One { .. } | Said::Nothing | Said::Others => return Ok(()),
+            },
+            Which::Mobile => match Contact::Phone.of_one(value)? {
+                // There is another number, which is none.
+                None if !self.mobile => return Ok(()),
+                phone => (phone, true),
+            },
+            Which::Work if !self.mobile => (Contact::Phone.of_one(value)?, false),
+            Which::Work | Which::Other => return Ok(()),
+        };
+        self.mobile = mobile && phone.is_some();
+        self.phone = phone;
         Ok(())
     }
 
@@ -158,6 +198,8 @@ impl Sketch {
                 "a mail address is missing: neither emails nor userName has one",
             ));
         };
+        // A number that no message could be sent to is none.
+        let phone = self.phone.and_then(|phone| number(&phone));
         Ok(PersonDraft {
             login,
             external_id: self.external_id,
@@ -165,8 +207,8 @@ impl Sketch {
             family_name: self.family,
             name,
             email,
-            // A number that no message could be sent to is none.
-            phone: self.phone.and_then(|phone| number(&phone)),
+            mobile: self.mobile && phone.is_some(),
+            phone,
             active: self.active.unwrap_or(true),
             user_name,
         })
@@ -228,7 +270,7 @@ pub fn text(name: &str, value: &Value) -> Result<Option<String>, Wrong> {
 }
 
 /// Entra writes it as text.
-fn flag(value: &Value) -> Result<bool, Wrong> {
+pub fn flag(value: &Value) -> Result<bool, Wrong> {
     match value {
         Value::Bool(flag) => Ok(*flag),
         Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -237,22 +279,6 @@ fn flag(value: &Value) -> Result<bool, Wrong> {
             "active is {}, neither true nor false",
             kind(value)
         ))),
-    }
-}
-
-/// The primary one of a list, or its first; an entry alone, or its value.
-fn contact(name: &str, value: &Value) -> Result<Option<String>, Wrong> {
-    match value {
-        Value::Array(all) => {
-            let primary =
-                |one: &&Value| one.get("primary").is_some_and(|yes| flag(yes) == Ok(true));
-            match all.iter().find(primary).or(all.first()) {
-                Some(one) => contact(name, one),
-                None => Ok(None),
-            }
-        }
-        Value::Object(one) => text(name, one.get("value").unwrap_or(&Value::Null)),
-        _ => text(name, value),
     }
 }
 

@@ -197,10 +197,11 @@ fn resource(state: &State, person: &ScimPerson) -> Value {
         person.family_name.as_ref().map(|name| json!(name)),
     );
     let phone = person.phone.as_ref();
+    let kind = if person.mobile { "mobile" } else { "work" };
     put(
         "",
         "phoneNumbers",
-        phone.map(|phone| json!([{ "value": phone, "type": "work", "primary": true }])),
+        phone.map(|phone| json!([{ "value": phone, "type": kind, "primary": true }])),
     );
     user
 }
