@@ -316,7 +316,9 @@ pub(super) const IDENTITIES_UNLINK: &str = "DELETE FROM identities WHERE person_
 
 /// Takes the row's lock and changes nothing.
 pub(super) const COMPANY_LOCK: &str = "UPDATE companies SET name = name WHERE id = $1";
-pub(super) const PERSON_ROLES: &str = "UPDATE people SET roles = $2 WHERE id = $1";
+/// Only where they are still of the company whose groups were read.
+pub(super) const PERSON_ROLES: &str =
+    "UPDATE people SET roles = $2 WHERE id = $1 AND company_id = $3";
 pub(super) const PERSON_CONTACT: &str =
     "UPDATE people SET name = $2, email = $3, phone = $4, search = $5 WHERE id = $1";
 
@@ -333,11 +335,13 @@ pub(super) const SCIM_PEOPLE: &str = "SELECT p.id, p.name, p.email, p.phone, p.d
      s.user_name, s.external_id, s.given_name, s.family_name, s.made_at, s.changed_at, s.mobile, \
      a.login \
      FROM people AS p LEFT JOIN scim_people AS s ON s.person_id = p.id \
+     AND s.company_id = p.company_id \
      LEFT JOIN accounts AS a ON a.person_id = p.id AND a.product = $2 \
      WHERE p.company_id = $1 AND ($3 = '' OR p.id = $3) AND ($4 = '' OR a.login = $4) \
      AND ($5 = '' OR s.external_id = $5) ORDER BY p.id LIMIT $6 OFFSET $7";
 pub(super) const SCIM_PEOPLE_COUNT: &str = "SELECT COUNT(*) AS total \
      FROM people AS p LEFT JOIN scim_people AS s ON s.person_id = p.id \
+     AND s.company_id = p.company_id \
      LEFT JOIN accounts AS a ON a.person_id = p.id AND a.product = $2 \
      WHERE p.company_id = $1 AND ($3 = '' OR p.id = $3) AND ($4 = '' OR a.login = $4) \
      AND ($5 = '' OR s.external_id = $5)";
@@ -369,14 +373,20 @@ pub(super) const SCIM_GROUP_WRITE: &str = "INSERT INTO scim_groups \
      ON CONFLICT (id) DO UPDATE SET name = excluded.name, external_id = excluded.external_id, \
      changed_at = excluded.changed_at";
 pub(super) const SCIM_GROUP_REMOVE: &str = "DELETE FROM scim_groups WHERE id = $1";
+/// Nobody is in a group of another company than their own, whatever stands there.
 pub(super) const SCIM_GROUPS_OF: &str = "SELECT g.name FROM scim_groups AS g \
-     JOIN scim_members AS m ON m.group_id = g.id WHERE m.person_id = $1 ORDER BY g.name";
-pub(super) const SCIM_MEMBERS: &str =
-    "SELECT person_id FROM scim_members WHERE group_id = $1 ORDER BY person_id";
+     JOIN scim_members AS m ON m.group_id = g.id \
+     JOIN people AS p ON p.id = m.person_id AND p.company_id = g.company_id \
+     WHERE m.person_id = $1 ORDER BY g.name";
+pub(super) const SCIM_MEMBERS: &str = "SELECT m.person_id FROM scim_members AS m \
+     JOIN scim_groups AS g ON g.id = m.group_id \
+     JOIN people AS p ON p.id = m.person_id AND p.company_id = g.company_id \
+     WHERE m.group_id = $1 ORDER BY m.person_id";
 pub(super) const SCIM_MEMBERS_CLEAR: &str = "DELETE FROM scim_members WHERE group_id = $1";
 pub(super) const SCIM_MEMBER_ADD: &str =
     "INSERT INTO scim_members (group_id, person_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 pub(super) const SCIM_MEMBER_LEAVES: &str = "DELETE FROM scim_members WHERE person_id = $1";
+pub(super) const SCIM_PERSON_FORGET: &str = "DELETE FROM scim_people WHERE person_id = $1";
 
 pub(super) const SCIM_OVERDUE_NOTE: &str = "INSERT INTO scim_overdue \
      (person_id, company_id, mark) VALUES ($1, $2, $3) ON CONFLICT (person_id) DO UPDATE SET \

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vestibule::directory::scim::{GroupDraft, PersonDraft, RolesByGroup, ScimError, Wanted};
+use vestibule::directory::scim::{
+    GroupDraft, PersonDraft, RolesByGroup, ScimError, ScimGroup, ScimPerson, Wanted,
+};
 use vestibule::gate::session::Secret;
 
 use super::*;
@@ -199,6 +201,72 @@ pub(crate) async fn groups_settle_roles(url: String) {
         .unwrap();
     assert_eq!(held().await, words(&["company_admin"]));
     assert!(directory.person(&kim).await.unwrap().unwrap().disabled);
+}
+
+pub(crate) async fn who_leaves_for_another_company_leaves_its_groups(url: String) {
+    let directory = seeded(&url).await;
+    let (acme, bolt) = (company("acme"), company("bolt"));
+    let roles: RolesByGroup = BTreeMap::from([
+        (String::from("A"), vec![String::from("auditor")]),
+        (String::from("B"), vec![String::from("user_manager")]),
+    ]);
+    let group = |name: &str, members: &[&str]| GroupDraft {
+        name: name.to_owned(),
+        external_id: None,
+        members: members.iter().map(|id| person(id)).collect(),
+    };
+    let held = async || {
+        directory
+            .person(&person("kim"))
+            .await
+            .unwrap()
+            .unwrap()
+            .roles
+    };
+    let external = async |company: &CompanyId, id: &PersonId, external_id: &'static str| {
+        let change = |before: &ScimPerson| {
+            Ok::<_, ScimError>(PersonDraft {
+                user_name: before.user_name.clone(),
+                login: Login::parse(&before.user_name).unwrap(),
+                name: before.name.clone(),
+                email: before.email.clone(),
+                ..draft("x", Some(external_id))
+            })
+        };
+        directory
+            .change_scim_person(company, &emr(), id, change, LATER)
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let (a, _) = directory
+        .add_scim_group(&acme, &group("A", &["kim"]), &roles, NOW)
+        .await
+        .unwrap();
+    external(&acme, &person("kim"), "x-kim").await;
+    let moves = r#"{"kind":"person","id":"kim","company":"bolt","name":"Kim Doe","email":"kim@example.com"}"#;
+    import(&directory, moves).await.unwrap();
+    assert!(held().await.is_empty(), "what the file says");
+
+    // Neither gives the former company's groups here, nor does it take what there is here.
+    let (_, changed) = directory
+        .add_scim_group(&bolt, &group("B", &["kim"]), &roles, NOW)
+        .await
+        .unwrap();
+    assert_eq!(changed, BTreeSet::from([person("kim")]));
+    assert_eq!(held().await, ["user_manager"]);
+    let renamed = |_: &ScimGroup| Ok::<_, ScimError>(group("A2", &[]));
+    let changed = directory.change_scim_group(&acme, &a, renamed, &roles, LATER);
+    assert!(changed.await.unwrap().unwrap().is_empty());
+    let gone = directory.remove_scim_group(&acme, &a, &roles).await;
+    assert!(gone.unwrap().unwrap().is_empty());
+    assert_eq!(held().await, ["user_manager"]);
+    // The former company's name for them is free, and is not shown here.
+    let kim = directory.scim_person(&bolt, &emr(), &person("kim")).await;
+    assert_eq!(kim.unwrap().unwrap().external_id, None);
+    let other = draft("other@acme.test", Some("x-kim"));
+    let other = directory.add_scim_person(&acme, &emr(), &other, NOW).await;
+    assert!(other.is_ok());
 }
 
 pub(crate) async fn somebody_is_found_by_exactly_their_address(url: String) {

@@ -249,8 +249,16 @@ async fn write_person(
             .and_then(|before| before.default_product.clone()),
     };
     imported.people.count(before.as_ref(), &after);
-    // Sessions carry all but the number.
     let is_new = before.is_none();
+    // What the company before kept of them is not the new one's: its groups would give roles there.
+    if before
+        .as_ref()
+        .is_some_and(|before| before.company != after.company)
+    {
+        transaction.write(sql::SCIM_MEMBER_LEAVES, &[id]).await?;
+        transaction.write(sql::SCIM_PERSON_FORGET, &[id]).await?;
+    }
+    // Sessions carry all but the number.
     if before.is_some_and(|before| {
         Person {
             phone: after.phone.clone(),

@@ -124,7 +124,7 @@ impl Directory {
         let key = [Value::Text(id)];
         transaction.write(sql::SCIM_MEMBERS_CLEAR, &key).await?;
         transaction.write(sql::SCIM_GROUP_REMOVE, &key).await?;
-        let changed = settle_roles(&mut transaction, &touched, roles).await?;
+        let changed = settle_roles(&mut transaction, company, &touched, roles).await?;
         transaction.commit().await?;
         Ok(Some(changed))
     }
@@ -192,7 +192,7 @@ async fn write(
     }
     let mut touched = before;
     touched.extend(draft.members.iter().cloned());
-    Ok(settle_roles(transaction, &touched, roles).await?)
+    Ok(settle_roles(transaction, company, &touched, roles).await?)
 }
 
 /// The members of a group of this company.

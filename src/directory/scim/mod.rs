@@ -56,9 +56,11 @@ async fn lock_company(
 }
 
 /// Gives these people the roles of their groups, and takes those that groups give and theirs
-/// don't. Roles that no group gives are not touched. Returns whose roles changed.
+/// don't. Roles that no group gives are not touched, nor are people of another company: an import
+/// may take somebody there meanwhile. Returns whose roles changed.
 async fn settle_roles(
     transaction: &mut Transaction,
+    company: &CompanyId,
     people: &BTreeSet<PersonId>,
     roles: &RolesByGroup,
 ) -> Result<BTreeSet<PersonId>, DirectoryError> {
@@ -70,6 +72,9 @@ async fn settle_roles(
             continue;
         };
         let person = Person::read(&row)?;
+        if person.company != *company {
+            continue;
+        }
         let mut after: Vec<String> = person
             .roles
             .iter()
@@ -88,8 +93,14 @@ async fn settle_roles(
         if sorted(&after) != sorted(&person.roles) {
             let text = serde_json::to_string(&after)
                 .map_err(|_| DirectoryError::Corrupt(String::from("roles")))?;
-            let values = [Value::Text(id.as_str()), Value::Text(&text)];
-            transaction.write(sql::PERSON_ROLES, &values).await?;
+            let values = [
+                Value::Text(id.as_str()),
+                Value::Text(&text),
+                Value::Text(company.as_str()),
+            ];
+            if transaction.write(sql::PERSON_ROLES, &values).await? == 0 {
+                continue;
+            }
             note_overdue(transaction, &person.company, id).await?;
             changed.insert(id.clone());
         }

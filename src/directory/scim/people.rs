@@ -204,7 +204,7 @@ impl Directory {
         transaction.write(sql::PERSON_DISABLE, &values).await?;
         transaction.write(sql::SCIM_MEMBER_LEAVES, &key).await?;
         let one = BTreeSet::from([id.clone()]);
-        settle_roles(&mut transaction, &one, roles).await?;
+        settle_roles(&mut transaction, company, &one, roles).await?;
         note_overdue(&mut transaction, company, id).await?;
         transaction.commit().await?;
         Ok(Some(()))
