@@ -120,6 +120,10 @@ pub(super) const ACCOUNT_WRITE: &str = "INSERT INTO accounts (product, login, pe
      password_hash = excluded.password_hash, password_set_at = excluded.password_set_at, \
      companies = excluded.companies, default_company = excluded.default_company, \
      imported = excluded.imported";
+/// One that nobody has, or none.
+pub(super) const ACCOUNT_ADD: &str = "INSERT INTO accounts (product, login, person_id, \
+     password_hash, password_set_at, companies, default_company, imported) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, NULL) ON CONFLICT DO NOTHING";
 pub(super) const ACCOUNT_UNLINK: &str =
     "UPDATE accounts SET person_id = NULL WHERE product = $1 AND login = $2";
 pub(super) const ACCOUNT_UPGRADE: &str = "UPDATE accounts SET password_hash = $4 \

@@ -269,6 +269,30 @@ pub(crate) async fn who_leaves_for_another_company_leaves_its_groups(url: String
     assert!(other.is_ok());
 }
 
+pub(crate) async fn of_two_companies_that_make_one_login_one_has_it(url: String) {
+    let directory = seeded(&url).await;
+    for round in 0..10 {
+        let name = format!("both{round}@acme.test");
+        let make = |id: &'static str| {
+            let (directory, draft) = (directory.clone(), draft(&name, None));
+            tokio::spawn(async move {
+                let company = company(id);
+                directory
+                    .add_scim_person(&company, &emr(), &draft, NOW)
+                    .await
+            })
+        };
+        let (acme, bolt) = (make("acme"), make("bolt"));
+        let both = [acme.await.unwrap(), bolt.await.unwrap()];
+        let made: Vec<&PersonId> = both.iter().filter_map(|made| made.as_ref().ok()).collect();
+        assert_eq!(made.len(), 1, "{both:?}");
+        let taken = |made: &Result<PersonId, ScimError>| matches!(made, Err(ScimError::Taken(_)));
+        assert!(both.iter().any(taken), "{both:?}");
+        let account = account(&directory, "emr", &name).await;
+        assert_eq!(account.person.as_ref(), Some(made[0]));
+    }
+}
+
 pub(crate) async fn somebody_is_found_by_exactly_their_address(url: String) {
     let directory = seeded(&url).await;
     let mut lines = String::new();

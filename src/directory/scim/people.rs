@@ -17,6 +17,8 @@ use crate::gate::time::Moment;
 /// a user manager sent a link.
 const NO_PASSWORD: &str = "!";
 
+const NAME_TAKEN: &str = "this userName is somebody's already";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScimPerson {
     pub id: PersonId,
@@ -147,9 +149,12 @@ impl Directory {
             Value::Number(now.millis()),
             Value::Text(&companies),
             Value::TextOrNull(Some(company.as_str())),
-            Value::TextOrNull(None),
         ];
-        transaction.write(sql::ACCOUNT_WRITE, &values).await?;
+        // The lock is the company's and logins are everybody's: another's directory may have made it
+        // since it was looked for.
+        if transaction.write(sql::ACCOUNT_ADD, &values).await? == 0 {
+            return Err(ScimError::Taken(NAME_TAKEN));
+        }
         if !draft.active {
             let values = [Value::Text(id.as_str()), Value::Number(1)];
             transaction.write(sql::PERSON_DISABLE, &values).await?;
@@ -294,7 +299,7 @@ async fn refuse_taken(
     if let Some(row) = transaction.row(sql::ACCOUNT, &values).await? {
         let account = Account::read(&row)?;
         if own.is_none() || account.person.as_ref() != own {
-            return Err(ScimError::Taken("this userName is somebody's already"));
+            return Err(ScimError::Taken(NAME_TAKEN));
         }
     }
     let Some(external_id) = draft.external_id.as_deref() else {
