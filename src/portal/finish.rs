@@ -102,11 +102,9 @@ pub async fn finish(
     let mut warn = false;
     let session = match (before(state, visit, &person, now), proof.ground()) {
         (Before::Theirs(session), ground) if fits(&session, ground) => {
-            match state
-                .sessions
-                .renew(session.id, &proof.methods(), now)
-                .await?
-            {
+            let methods = proof.methods();
+            let proved = (methods.as_slice(), proof.factor_at());
+            match state.sessions.renew(session.id, proved, now).await? {
                 Some(renewed) => {
                     reopen(state, visit, &errand, &proof, now).await?;
                     renewed

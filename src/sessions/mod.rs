@@ -319,12 +319,13 @@ impl Sessions {
         Ok((Arc::new(session), token))
     }
 
-    /// The person proved themselves again in this session: `methods` are added, the password's and
-    /// factor's moments move, the portal's cookie is renewed. `None` when the session has ended.
+    /// The person proved themselves again in this session: `methods` are added, the password's moment
+    /// moves to now and the factor's to when it was proved, which may have been elsewhere and earlier,
+    /// and the portal's cookie is renewed. `None` when the session has ended.
     pub async fn renew(
         &self,
         id: SessionId,
-        methods: &[Method],
+        (methods, factor_at): (&[Method], Option<Moment>),
         now: Moment,
     ) -> Result<Option<(Arc<Session>, Token)>, StoreError> {
         let secret = tokens::fresh_secret(&self.parts.random);
@@ -335,16 +336,15 @@ impl Sessions {
                         Method::Pwd | Method::Provider => {
                             session.password_at = session.password_at.max(now);
                         }
-                        Method::Otp | Method::Sms | Method::Hwk | Method::Mfa => {
-                            session.factor_at = session.factor_at.max(Some(now));
-                        }
-                        // A device that is remembered proves nothing now.
-                        Method::Device => {}
+                        // When is the proof's to say; a device that is remembered proves nothing now.
+                        Method::Otp | Method::Sms | Method::Hwk | Method::Mfa | Method::Device => {}
                     }
                     if !session.methods.contains(method) {
                         session.methods.push(*method);
                     }
                 }
+                let proved_at = factor_at.map(|at| at.min(now));
+                session.factor_at = session.factor_at.max(proved_at);
                 session.portal = secret.hash();
                 true
             })

@@ -541,6 +541,27 @@ async fn a_step_up_at_the_provider_needs_a_new_proof_there() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_renewed_has_the_factor_from_when_it_was_proved() {
+    let scene = Scene::open().await;
+    scene.claims(json!({"amr": ["pwd", "mfa"]}));
+    let browser = scene.clinic.browser();
+    assert_eq!(scene.sign_in(&browser).await.status, 200);
+    scene.wait(HOUR);
+    let began = scene.secs.load(Ordering::SeqCst);
+    scene.claims(json!({"auth_time": began}));
+    let leaving = scene.leave(&browser, &format!("{EMR}/payments/new")).await;
+    // They proved it at once, and came back later.
+    scene.wait(Duration::from_secs(4 * 60));
+    let page = scene.come_back(&browser, &leaving).await;
+    assert_eq!(page.url, format!("{EMR}/payments/new"), "{}", page.body);
+    let kim = PersonId::parse("kim").unwrap();
+    let sessions = scene.clinic.sessions.of_person(&kim).await.unwrap();
+    let proved = sessions.iter().map(|session| session.factor_at);
+    let then = scene.clinic.now().minus(Duration::from_secs(4 * 60));
+    assert_eq!(proved.collect::<Vec<_>>(), [Some(then)]);
+}
+
+#[tokio::test]
 async fn a_product_that_was_closed_for_idleness_opens_again_through_the_provider() {
     let scene = Scene::open().await;
     let browser = scene.clinic.browser();

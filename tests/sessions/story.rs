@@ -310,16 +310,18 @@ pub async fn renewing_moves_what_was_proved(home: Home) {
     let id = id_of(&old);
     clock.pass(HOUR);
     let methods = [Method::Pwd, Method::Otp];
+    let proved = clock.now().minus(HOUR / 2);
     let (session, new) = node
         .sessions
-        .renew(id, &methods, clock.now())
+        .renew(id, (&methods, Some(proved)), clock.now())
         .await
         .unwrap()
         .unwrap();
     assert_eq!(session.amr(), ["pwd", "otp", "mfa"]);
     assert_eq!(
         (session.password_at, session.factor_at),
-        (clock.now(), Some(clock.now()))
+        (clock.now(), Some(proved)),
+        "a provider may say that it was earlier"
     );
     assert_eq!(
         session.started_at, START,
@@ -327,6 +329,17 @@ pub async fn renewing_moves_what_was_proved(home: Home) {
     );
     assert_eq!(node.worth(&old, "portal").await, "ended");
     assert_eq!(node.worth(&new, "portal").await, "live");
+
+    // Neither back nor into the future.
+    for (told, is) in [
+        (Some(START), proved),
+        (None, proved),
+        (Some(clock.now().plus(HOUR)), clock.now()),
+    ] {
+        let again = node.sessions.renew(id, (&methods, told), clock.now());
+        let (session, _) = again.await.unwrap().unwrap();
+        assert_eq!(session.factor_at, Some(is));
+    }
 
     let other = CompanyId::parse("other").unwrap();
     let has = Tenancy::of(&session.companies, None, &session.company);
@@ -354,7 +367,7 @@ pub async fn renewing_moves_what_was_proved(home: Home) {
     );
     assert!(
         node.sessions
-            .renew(id, &methods, clock.now())
+            .renew(id, (&methods, None), clock.now())
             .await
             .unwrap()
             .is_none()
