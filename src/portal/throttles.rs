@@ -16,7 +16,7 @@ use crate::gate::policy::FactorMethod;
 use crate::gate::throttle::{
     ACCOUNT_AND_ADDRESS, ACCOUNT_FROM_STRANGERS, ADDRESS, Attempts, Cap, FACTOR_CODES,
     KNOWN_BROWSER, KNOWN_BROWSERS, LINKS_TO_NAME, Rule, Verdict, attempt, factor_key, give_back,
-    is_stopped, within,
+    is_stopped, wait, within,
 };
 use crate::gate::time::Moment;
 use crate::sessions::store::Store;
@@ -93,12 +93,32 @@ impl PasswordAttempt {
     pub async fn count(&self, state: &State, now: Moment) -> Result<(), Trouble> {
         let store = state.sessions.store().as_ref();
         let familiar = store.state(&self.familiar, now).await?.is_some();
-        for (key, rule) in self.counts(familiar) {
-            match count(store, key, &Limit::Rule(rule), now).await?.0 {
-                Verdict::Go => {}
-                Verdict::Wait(wait) => return Err(too_many(wait)),
-                Verdict::Stopped => return Err(too_many(rule.longest_wait)),
+        let counts = self.counts(familiar);
+        // What may not go is not counted anywhere: an account that waits is no guess of the address's.
+        // Counting and taking back would start the waits of the others anew.
+        for (key, rule) in &counts {
+            let known = store.state(key, now).await?;
+            let left = wait(known.as_deref().and_then(Attempts::from_json), rule, now);
+            if !left.is_zero() {
+                return Err(too_many(left));
             }
+        }
+        let mut counted: Vec<(&str, Limit<'_>)> = Vec::new();
+        for (key, rule) in counts {
+            let limit = Limit::Rule(rule);
+            let wait = match count(store, key, &limit, now).await?.0 {
+                Verdict::Go => {
+                    counted.push((key, limit));
+                    continue;
+                }
+                Verdict::Wait(wait) => wait,
+                Verdict::Stopped => rule.longest_wait,
+            };
+            // Another's attempt came in between.
+            for (key, limit) in &counted {
+                returned(store, key, limit, now).await?;
+            }
+            return Err(too_many(wait));
         }
         Ok(())
     }

@@ -327,6 +327,32 @@ async fn guessing_is_slowed_down_before_anything_is_hashed() {
 }
 
 #[tokio::test]
+async fn what_has_to_wait_for_the_account_is_not_counted_at_the_address() {
+    let clinic = Clinic::open().await;
+    for bot in 1..=30 {
+        let browser = clinic.browser_at([203, 0, 113, bot]);
+        let form = browser.open(&format!("{EMR}/")).await;
+        let answer = browser.submit_login(&form, "kim", "guess").await;
+        assert_eq!(answer.status, 403, "{}", answer.body);
+    }
+    let browser = clinic.browser_at([192, 0, 2, 77]);
+    let form = browser.open(&format!("{EMR}/")).await;
+    for _ in 0..5 {
+        let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+        assert_eq!(answer.status, 429, "{}", answer.body);
+    }
+    // The account's window is over, the address's would not be.
+    clinic.wait(Duration::from_secs(11 * 60));
+    let form = browser.open(&format!("{EMR}/")).await;
+    assert_eq!(
+        browser.submit_login(&form, "kim", "guess").await.status,
+        403
+    );
+    let answer = browser.submit_login(&form, "kim", PASSWORD).await;
+    assert_eq!(browser.follow(answer).await.url, format!("{EMR}/"));
+}
+
+#[tokio::test]
 async fn parallel_guesses_count_one_by_one() {
     let clinic = Clinic::open().await;
     let browser = clinic.browser();
