@@ -19,12 +19,13 @@ use super::renewal::changed;
 use super::throttles::PasswordAttempt;
 use super::trouble::{Answer, Trouble};
 use super::visit::Visit;
-use super::{State, accounts};
+use super::{Audit, State, accounts};
 use crate::directory::Account;
 use crate::gate::password::Age;
 use crate::gate::product::{Accounts, Product};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::gate::trail::TrailEvent;
 use crate::pages::{self, Notice};
 
 pub const PATH: &str = "/account/password";
@@ -164,12 +165,21 @@ impl Desk<'_> {
         } else {
             PasswordAttempt::at(&self.product.id, login, &visit.network())
         };
-        attempt.count(self.state, self.now).await?;
+        if let Err(trouble) = attempt.count(self.state, self.now).await {
+            self.state.observer.sign_in("throttled");
+            // One a minute: who is kept waiting may ask on for ever.
+            if attempt.is_told_first(self.state, self.now).await {
+                self.line(visit, "throttled");
+            }
+            return Err(trouble);
+        }
         let current = Zeroizing::new(sent.text("current").to_owned());
         let stored = Some(self.account.password_hash.clone());
         let verdict = self.state.hasher.verify(stored, current).await;
         let verdict = verdict.map_err(|_| Trouble::unavailable("busy"))?;
         if !verdict.correct {
+            self.state.observer.sign_in("refused");
+            self.line(visit, "refused");
             return self.refused(words().current_password_wrong());
         }
         attempt.succeed(self.state, self.now).await?;
@@ -194,6 +204,12 @@ impl Desk<'_> {
             return see_other(&self.errand.on("/login"));
         }
         see_other("/account?password=changed")
+    }
+
+    /// A guess here is one at the account, counted and told like those at the sign-in.
+    fn line(&self, visit: &Visit, detail: &str) {
+        let line = Audit::of(self.session, visit, TrailEvent::SignIn, detail);
+        self.state.observer.audit(line);
     }
 
     fn refused(&self, reason: &str) -> Answer {

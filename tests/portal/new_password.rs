@@ -296,7 +296,17 @@ async fn a_change_needs_the_current_password_and_ends_the_other_sessions() {
     for _ in 0..5 {
         browser.submit(&page, &with("wrong")).await;
     }
-    assert_eq!(browser.submit(&page, &with(NEW)).await.status, 429);
+    for _ in 0..3 {
+        assert_eq!(browser.submit(&page, &with(NEW)).await.status, 429);
+    }
+    // And stand in the trail, with whose session it was.
+    let told = |how: &str| {
+        let lines = clinic.heard.lines.lock().unwrap();
+        let parts = ["\"sign_in\"", "Some(kim)", "session: Some(", how];
+        let said = |line: &&String| parts.iter().all(|part| line.contains(part));
+        lines.iter().filter(said).count()
+    };
+    assert_eq!((told("refused"), told("throttled")), (7, 1));
 }
 
 #[tokio::test]
