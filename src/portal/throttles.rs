@@ -173,9 +173,7 @@ impl PasswordAttempt {
             Some(noted) => format!("{}:told", noted.own),
             None => format!("{}:told", self.account),
         };
-        let store = state.sessions.store();
-        let first = store.swap_state(&told, None, Some(b"1"), TOLD_EVERY, now);
-        first.await.unwrap_or_default()
+        is_first(state, &told, now).await
     }
 
     /// Nobody could say whether the password was right: the attempt counts against nobody.
@@ -186,6 +184,13 @@ impl PasswordAttempt {
         }
         Ok(())
     }
+}
+
+/// Whether nobody else came with this key within a minute.
+pub async fn is_first(state: &State, key: &str, now: Moment) -> bool {
+    let store = state.sessions.store();
+    let first = store.swap_state(key, None, Some(b"1"), TOLD_EVERY, now);
+    first.await.unwrap_or_default()
 }
 
 /// All attempts from browsers that the account was signed in to before.

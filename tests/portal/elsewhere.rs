@@ -286,6 +286,55 @@ async fn an_answer_is_for_the_browser_that_asked_once() {
 }
 
 #[tokio::test]
+async fn a_beginning_counts_until_the_provider_vouched_for_somebody() {
+    let scene = Scene::open().await;
+    let browser = scene.clinic.browser();
+    let form = browser.open(&format!("{EMR}/")).await;
+    let begin = format!("{PORTAL}{}", form.link("Continue with Acme"));
+    for _ in 0..50 {
+        let leaving = browser.get(&begin).await;
+        assert_eq!(leaving.status, 303, "{}", leaving.body);
+        // What the provider knows nothing of.
+        let answer = scene.provider.answer_to(leaving.location());
+        let spent = answer.replace("code=code-", "code=spent-");
+        assert_eq!(browser.get(&spent).await.status, 403);
+    }
+    assert_eq!(browser.get(&begin).await.status, 429);
+    // Who is let in takes nothing from those at the same address.
+    let mut elsewhere = scene.clinic.browser();
+    elsewhere.address = std::net::IpAddr::from([203, 0, 113, 7]);
+    for _ in 0..51 {
+        let leaving = elsewhere.get(&begin).await;
+        assert_eq!(scene.come_back(&elsewhere, &leaving).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_from_nowhere_is_counted_and_fills_no_trail() {
+    let scene = Scene::open().await;
+    let browser = scene.clinic.browser();
+    let leaving = scene.leave(&browser, &format!("{EMR}/")).await;
+    let answer = scene.provider.answer_to(leaving.location());
+    let lines = || {
+        let lines = scene.clinic.heard.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter(|line| line.starts_with("audit "))
+            .count()
+    };
+    let before = lines();
+    let stranger = scene.clinic.browser();
+    for _ in 0..50 {
+        assert_eq!(stranger.get(&answer).await.status, 403);
+    }
+    assert_eq!(stranger.get(&answer).await.status, 429);
+    assert_eq!(lines(), before + 1);
+    scene.wait(Duration::from_secs(60));
+    assert_eq!(scene.clinic.browser().get(&answer).await.status, 403);
+    assert_eq!(lines(), before + 2);
+}
+
+#[tokio::test]
 async fn a_mixed_up_issuer_ends_before_the_code_is_used() {
     let scene = Scene::open().await;
     let browser = scene.clinic.browser();

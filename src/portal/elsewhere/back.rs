@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State as Shared};
 use zeroize::Zeroizing;
 
-use super::begin::{Flow, away, key, uncount};
+use super::begin::{Flow, away, count, key, uncount};
 use super::who::{self, Stranger};
 use super::{link, redirect_uri};
 use crate::directory::{Account, Person};
@@ -23,7 +23,7 @@ use crate::portal::login::has_factor;
 use crate::portal::password::{heard, wants_factor};
 use crate::portal::trouble::{Answer, Trouble};
 use crate::portal::visit::Visit;
-use crate::portal::{State, devices};
+use crate::portal::{State, devices, throttles};
 use crate::providers::{Provider, Question};
 
 pub async fn back(
@@ -43,12 +43,11 @@ pub async fn back(
         _ if inside(&visit.known, &state.policies.load(), now).is_some() => {
             return see_other("/login");
         }
-        _ => return Err(begin_again(&state, &visit, &provider)),
+        _ => return Err(begin_again(&state, &visit, &provider, now).await),
     };
     let errand = Errand::of(&Fields::parse(
         flow.errand.trim_start_matches('?').as_bytes(),
     ));
-    uncount(&state, &visit, now).await?;
     let code = match code(&provider, &fields, now).await {
         Ok(code) => code,
         Err(reason) => return turned_away(&state, &visit, &provider, &errand, reason),
@@ -72,6 +71,7 @@ pub async fn back(
     };
     let answered = provider.answer(&code, &question, since, now).await;
     let answered = answered.map_err(|error| away(&state, &visit, &provider, &errand, &error))?;
+    uncount(&state, &visit, now).await?;
     let vouched = answered
         .claims
         .vouched(provider.settings.believe_factor, now);
@@ -186,14 +186,20 @@ async fn needed(
     Ok(with_device(need, fresh.is_some(), stands_in))
 }
 
-fn begin_again(state: &State, visit: &Visit, provider: &Provider) -> Trouble {
-    heard(
-        state,
-        visit,
-        "refused",
-        None,
-        Some(&provider.settings.company),
-    );
+/// Anybody can come here with nothing: not without end, and not with a line in the company's trail for
+/// each time.
+async fn begin_again(state: &State, visit: &Visit, provider: &Provider, now: Moment) -> Trouble {
+    let company = &provider.settings.company;
+    if let Err(trouble) = count(state, visit, "elsewhere-back", now).await {
+        state.observer.sign_in("throttled");
+        return trouble;
+    }
+    let told = throttles::key("elsewhere-back-told", &[company.as_str()]);
+    if throttles::is_first(state, &told, now).await {
+        heard(state, visit, "refused", None, Some(company));
+    } else {
+        state.observer.sign_in("refused");
+    }
     let again = link(provider, &Errand::default());
     Trouble::new(403, "begun_elsewhere")
         .saying(

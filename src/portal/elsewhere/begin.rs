@@ -23,6 +23,9 @@ use crate::portal::visit::Visit;
 use crate::portal::{State, attempt, cookies};
 use crate::providers::{Provider, ProviderError, Question};
 
+/// What is counted when one is begun.
+const BEGUN: &str = "elsewhere";
+
 /// What a sign-in elsewhere was begun with.
 #[derive(Serialize, Deserialize)]
 pub struct Flow {
@@ -54,7 +57,7 @@ pub async fn begin(
         .providers
         .named(&name)
         .ok_or_else(|| Trouble::new(404, "not_found").with_link("/login", words().log_in()))?;
-    count(&state, &visit, now).await?;
+    count(&state, &visit, BEGUN, now).await?;
     let metadata = provider
         .metadata(now)
         .await
@@ -118,11 +121,12 @@ fn goes_on(state: &State, visit: &Visit, now: Moment) -> bool {
     }
 }
 
-/// Each beginning is kept for a while: an address that begins without end would fill the store.
-async fn count(state: &State, visit: &Visit, now: Moment) -> Result<(), Trouble> {
+/// Each beginning is kept for a while, and each answer is asked about: an address that begins or comes
+/// back without end would fill the store and keep the provider busy.
+pub async fn count(state: &State, visit: &Visit, what: &str, now: Moment) -> Result<(), Trouble> {
     use crate::gate::throttle::Verdict;
     let store = state.sessions.store().as_ref();
-    let key = throttles::key("elsewhere", &[&visit.network()]);
+    let key = throttles::key(what, &[&visit.network()]);
     match throttles::count(store, &key, &Limit::Rule(&ADDRESS), now)
         .await?
         .0
@@ -133,10 +137,10 @@ async fn count(state: &State, visit: &Visit, now: Moment) -> Result<(), Trouble>
     }
 }
 
-/// They did come back: it counts no more.
+/// The provider vouched for somebody: it counts no more.
 pub async fn uncount(state: &State, visit: &Visit, now: Moment) -> Result<(), Trouble> {
     let store = state.sessions.store().as_ref();
-    let key = throttles::key("elsewhere", &[&visit.network()]);
+    let key = throttles::key(BEGUN, &[&visit.network()]);
     throttles::returned(store, &key, &Limit::Rule(&ADDRESS), now).await
 }
 
