@@ -9,7 +9,7 @@ use crate::gate::time::Moment;
 
 impl Directory {
     /// Puts a proven authenticator in the place of `old`, in one step; `step` is the time step of
-    /// the code that proved it. False when the old one is not there any more.
+    /// the code that proved it. Returns the new one's id, `None` when the old one is not there any more.
     pub async fn replace_totp(
         &self,
         person: &PersonId,
@@ -17,7 +17,7 @@ impl Directory {
         secret: &[u8],
         step: i64,
         now: Moment,
-    ) -> Result<bool, DirectoryError> {
+    ) -> Result<Option<String>, DirectoryError> {
         self.replace_factor(person, old, FactorMethod::Totp, secret, step, now)
             .await
     }
@@ -32,7 +32,7 @@ impl Directory {
         secret: &[u8],
         step: i64,
         now: Moment,
-    ) -> Result<bool, DirectoryError> {
+    ) -> Result<Option<String>, DirectoryError> {
         let id = random_id()?;
         let sealed = self.seal().seal(secret, &secret_of(&key_of(person, &id)))?;
         let values = [
@@ -51,7 +51,7 @@ impl Directory {
             transaction.write(sql::DEVICES_FORGET, &owner).await?;
         }
         transaction.commit().await?;
-        Ok(replaced)
+        Ok(replaced.then_some(id))
     }
 
     /// Gives a factor the name that its owner chose; false when they have no such factor.

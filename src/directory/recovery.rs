@@ -27,6 +27,13 @@ impl Directory {
         transaction.commit().await
     }
 
+    /// They are worth nothing any more, and none take their place.
+    pub async fn remove_recovery_codes(&self, person: &PersonId) -> Result<(), DirectoryError> {
+        let owner = [Value::Text(person.as_str())];
+        self.pool().write(sql::RECOVERY_REMOVE, &owner).await?;
+        Ok(())
+    }
+
     /// Spends a code: true for exactly one caller.
     pub async fn spend_recovery_code(
         &self,

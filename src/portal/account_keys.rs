@@ -7,7 +7,7 @@ use axum::extract::State as Shared;
 use axum::response::Response;
 
 use super::account::factors::{tell, told};
-use super::account::unreset::Unreset;
+use super::account::unreset::{Unreset, Wrote};
 use super::answer::{page, page_with_script, passkey_script, see_other};
 use super::apps::{frame, signed_in};
 use super::company::proved_lately;
@@ -89,7 +89,7 @@ pub async fn passkey(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
     let added = passkeys::add(&state, cookie, person, answer, false, now).await?;
     let wrong = match added {
         Answered::Right(factor) => {
-            if !unreset.still().await? {
+            if !unreset.still(Wrote::Factor(&factor.id)).await? {
                 return see_other("/account?done=gone");
             }
             told(&state, &visit, session, TrailEvent::FactorAdded, "passkey");
@@ -176,7 +176,7 @@ async fn show_codes(state: &Arc<State>, visit: &Visit, session: &Session, now: M
         .directory
         .replace_recovery_codes(&session.person.id, &codes, now)
         .await?;
-    if !unreset.still().await? {
+    if !unreset.still(Wrote::RecoveryCodes).await? {
         return see_other("/account?done=gone");
     }
     told(state, visit, session, TrailEvent::RecoveryCodesMade, "");

@@ -184,6 +184,38 @@ async fn a_passkey_that_is_added_during_a_reset_goes_with_the_others() {
     assert!(factors.is_empty(), "{factors:?}");
 }
 
+#[tokio::test]
+async fn a_passkey_that_is_added_while_something_else_changes_takes_no_other_factor_along() {
+    let clinic = Clinic::open().await;
+    let (kim, _) = official(&clinic, "kim").await;
+    clinic.decide_mfa("acme", |mfa| mfa.methods = FactorMethod::ALL.to_vec());
+    let before = clinic.directory.factors(&person("kim")).await.unwrap();
+    assert_eq!(before.len(), 1);
+    let codes = ["1234512345"];
+    clinic
+        .directory
+        .replace_recovery_codes(&person("kim"), &codes, clinic.now())
+        .await
+        .unwrap();
+    let page = kim.get(&format!("{PORTAL}/account/passkey")).await;
+    let answer = Authenticator::new().create(&page);
+    let (directory, sessions) = (clinic.directory.clone(), clinic.sessions.clone());
+    // Signed out everywhere by a user manager, say.
+    clinic.store.interrupt("passkey:add", async move {
+        let kim = person("kim");
+        directory.void_beginnings(&kim).await.unwrap();
+        let ended = sessions.end_person(&kim, EndCause::Revoked);
+        ended.await.unwrap();
+    });
+    let page = kim.submit(&page, &[("answer", &answer)]).await;
+    assert!(clinic.store.was_interrupted());
+    assert_eq!(page.location(), "/account?done=gone", "{}", page.body);
+    let factors = clinic.directory.factors(&person("kim")).await.unwrap();
+    assert_eq!(factors, before);
+    let left = clinic.directory.recovery_codes_left(&person("kim")).await;
+    assert_eq!(left.unwrap(), Some(1));
+}
+
 /// What is logged meanwhile, in this thread.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

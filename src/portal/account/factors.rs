@@ -9,7 +9,7 @@ use http::StatusCode;
 use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
-use super::unreset::Unreset;
+use super::unreset::{Unreset, Wrote};
 use super::{PATH, sent};
 use crate::directory::{Factor, Removal};
 use crate::gate::contact::Destination;
@@ -247,9 +247,13 @@ pub async fn replace(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form
                 .replace_totp(person, &old.id, &key, step, now)
                 .await?
         }
-        None => directory.add_totp(person, &key, step, now).await?.is_some(),
+        None => {
+            let added = directory.add_totp(person, &key, step, now).await?;
+            added.map(|factor| factor.id)
+        }
     };
-    let stands = unreset.still().await? && kept;
+    let wrote = kept.as_deref().map_or(Wrote::Nothing, Wrote::Factor);
+    let stands = unreset.still(wrote).await?;
     let (event, letter, done) = match old {
         Some(_) => (
             TrailEvent::FactorReplaced,

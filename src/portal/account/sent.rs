@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 
 use super::factors::{tell, told};
-use super::unreset::Unreset;
+use super::unreset::{Unreset, Wrote};
 use crate::directory::{Factor, Person};
 use crate::gate::contact::Destination;
 use crate::gate::policy::{CompanyPolicy, FactorMethod};
@@ -255,9 +255,10 @@ impl<'a> Desk<'a> {
             None => directory
                 .add_factor(person, self.method, secret, 0, self.now)
                 .await?
-                .is_some(),
+                .map(|factor| factor.id),
         };
-        Ok(unreset.still().await? && kept)
+        let wrote = kept.as_deref().map_or(Wrote::Nothing, Wrote::Factor);
+        unreset.still(wrote).await
     }
 
     async fn wrong(&self, status: StatusCode, error: &str) -> Answer {
