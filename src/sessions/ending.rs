@@ -16,7 +16,12 @@ pub async fn end(store: &dyn Store, id: SessionId, now: Moment) -> Result<bool, 
         Ok(known) => known,
         // Ended like any other.
         Err(StoreError::Corrupt(_)) => None,
-        Err(error) => return Err(error),
+        // All the same: a store that remembers what it could not end has to hear of it.
+        Err(error) => {
+            let ended = store.end(id).await?;
+            tracing::warn!(%error, "an ended session's cookies of applications stay until their time");
+            return Ok(ended);
+        }
     };
     let ended = store.end(id).await?;
     if let Some((session, _)) = known {

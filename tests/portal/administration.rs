@@ -401,6 +401,16 @@ async fn what_fails_for_one_session_is_done_for_the_others() {
     let person = clinic.directory.person(&lee).await.unwrap().unwrap();
     assert!(person.disabled);
     assert_eq!(acts(&clinic).len(), 3, "{:?}", acts(&clinic));
+    // Saved once more: what goes on still is not "nothing was changed".
+    let again = [("status", "disabled"), ("reason", "left")];
+    let answer = save(&kim, "lee", &again).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    *clinic.store.clings_to.lock().unwrap() = None;
+    let answer = save(&kim, "lee", &again).await;
+    assert_eq!(answer.location(), "/company/users/lee?saved=disabled");
+    assert_eq!(inside(format!("{EMR}/")).await, 0);
+    let answer = save(&kim, "lee", &again).await;
+    assert!(answer.body.contains("Nothing was changed"));
 }
 
 #[tokio::test]

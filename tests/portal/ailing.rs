@@ -21,6 +21,8 @@ pub struct Ailing {
     pub loses_people: AtomicBool,
     /// This one can't be ended or changed; all others can.
     pub clings_to: Mutex<Option<SessionId>>,
+    /// No session can be read.
+    pub is_illegible: AtomicBool,
     /// Whoever opens a page of the portal waits here until so many have come.
     pub meeting: Mutex<Option<Arc<Barrier>>>,
     /// It gives no sign of life.
@@ -35,6 +37,7 @@ impl Ailing {
             store,
             loses_people: AtomicBool::new(false),
             clings_to: Mutex::default(),
+            is_illegible: AtomicBool::new(false),
             meeting: Mutex::default(),
             is_silent: AtomicBool::new(false),
             interruption: Mutex::default(),
@@ -84,6 +87,9 @@ impl Store for Ailing {
         id: SessionId,
         now: Moment,
     ) -> Result<Option<(Session, LastSeen)>, StoreError> {
+        if self.is_illegible.load(Ordering::SeqCst) {
+            return Err(away());
+        }
         self.store.load(id, now).await
     }
 

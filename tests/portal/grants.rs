@@ -110,6 +110,13 @@ async fn a_store_that_does_not_answer_is_told_and_what_was_taken_back_stays_so()
     let known = clinic.directory.person(&person).await.unwrap().unwrap();
     assert!(known.grants.is_empty(), "no sign-in has it any more");
     *clinic.store.clings_to.lock().unwrap() = None;
+    // The same once more reaches the session that could not be told.
+    let again = save(&kim, "lee", &[("take_back", "analytics"), why]).await;
+    assert_eq!(again.location(), "/company/users/lee?saved=taken_back");
+    let sessions = clinic.sessions.of_person(&person).await.unwrap();
+    assert!(sessions.iter().all(|one| one.person.grants.is_empty()));
+    let nothing = save(&kim, "lee", &[("take_back", "analytics"), why]).await;
+    assert!(nothing.body.contains("Nothing was changed"));
 }
 
 #[tokio::test]

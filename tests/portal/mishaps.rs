@@ -216,6 +216,18 @@ async fn a_passkey_that_is_added_while_something_else_changes_takes_no_other_fac
     assert_eq!(left.unwrap(), Some(1));
 }
 
+#[tokio::test]
+async fn a_session_that_can_not_be_read_ends_like_any_other() {
+    let clinic = Clinic::open().await;
+    let kim = clinic.signed_in("kim").await;
+    let all = clinic.sessions.of_person(&person("kim")).await.unwrap();
+    clinic.store.is_illegible.store(true, Ordering::SeqCst);
+    let ended = clinic.sessions.end(all[0].id, EndCause::Revoked).await;
+    assert!(ended.unwrap());
+    clinic.store.is_illegible.store(false, Ordering::SeqCst);
+    assert_eq!(kim.get(&format!("{EMR}/")).await.status, 302);
+}
+
 /// What is logged meanwhile, in this thread.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

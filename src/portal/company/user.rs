@@ -83,7 +83,7 @@ fn grantable(state: &State, person: &Person) -> Vec<(Arc<Product>, bool)> {
         .collect()
 }
 
-/// Of those, the ones that a field names and that are not so yet.
+/// Of those, the ones that a field names and that are not `so` yet.
 fn named(
     state: &State,
     person: &Person,
@@ -118,20 +118,32 @@ fn typed(state: &State, fields: &Fields, person: &Person) -> Shown {
     }
 }
 
-/// What is to be done.
-fn changes(state: &State, sent: &Sent<'_>, person: &Person) -> Changes {
-    let typed = typed(state, sent, person);
-    Changes {
+/// What is to be done. What is so already is done again where a session goes on that it should have
+/// ended: the store may have been away.
+async fn changes(state: &State, sent: &Sent<'_>, person: &Person) -> Result<Changes, Trouble> {
+    let fields: &Fields = sent;
+    let typed = typed(state, fields, person);
+    let sessions = state.sessions.of_person(&person.id).await?;
+    let lingers = |product: &ProductId| {
+        let mut sessions = sessions.iter();
+        sessions.any(|session| {
+            session.person.grants.contains(product) || session.entries.get(product).is_some()
+        })
+    };
+    let mut taken_back = typed.taking_back;
+    let again = named(state, person, (fields, "take_back"), true);
+    taken_back.extend(again.into_iter().filter(lingers));
+    Ok(Changes {
         reset: typed.resetting,
         disabled: typed
             .disabled
-            .filter(|disabled| *disabled != person.disabled),
+            .filter(|disabled| *disabled != person.disabled || (*disabled && !sessions.is_empty())),
         end: typed.ending,
         unlink: typed.unlinking,
         link: typed.linking,
         granted: typed.granting,
-        taken_back: typed.taking_back,
-    }
+        taken_back,
+    })
 }
 
 pub async fn save(
@@ -153,7 +165,7 @@ pub async fn save(
         let notice = Some(Notice::wrong(words().page_was_open_save()));
         return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     };
-    let changes = changes(&state, &sent, &person);
+    let changes = changes(&state, &sent, &person).await?;
     if person.id == official.person.id {
         return Err(myself());
     }
