@@ -32,8 +32,22 @@ pub async fn official<'a>(clinic: &'a Clinic, login: &str) -> (Browser<'a>, Stri
 /// Saves a person's page with these fields.
 async fn save(browser: &Browser<'_>, person: &str, fields: &[(&str, &str)]) -> Page {
     let page = browser.get(&users(&format!("/{person}"))).await;
+    save_from(browser, &page, person, fields).await
+}
+
+/// The same from a page that was opened before.
+async fn save_from(
+    browser: &Browser<'_>,
+    page: &Page,
+    person: &str,
+    fields: &[(&str, &str)],
+) -> Page {
+    let hidden = page.hidden();
+    let was = hidden.iter().find(|(name, _)| name == "was");
+    let was = was.map(|(name, value)| (name.as_str(), value.as_str()));
+    let fields: Vec<(&str, &str)> = fields.iter().copied().chain(was).collect();
     browser
-        .press(&page, &users(&format!("/{person}")), fields)
+        .press(page, &users(&format!("/{person}")), &fields)
         .await
 }
 
@@ -331,6 +345,40 @@ async fn disabling_ends_sessions_and_enabling_lets_in_again() {
         assert!(line.contains(event), "{line}");
     }
     assert_eq!(events.len(), 3);
+}
+
+#[tokio::test]
+async fn a_page_that_was_open_enables_nobody_who_was_disabled_meanwhile() {
+    let clinic = Clinic::open().await;
+    let (kim, _) = official(&clinic, "kim").await;
+    let lee = PersonId::parse("lee").unwrap();
+    let disabled = async || {
+        clinic
+            .directory
+            .person(&lee)
+            .await
+            .unwrap()
+            .unwrap()
+            .disabled
+    };
+    let open = kim.get(&users("/lee")).await;
+    save(&kim, "lee", &[("status", "disabled"), ("reason", "left")]).await;
+    let fields = [("status", "enabled"), ("end", "all"), ("reason", "laptop")];
+    let answer = save_from(&kim, &open, "lee", &fields).await;
+    assert!(answer.body.contains("changed meanwhile"), "{}", answer.body);
+    assert!(disabled().await);
+    // Nor does one that does not say what it was made with.
+    let answer = kim.press(&open, &users("/lee"), &fields).await;
+    assert!(answer.body.contains("changed meanwhile"), "{}", answer.body);
+    assert!(disabled().await);
+    assert!(
+        !acts(&clinic)
+            .iter()
+            .any(|act| act.contains("person_enabled"))
+    );
+    // Whoever sees that they are disabled can.
+    save(&kim, "lee", &[("status", "enabled"), ("reason", "back")]).await;
+    assert!(!disabled().await);
 }
 
 #[tokio::test]

@@ -146,6 +146,21 @@ async fn changes(state: &State, sent: &Sent<'_>, person: &Person) -> Result<Chan
     })
 }
 
+/// Whether the page was made before somebody else changed the status, and says the one from then, which
+/// nobody chose on it. A form that does not say what it was made with enables nobody.
+fn is_outdated(fields: &Fields, person: &Person) -> bool {
+    let now = if person.disabled {
+        "disabled"
+    } else {
+        "enabled"
+    };
+    match (fields.of("was"), fields.of("status")) {
+        (_, None) => false,
+        (Some(was), Some(status)) => was != now && status == was,
+        (None, Some(status)) => person.disabled && status != now,
+    }
+}
+
 pub async fn save(
     Shared(state): Shared<Arc<State>>,
     visit: Visit,
@@ -165,6 +180,14 @@ pub async fn save(
         let notice = Some(Notice::wrong(words().page_was_open_save()));
         return show(&state, &official, &person, Shown { notice, ..shown }, now).await;
     };
+    if is_outdated(&sent, &person) {
+        let shown = Shown {
+            notice: Some(Notice::wrong(words().changed_meanwhile())),
+            disabled: None,
+            ..shown
+        };
+        return show(&state, &official, &person, shown, now).await;
+    }
     let changes = changes(&state, &sent, &person).await?;
     if person.id == official.person.id {
         return Err(myself());
