@@ -95,6 +95,47 @@ async fn only_a_user_manager_with_a_fresh_factor_comes_in() {
 }
 
 #[tokio::test]
+async fn what_was_chosen_before_a_proof_was_asked_for_is_said_to_be_lost() {
+    let clinic = Clinic::open().await;
+    let (kim, key) = official(&clinic, "kim").await;
+    let settings = format!("{PORTAL}/company/settings");
+    let page = kim.get(&settings).await;
+    kim.submit(&page, &[("mfa", "on")]).await;
+    let reason = ("reason", "because");
+    for (url, fields, back) in [
+        (
+            users("/lee"),
+            vec![("status", "disabled"), reason],
+            "/lee?done=again",
+        ),
+        (
+            users("/lee"),
+            vec![("reset", "mfa"), reason],
+            "?reset=mfa&done=again",
+        ),
+        (
+            format!("{PORTAL}/company/sessions"),
+            vec![("all", "all"), reason],
+            "/sessions?done=again",
+        ),
+        (settings, vec![("mfa", "off")], "/settings?done=again"),
+    ] {
+        let page = kim.get(&url).await;
+        assert_eq!(page.status, 200, "{url}");
+        clinic.wait(16 * MINUTE);
+        let asked = kim.press(&page, &url, &fields).await;
+        let page = kim.follow(asked).await;
+        assert!(page.url.contains("/login/factor"), "{}", page.url);
+        let typed = code(&key, clinic.now());
+        let answer = kim.submit(&page, &[("code", &typed)]).await;
+        let page = kim.follow(answer).await;
+        assert!(page.url.ends_with(back), "{}", page.url);
+        let told = "Nothing was changed yet: please choose once more";
+        assert!(page.body.contains(told), "{}", page.body);
+    }
+}
+
+#[tokio::test]
 async fn a_role_taken_away_opens_nothing_any_more() {
     let clinic = Clinic::open().await;
     let (kim, _) = official(&clinic, "kim").await;

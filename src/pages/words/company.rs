@@ -205,6 +205,9 @@ words! {
     nothing_was_changed
         en "Nothing was changed."
         es "No se cambió nada."
+    choose_once_more
+        en "Nothing was changed yet: please choose once more, and press the button."
+        es "Todavía no se cambió nada: elija de nuevo y pulse el botón."
     saved_mfa(name: &str)
         en "Saved. Multi-factor authentication is reset: {name} is signed out everywhere and sets it up anew at the next sign-in."
         es "Guardado. La autenticación multifactor se restableció: la sesión de {name} se cerró en todas partes y la configurará de nuevo en el próximo inicio de sesión."

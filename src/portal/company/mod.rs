@@ -17,12 +17,14 @@ use super::State;
 use super::answer::see_other;
 use super::apps::signed_in;
 use super::errand::Errand;
+use super::fields::Fields;
 use super::trouble::Trouble;
 use super::visit::Visit;
 use crate::directory::{Company, Person};
 use crate::gate::arrival::{Arrival, FRESH_FOR_ADMINISTRATION, Place, arrive, inside};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
+use crate::pages::Notice;
 use crate::portal::language::words;
 
 /// Somebody who may do what the role allows, to their own company.
@@ -101,6 +103,16 @@ pub fn proved_lately(
             see_other(&errand.on("/login")).map(Some)
         }
     }
+}
+
+/// From the proof to a page that says that what was chosen on it is lost.
+fn back_to(path: &str) -> String {
+    let mark = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{mark}done=again")
+}
+
+fn once_more(fields: &Fields) -> Option<Notice> {
+    (fields.of("done") == Some("again")).then(|| Notice::news(words().choose_once_more()))
 }
 
 fn not_yours(role: &str) -> Trouble {

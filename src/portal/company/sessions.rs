@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use http::StatusCode;
 
 use super::concerned::Concerned;
-use super::{Official, proven_official};
+use super::{Official, back_to, once_more, proven_official};
 use crate::gate::name::{PersonId, SessionId};
 use crate::gate::session::Session;
 use crate::gate::time::Moment;
@@ -49,8 +49,9 @@ pub async fn page(Shared(state): Shared<Arc<State>>, visit: Visit, fields: Field
         Err(elsewhere) => return Ok(elsewhere),
     };
     let ended = fields.of("ended").and_then(|count| count.parse().ok());
+    let ended = ended.map(|count| Notice::news(words().sessions_ended(count)));
     let shown = Shown {
-        notice: ended.map(|count| Notice::news(words().sessions_ended(count))),
+        notice: ended.or_else(|| once_more(&fields)),
         ..Shown::default()
     };
     show(&state, &official, fields.text("person"), shown, now).await
@@ -70,7 +71,8 @@ fn typed(fields: &Fields) -> Shown {
 
 pub async fn end(Shared(state): Shared<Arc<State>>, visit: Visit, form: Form) -> Answer {
     let now = (state.clock)();
-    let official = match proven_official(&state, &visit, (PATH, COMPANY_ADMIN), now).await? {
+    let here = back_to(PATH);
+    let official = match proven_official(&state, &visit, (&here, COMPANY_ADMIN), now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(elsewhere),
     };

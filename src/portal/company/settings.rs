@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State as Shared;
 
-use super::{Official, official, proved_lately};
+use super::{Official, back_to, official, once_more, proved_lately};
 use crate::directory::Company;
 use crate::gate::arrival::{Arrival, Place, arrive};
 use crate::gate::ceremony::offered;
@@ -47,6 +47,7 @@ pub async fn settings_page(
         return Ok(answer);
     }
     let notice = saved.then(|| Notice::news(words().settings_saved()));
+    let notice = notice.or_else(|| once_more(&fields));
     match official(&state, &visit, ROLE, now).await? {
         Ok(official) => show(&state, &official, notice, now).await,
         Err(elsewhere) => Ok(elsewhere),
@@ -183,7 +184,7 @@ pub async fn settings(Shared(state): Shared<Arc<State>>, visit: Visit, form: For
             return see_other("/company/settings?saved=1");
         }
         // Who takes the second factor from everybody shows their own.
-        if let Some(elsewhere) = proved_lately(&state, &visit, PATH, now)? {
+        if let Some(elsewhere) = proved_lately(&state, &visit, &back_to(PATH), now)? {
             return Ok(elsewhere);
         }
     }

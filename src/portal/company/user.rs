@@ -61,8 +61,9 @@ pub async fn page(
         Err(elsewhere) => return Ok(elsewhere),
     };
     let person = colleague(&state, &official, &id).await?;
+    let again = || super::once_more(&fields);
     let shown = Shown {
-        notice: saved(fields.text("saved"), &person),
+        notice: saved(fields.text("saved"), &person).or_else(again),
         resetting,
         ..Shown::default()
     };
@@ -169,7 +170,7 @@ pub async fn save(
 ) -> Answer {
     let now = (state.clock)();
     let resetting = form.unproved().of("reset") == Some("mfa");
-    let here = address(&id, resetting);
+    let here = super::back_to(&address(&id, resetting));
     let official = match proven_official(&state, &visit, (&here, USER_MANAGER), now).await? {
         Ok(official) => official,
         Err(elsewhere) => return Ok(elsewhere),
