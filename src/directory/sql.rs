@@ -386,6 +386,12 @@ pub(super) const SCIM_MEMBERS: &str = "SELECT m.person_id FROM scim_members AS m
      JOIN scim_groups AS g ON g.id = m.group_id \
      JOIN people AS p ON p.id = m.person_id AND p.company_id = g.company_id \
      WHERE m.group_id = $1 ORDER BY m.person_id";
+pub(super) const SCIM_MEMBERS_HOLD: &str = "SELECT m.person_id, p.roles FROM scim_members AS m \
+     JOIN scim_groups AS g ON g.id = m.group_id \
+     JOIN people AS p ON p.id = m.person_id AND p.company_id = g.company_id \
+     WHERE m.group_id = $1";
+pub(super) const SCIM_MEMBER_REMOVE: &str =
+    "DELETE FROM scim_members WHERE group_id = $1 AND person_id = $2";
 pub(super) const SCIM_MEMBERS_CLEAR: &str = "DELETE FROM scim_members WHERE group_id = $1";
 pub(super) const SCIM_MEMBER_ADD: &str =
     "INSERT INTO scim_members (group_id, person_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";

@@ -81,6 +81,7 @@ suite!(
     imports::an_authenticator_comes_with_a_new_person_and_never_again,
     scim::a_companys_directory_keeps_its_own_people,
     scim::groups_settle_roles,
+    scim::a_large_group_costs_as_much_as_its_change,
     scim::of_two_companies_that_make_one_login_one_has_it,
     scim::who_leaves_for_another_company_leaves_its_groups,
     scim::tokens_and_identities_belong_to_one,

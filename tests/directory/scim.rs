@@ -293,6 +293,67 @@ pub(crate) async fn of_two_companies_that_make_one_login_one_has_it(url: String)
     }
 }
 
+pub(crate) async fn a_large_group_costs_as_much_as_its_change(url: String) {
+    let directory = seeded(&url).await;
+    let acme = company("acme");
+    let mut lines = String::new();
+    for number in 0..300 {
+        lines += &format!(
+            r#"{{"kind":"person","id":"m{number:04}","company":"acme","name":"M {number}","email":"m{number:04}@acme.test"}}"#
+        );
+        lines += "\n";
+    }
+    import(&directory, &lines).await.unwrap();
+    let roles = |role: &str| -> RolesByGroup {
+        BTreeMap::from([(String::from("All"), vec![role.to_owned()])])
+    };
+    let all: BTreeSet<PersonId> = (0..300).map(|n| person(&format!("m{n:04}"))).collect();
+    let draft = |members: BTreeSet<PersonId>| GroupDraft {
+        name: String::from("All"),
+        external_id: None,
+        members,
+    };
+    let began = std::time::Instant::now();
+    let (id, changed) = directory
+        .add_scim_group(&acme, &draft(all), &roles("auditor"), NOW)
+        .await
+        .unwrap();
+    let whole = began.elapsed();
+    assert_eq!(changed.len(), 300);
+    let change = async |edit: &dyn Fn(&mut BTreeSet<PersonId>), role: &str| {
+        let draft = |group: &ScimGroup| {
+            let mut members = group.members.clone();
+            edit(&mut members);
+            Ok::<_, ScimError>(draft(members))
+        };
+        let roles = roles(role);
+        let changed = directory.change_scim_group(&acme, &id, draft, &roles, LATER);
+        changed.await.unwrap().unwrap()
+    };
+    let kim = person("kim");
+    let began = std::time::Instant::now();
+    let add = |members: &mut BTreeSet<PersonId>| {
+        members.insert(person("kim"));
+    };
+    assert_eq!(change(&add, "auditor").await, BTreeSet::from([kim.clone()]));
+    let one = began.elapsed();
+    assert!(one * 10 < whole, "{one:?} for one, {whole:?} for all");
+    let gone = |members: &mut BTreeSet<PersonId>| {
+        members.remove(&person("m0007"));
+    };
+    assert_eq!(
+        change(&gone, "auditor").await,
+        BTreeSet::from([person("m0007")])
+    );
+    let held = directory.person(&person("m0007")).await.unwrap().unwrap();
+    assert!(held.roles.is_empty());
+    // Where the operator gave the group another role since, it reaches everybody with any change.
+    let changed = change(&|_| (), "nurse").await;
+    assert_eq!(changed.len(), 300);
+    let held = directory.person(&kim).await.unwrap().unwrap().roles;
+    assert!(held.contains(&String::from("nurse")), "{held:?}");
+}
+
 pub(crate) async fn somebody_is_found_by_exactly_their_address(url: String) {
     let directory = seeded(&url).await;
     let mut lines = String::new();

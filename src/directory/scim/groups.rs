@@ -78,7 +78,7 @@ impl Directory {
         lock_company(&mut transaction, company).await?;
         let id = random_id()?;
         let written = (company, id.as_str(), draft);
-        let changed = write(&mut transaction, written, BTreeSet::new(), roles, now).await?;
+        let changed = write(&mut transaction, written, None, roles, now).await?;
         transaction.commit().await?;
         Ok((id, changed))
     }
@@ -104,7 +104,7 @@ impl Directory {
         };
         let draft = change(&before)?;
         let written = (company, id, &draft);
-        let changed = write(&mut transaction, written, before.members, roles, now).await?;
+        let changed = write(&mut transaction, written, Some(&before), roles, now).await?;
         transaction.commit().await.map_err(ScimError::from)?;
         Ok(Some(changed))
     }
@@ -154,11 +154,12 @@ async fn locked(
     Ok(group.map(|group| ScimGroup { members, ..group }))
 }
 
-/// Writes a group and settles the roles of those who are or were in it.
+/// Writes what is another than before, and settles the roles of those whom it touches: a large group
+/// costs as much as its change, and one row for each of the others.
 async fn write(
     transaction: &mut Transaction,
     (company, id, draft): (&CompanyId, &str, &GroupDraft),
-    before: BTreeSet<PersonId>,
+    before: Option<&ScimGroup>,
     roles: &RolesByGroup,
     now: Moment,
 ) -> Result<BTreeSet<PersonId>, ScimError> {
@@ -168,7 +169,11 @@ async fn write(
     {
         return Err(ScimError::Taken("another group has this displayName"));
     }
-    for member in &draft.members {
+    let nobody = BTreeSet::new();
+    let were = before.map_or(&nobody, |before| &before.members);
+    let added: BTreeSet<&PersonId> = draft.members.difference(were).collect();
+    let removed: BTreeSet<&PersonId> = were.difference(&draft.members).collect();
+    for member in &added {
         let key = [Value::Text(member.as_str())];
         let row = transaction.row(sql::PERSON, &key).await?;
         let person = row.as_ref().map(Person::read).transpose()?;
@@ -184,15 +189,43 @@ async fn write(
         Value::Number(now.millis()),
     ];
     transaction.write(sql::SCIM_GROUP_WRITE, &values).await?;
-    let key = [Value::Text(id)];
-    transaction.write(sql::SCIM_MEMBERS_CLEAR, &key).await?;
-    for member in &draft.members {
-        let values = [Value::Text(id), Value::Text(member.as_str())];
-        transaction.write(sql::SCIM_MEMBER_ADD, &values).await?;
+    for (statement, people) in [
+        (sql::SCIM_MEMBER_REMOVE, &removed),
+        (sql::SCIM_MEMBER_ADD, &added),
+    ] {
+        for member in people {
+            let values = [Value::Text(id), Value::Text(member.as_str())];
+            transaction.write(statement, &values).await?;
+        }
     }
-    let mut touched = before;
-    touched.extend(draft.members.iter().cloned());
+    let mut touched: BTreeSet<PersonId> = added.into_iter().chain(removed).cloned().collect();
+    if before.is_some_and(|before| before.name == draft.name) {
+        touched.extend(unsettled(transaction, (id, &draft.name), roles).await?);
+    } else {
+        touched.extend(draft.members.iter().cloned());
+    }
     Ok(settle_roles(transaction, company, &touched, roles).await?)
+}
+
+/// Members who hold other roles than this group gives: they may be in another group too, or the
+/// operator gave the group others since.
+async fn unsettled(
+    transaction: &mut Transaction,
+    (id, name): (&str, &str),
+    roles: &RolesByGroup,
+) -> Result<Vec<PersonId>, DirectoryError> {
+    let managed: BTreeSet<&String> = roles.values().flatten().collect();
+    let given: BTreeSet<&String> = roles.get(name).into_iter().flatten().collect();
+    let mut unsettled = Vec::new();
+    let key = [Value::Text(id)];
+    for row in transaction.rows(sql::SCIM_MEMBERS_HOLD, &key).await? {
+        let held: Vec<String> = row.json("roles")?;
+        let held: BTreeSet<&String> = held.iter().filter(|role| managed.contains(role)).collect();
+        if held != given {
+            unsettled.push(row.parsed("person_id")?);
+        }
+    }
+    Ok(unsettled)
 }
 
 /// The members of a group of this company.
