@@ -4,7 +4,7 @@
 //! `,"hash"`; `previous` is the `hash` of line N−1, and zeros on the first.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::event::AuditEvent;
-use super::segments::{read_name, segments};
+use super::segments::{Segment, read_name, segments};
 use crate::gate::time::Moment;
 use crate::observe::json::{put_hex, put_number};
 
@@ -197,6 +197,32 @@ pub fn trail_name(path: &Path) -> io::Result<Option<String>> {
     read_name(path)
 }
 
+/// The trail at one moment. Reading it may take as long as a terminal's user likes: the lock is held only
+/// until it is known how far that goes, since a gateway that can't append refuses administration.
+struct Standing {
+    aside: Vec<Segment>,
+    file: File,
+    /// What is written behind it comes later.
+    length: u64,
+    head: Option<Link>,
+}
+
+impl Standing {
+    fn of(path: &Path) -> io::Result<Standing> {
+        let file = File::open(path)?;
+        // Nobody appends or puts files aside meanwhile: that takes this lock.
+        take_turn(|| file.try_lock_shared())?;
+        let standing = Standing {
+            aside: segments(path)?,
+            length: file.metadata()?.len(),
+            head: read_head(path)?,
+            file,
+        };
+        standing.file.unlock()?;
+        Ok(standing)
+    }
+}
+
 /// Reads the whole trail at `path` and checks every link.
 pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
     verify_against(path, &[], false)
@@ -209,21 +235,19 @@ pub fn verify_against(
     anchors: &[Anchor],
     part: bool,
 ) -> Result<Verified, VerifyError> {
-    let file = File::open(path)?;
-    // Nobody puts files aside meanwhile: that takes this lock.
-    take_turn(|| file.try_lock_shared())?;
+    let standing = Standing::of(path)?;
     let mut walk = Walk {
         before: Link::origin(),
         first: None,
         part,
-        head: read_head(path)?,
+        head: standing.head,
         anchors,
         held: 0,
     };
-    for segment in segments(path)? {
+    for segment in standing.aside {
         walk.through(File::open(&segment.path)?)?;
     }
-    walk.through(file)?;
+    walk.through(standing.file.take(standing.length))?;
     let removed = |known: u64, who: &str| FirstBreak {
         line: walk.before.seq.saturating_add(1),
         why: format!("lines were removed at the end: {who} {known}"),
@@ -257,7 +281,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn through(&mut self, file: File) -> Result<(), VerifyError> {
+    fn through(&mut self, file: impl Read) -> Result<(), VerifyError> {
         let mut lines = Lines::new(file);
         while let Some(line) = lines.next()? {
             let at = self.before.seq.saturating_add(1);
@@ -315,14 +339,14 @@ fn check(before: &Link, line: &[u8], head: Option<&Link>) -> Result<Link, String
 }
 
 /// Lines of bounded length, one at a time.
-struct Lines {
-    reader: BufReader<File>,
+struct Lines<R> {
+    reader: BufReader<R>,
     line: Vec<u8>,
     number: u64,
 }
 
-impl Lines {
-    fn new(file: File) -> Lines {
+impl<R: Read> Lines<R> {
+    fn new(file: R) -> Lines<R> {
         Lines {
             reader: BufReader::new(file),
             line: Vec::new(),
@@ -400,21 +424,21 @@ impl Wanted {
 
 /// Copies the lines that are wanted as they stand, of all files of the trail. Checks no links.
 pub fn export(path: &Path, wanted: &Wanted, out: &mut impl Write) -> io::Result<Exported> {
-    let file = File::open(path)?;
-    take_turn(|| file.try_lock_shared())?;
+    let standing = Standing::of(path)?;
     let mut exported = Exported {
         lines: 0,
         unreadable: 0,
     };
-    for segment in segments(path)? {
+    for segment in standing.aside {
         export_file(File::open(&segment.path)?, wanted, &mut exported, out)?;
     }
+    let file = standing.file.take(standing.length);
     export_file(file, wanted, &mut exported, out)?;
     Ok(exported)
 }
 
 fn export_file(
-    file: File,
+    file: impl Read,
     wanted: &Wanted,
     exported: &mut Exported,
     out: &mut impl Write,

@@ -280,6 +280,37 @@ fn an_export_is_a_range_of_time() {
     );
 }
 
+/// Whoever pages through what it is given, and holds the export up with it.
+struct Pager<'a> {
+    audit: &'a Audit,
+    written: bool,
+}
+
+impl std::io::Write for Pager<'_> {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.audit.record(event(99));
+        self.written &= self.audit.flush();
+        Ok(text.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_export_that_somebody_reads_slowly_keeps_nobody_from_writing() {
+    let (_dir, path) = trail(3);
+    let audit = open(&path);
+    let mut pager = Pager {
+        audit: &audit,
+        written: true,
+    };
+    let exported = export(&path, &Wanted::default(), &mut pager).unwrap();
+    assert!(pager.written, "the gateway could not append");
+    assert_eq!(exported.lines, 3, "the trail as it was at the beginning");
+    assert!(verify(&path).unwrap().lines > 3);
+}
+
 /// A trail of `lines` events in files of about three lines each, closed.
 fn rotated(lines: i64) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
