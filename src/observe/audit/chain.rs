@@ -3,7 +3,7 @@
 //! `{"seq":N,…,"previous":"…","hash":"…"}`: `hash` is SHA-256, in hexadecimal, of everything before
 //! `,"hash"`; `previous` is the `hash` of line N−1, and zeros on the first.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::Deserialize;
 
 use super::event::AuditEvent;
-use super::segments::{Segment, read_name, segments};
+use super::segments::{Segment, is_current, read_name, segments};
 use crate::gate::time::Moment;
 use crate::observe::json::{put_hex, put_number};
 
@@ -22,6 +22,10 @@ const HASH_KEY: &[u8] = b",\"hash\":\"";
 const HASH_END: &[u8] = b"\"}";
 /// The longest wait for another process to finish its turn.
 const TURN: Duration = Duration::from_secs(5);
+/// Between looks whether it is finished.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How often a file is opened that others put aside meanwhile.
+const TURNS: u32 = 8;
 
 /// A line's place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,23 +140,50 @@ pub(super) fn write_head(path: &Path, link: &Link) -> io::Result<()> {
 }
 
 /// Waits for the other processes' turns, but not for ever.
-pub(super) fn take_turn(
-    try_lock: impl Fn() -> Result<(), std::fs::TryLockError>,
-) -> io::Result<()> {
+fn take_turn(try_lock: impl Fn() -> Result<(), TryLockError>) -> io::Result<()> {
     let begun = Instant::now();
     loop {
         match try_lock() {
             Ok(()) => return Ok(()),
-            Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() > TURN => {
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > TURN => {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "another process keeps it locked",
                 ));
             }
-            Err(std::fs::TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
         }
     }
+}
+
+/// The file that the path leads to, and its turn. Between opening a file and its turn somebody else may
+/// have put it aside: whoever went on with it would write behind its end, or read it twice.
+pub(super) fn take_current(
+    path: &Path,
+    open: impl Fn() -> io::Result<File>,
+    lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> io::Result<File> {
+    for _ in 0..TURNS {
+        let file = match open() {
+            // Between two files there is none for a moment.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && !segments(path)?.is_empty() =>
+            {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            opened => opened?,
+        };
+        take_turn(|| lock(&file))?;
+        if is_current(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(io::Error::other(format!(
+        "{} is put aside again and again",
+        path.display()
+    )))
 }
 
 /// A trail in which nothing was found wrong.
@@ -199,19 +230,22 @@ pub fn trail_name(path: &Path) -> io::Result<Option<String>> {
 
 /// The trail at one moment. Reading it may take as long as a terminal's user likes: the lock is held only
 /// until it is known how far that goes, since a gateway that can't append refuses administration.
-struct Standing {
-    aside: Vec<Segment>,
-    file: File,
+pub(super) struct Standing {
+    pub aside: Vec<Segment>,
+    pub file: File,
     /// What is written behind it comes later.
-    length: u64,
+    pub length: u64,
     head: Option<Link>,
 }
 
 impl Standing {
     fn of(path: &Path) -> io::Result<Standing> {
-        let file = File::open(path)?;
+        Standing::opened_by(path, || File::open(path))
+    }
+
+    pub fn opened_by(path: &Path, open: impl Fn() -> io::Result<File>) -> io::Result<Standing> {
         // Nobody appends or puts files aside meanwhile: that takes this lock.
-        take_turn(|| file.try_lock_shared())?;
+        let file = take_current(path, open, File::try_lock_shared)?;
         let standing = Standing {
             aside: segments(path)?,
             length: file.metadata()?.len(),

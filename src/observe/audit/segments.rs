@@ -75,7 +75,11 @@ pub(super) fn last_of(segment: &Segment) -> io::Result<Result<Link, &'static str
 /// Whether this is the file that the path leads to. Between opening it and getting its lock another
 /// process may have put it aside.
 pub(super) fn is_current(file: &File, path: &Path) -> io::Result<bool> {
-    let (open, named) = (file.metadata()?, std::fs::metadata(path)?);
+    let open = file.metadata()?;
+    let named = match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        named => named?,
+    };
     Ok(open.ino() == named.ino() && open.dev() == named.dev())
 }
 

@@ -352,6 +352,55 @@ fn a_long_trail_goes_on_in_a_new_file_and_the_chain_with_it() {
 }
 
 #[test]
+fn who_begins_the_new_file_first_is_followed_by_who_put_the_old_one_aside() {
+    let (_dir, path) = trail(2);
+    let (mut one, mut two) = (
+        Chain::open(&path, 1).unwrap(),
+        Chain::open(&path, u64::MAX).unwrap(),
+    );
+    let old = one.turn().unwrap();
+    assert!(one.put_aside(&old, &one.known()).unwrap());
+    two.append([event(3)].iter()).unwrap();
+    let (new, link) = one.begin_next(&old).unwrap();
+    one.write(new, link, [event(4)].iter()).unwrap();
+    assert_eq!(verify(&path).unwrap().lines, 4);
+}
+
+#[test]
+fn a_file_that_is_put_aside_while_a_reader_opens_it_is_read_once() {
+    let (_dir, path) = trail(2);
+    let opened = std::cell::Cell::new(false);
+    let standing = chain::Standing::opened_by(&path, || {
+        let file = fs::File::open(&path);
+        if !opened.replace(true) {
+            let mut writer = Chain::open(&path, 1).unwrap();
+            writer.append([event(3)].iter()).unwrap();
+        }
+        file
+    });
+    let standing = standing.unwrap();
+    let current = fs::metadata(&path).unwrap().len();
+    assert_eq!((standing.aside.len(), standing.length), (1, current));
+}
+
+#[test]
+fn a_reader_waits_for_the_file_that_follows_one_put_aside() {
+    let (_dir, path) = trail(2);
+    fs::rename(&path, segments::segment_path(&path, 2)).unwrap();
+    let opened = std::cell::Cell::new(false);
+    let standing = chain::Standing::opened_by(&path, || {
+        let file = fs::File::open(&path);
+        if !opened.replace(true) {
+            let mut writer = Chain::open(&path, u64::MAX).unwrap();
+            writer.append([event(3)].iter()).unwrap();
+        }
+        file
+    });
+    assert!(standing.unwrap().length > 0);
+    assert_eq!(verify(&path).unwrap().lines, 3);
+}
+
+#[test]
 fn a_file_that_was_put_aside_is_as_safe_as_the_others() {
     let (_dir, path) = rotated(12);
     let first = files(&path).remove(0);

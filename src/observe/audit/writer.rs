@@ -11,16 +11,12 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 
-use super::chain::{LONGEST_LINE, Link, read_head, read_line, take_turn, write_head};
-use super::segments::{
-    is_current, last_of, name_of, read_name, segment_path, segments, write_name,
-};
+use super::chain::{LONGEST_LINE, Link, read_head, read_line, take_current, write_head};
+use super::segments::{last_of, name_of, read_name, segment_path, segments, write_name};
 use super::{AuditError, AuditEvent, Head, Message};
 
 /// Events that are written, and synced to the disk, at once.
 const BATCH: usize = 256;
-/// How often a file is opened that others put aside meanwhile.
-const TURNS: u32 = 8;
 /// Between attempts to write what could not be written.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -62,20 +58,21 @@ impl Chain {
     }
 
     /// Opens and locks the file. Each time anew: it may have been moved away.
-    fn turn(&self) -> io::Result<File> {
-        for _ in 0..TURNS {
-            let file = OpenOptions::new()
+    pub fn turn(&self) -> io::Result<File> {
+        let open = || {
+            OpenOptions::new()
                 .read(true)
                 .append(true)
                 .create(true)
                 .mode(0o600)
-                .open(&self.path)?;
-            take_turn(|| file.try_lock())?;
-            if is_current(&file, &self.path)? {
-                return Ok(file);
-            }
-        }
-        Err(io::Error::other("the trail is put aside again and again"))
+                .open(&self.path)
+        };
+        take_current(&self.path, open, File::try_lock)
+    }
+
+    #[cfg(test)]
+    pub fn known(&self) -> Link {
+        self.known.clone()
     }
 
     /// The place of the last line, and what the directory may be told of it.
@@ -88,14 +85,41 @@ impl Chain {
         })
     }
 
+    /// The file that is this process's turn, and the line after which it goes on there.
+    fn begin(&self) -> io::Result<(File, Link)> {
+        let mut file = self.turn()?;
+        let link = self.after(&mut file)?;
+        match self.put_aside(&file, &link)? {
+            true => self.begin_next(&file),
+            false => Ok((file, link)),
+        }
+    }
+
     /// Puts a file aside that has grown long. The head beside it knows its last line already.
-    fn rotate(&self, file: File, link: &Link) -> io::Result<File> {
+    pub fn put_aside(&self, file: &File, link: &Link) -> io::Result<bool> {
         if link.seq == 0 || file.metadata()?.len() < self.rotate_at {
-            return Ok(file);
+            return Ok(false);
         }
         std::fs::rename(&self.path, segment_path(&self.path, link.seq))?;
         tracing::info!(last = link.seq, "the audit trail goes on in a new file");
-        self.turn()
+        Ok(true)
+    }
+
+    /// Another process may have been the first to write into the new file: the chain goes on after its
+    /// lines. Nobody who still waits for the old file gets it (`_locked`) before the new one is this process's.
+    pub fn begin_next(&self, _locked: &File) -> io::Result<(File, Link)> {
+        let mut file = self.turn()?;
+        let link = self.after(&mut file)?;
+        Ok((file, link))
+    }
+
+    /// [`Self::last`], also where somebody wrote into the file.
+    fn after(&self, file: &mut File) -> io::Result<Link> {
+        Ok(self.last(file)?.unwrap_or_else(|why| {
+            // What this process knows goes on; `verify` finds the place.
+            tracing::error!(why, "the last line of the audit trail is not whole");
+            self.known.clone()
+        }))
     }
 
     /// The place of the last line, or the last that is known to have been there: when lines have
@@ -133,16 +157,16 @@ impl Chain {
 
     /// Appends all of `events` or none, and waits for the disk.
     pub fn append<'a>(&mut self, events: impl Iterator<Item = &'a AuditEvent>) -> io::Result<()> {
-        let mut file = self.turn()?;
-        let mut link = match self.last(&mut file)? {
-            Ok(link) => link,
-            Err(why) => {
-                // Somebody wrote into it. What this process knows goes on; `verify` finds the place.
-                tracing::error!(why, "the last line of the audit trail is not whole");
-                self.known.clone()
-            }
-        };
-        file = self.rotate(file, &link)?;
+        let (file, link) = self.begin()?;
+        self.write(file, link, events)
+    }
+
+    pub fn write<'a>(
+        &mut self,
+        mut file: File,
+        mut link: Link,
+        events: impl Iterator<Item = &'a AuditEvent>,
+    ) -> io::Result<()> {
         let mut text = Vec::new();
         for event in events {
             link = link.extend(event, &mut text);
