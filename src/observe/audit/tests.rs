@@ -223,6 +223,22 @@ fn two_processes_take_turns() {
 }
 
 #[test]
+fn who_opened_an_empty_trail_knows_its_name_though_another_began_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let (gateway, command) = (open(&path), open(&path));
+    command.record(event(1));
+    assert!(command.flush());
+    gateway.record(event(2));
+    assert!(gateway.flush());
+    let head = gateway.head().unwrap();
+    assert_eq!(
+        (Some(head.trail), head.seq),
+        (trail_name(&path).unwrap(), 2)
+    );
+}
+
+#[test]
 fn what_can_not_be_written_is_counted_and_written_later() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("data");

@@ -167,6 +167,10 @@ impl Chain {
         mut link: Link,
         events: impl Iterator<Item = &'a AuditEvent>,
     ) -> io::Result<()> {
+        if self.trail.is_none() && link.seq > 0 {
+            // Another process began the trail since this one opened it empty.
+            self.trail = read_name(&self.path)?;
+        }
         let mut text = Vec::new();
         for event in events {
             link = link.extend(event, &mut text);
