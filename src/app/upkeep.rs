@@ -124,7 +124,7 @@ impl Upkeep {
                 number = self.wish.made() => {
                     written = stamp(&file);
                     self.house.follow_master_key(&mut seen.key_file).await;
-                    self.reload().await;
+                    self.reload(&mut seen).await;
                     self.wish.fulfil(number);
                 }
                 () = over(&mut shutdown) => break,
@@ -144,11 +144,11 @@ impl Upkeep {
     }
 
     /// Everything that is read from files, and whatever it was that the operator changed.
-    async fn reload(&self) {
+    async fn reload(&self, seen: &mut Seen) {
         self.follow().await;
-        if let Err(error) = self.house.certificates.reload() {
-            tracing::error!(%error, "certificates could not be reloaded; the last good ones stay");
-        }
+        // Whoever asks is told again what is wrong.
+        seen.complaint = None;
+        self.look_at_certificates(seen);
         let folder = self.policies().clone();
         if let Ok(reload) = tokio::task::spawn_blocking(move || folder.reload()).await {
             tracing::info!(
@@ -165,6 +165,18 @@ impl Upkeep {
     }
 
     async fn look(&self, seen: &mut Seen) {
+        self.look_at_certificates(seen);
+        let before = self.policies().switched_on();
+        match self.house.ground.directory.factor_switched_on().await {
+            Ok(companies) => self.policies().follow_switched_on(&before, companies),
+            // What was switched on stays on: nobody gets in with less because a database is away.
+            Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
+        }
+        self.look_for_emergencies(seen).await;
+        self.release.look().await;
+    }
+
+    fn look_at_certificates(&self, seen: &mut Seen) {
         match self.house.certificates.reload() {
             Ok(reloaded) => {
                 seen.complaint = None;
@@ -181,14 +193,6 @@ impl Upkeep {
                 seen.complaint = Some(said);
             }
         }
-        let before = self.policies().switched_on();
-        match self.house.ground.directory.factor_switched_on().await {
-            Ok(companies) => self.policies().follow_switched_on(&before, companies),
-            // What was switched on stays on: nobody gets in with less because a database is away.
-            Err(error) => tracing::debug!(%error, "Company Settings could not be read"),
-        }
-        self.look_for_emergencies(seen).await;
-        self.release.look().await;
     }
 
     /// An emergency ends at its time, also when the directory can't be asked any more.

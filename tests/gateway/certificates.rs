@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use x509_parser::prelude::FromDer as _;
 
 use crate::backend::Backend;
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, soon};
 use crate::visitor::Visitor;
 use crate::wire::{Line, PATIENCE, handshake, tls};
 
@@ -88,6 +88,20 @@ async fn each_host_shows_its_certificate_and_a_changed_one_soon() {
         21,
         "the last good one stays"
     );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_are_taken_over_when_asked_to_are_on_record() {
+    let (_backend, gateway) = with_certificates().await;
+    write_certificate(gateway.folder.path(), "one", &["emr.test"], 21);
+    gateway.running.reload().await;
+    assert_eq!(serial(&gateway, "emr.test").await, 21);
+    soon("the audit trail has it", async || {
+        let trail = std::fs::read_to_string(gateway.path("data/audit.jsonl"));
+        trail.unwrap_or_default().contains("certificates_changed")
+    })
+    .await;
     gateway.stop().await;
 }
 
