@@ -103,7 +103,8 @@ impl Upkeep {
         slow_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = Seen::default();
         let file = self.house.settings().source.file().to_owned();
-        let mut written = stamp(&file);
+        // Of nothing: the file may have changed since it was read at the start.
+        let mut written = None;
         loop {
             tokio::select! {
                 _ = looks.tick() => {

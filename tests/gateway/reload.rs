@@ -111,6 +111,30 @@ async fn what_can_change_does_without_a_restart_and_nobody_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_while_the_gateway_starts_is_followed() {
+    let backend = Backend::start().await;
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let address: SocketAddr = backend.url.trim_start_matches("http://").parse().unwrap();
+    let mut setup = Setup::new("http://backend.internal:80");
+    setup.folder = Some(Arc::clone(&folder));
+    // Asked for after the file was read, and before anybody is served.
+    setup.names = Some(Arc::new(move |_, _| {
+        let file = folder.path().join("gateway.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("Test sign-in", "Written meanwhile")).unwrap();
+        Box::pin(async move { Ok(vec![address]) })
+    }));
+    let gateway = setup.start().await;
+    soon("it is followed", async || {
+        let mut stranger = Visitor::new(&gateway);
+        let page = stranger.open(stranger.url("emr", "/")).await;
+        page.body.contains("Written meanwhile")
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_file_changes_nothing_and_is_told_until_it_is_mended() {
     let backend = Backend::start().await;
     let gateway = Setup::new(&backend.url).start().await;
