@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use async_trait::async_trait;
 use clap::{Args, Subcommand};
 
 use super::Failure;
@@ -52,14 +53,31 @@ pub struct Means<'a> {
     /// Whether what applications answered at a sign-on is kept, sealed, in the session store.
     pub keeps_sign_ons: bool,
     pub now: Moment,
+    pub trail: &'a dyn Trail,
 }
 
-/// What was done.
-pub struct Done {
-    /// The audit trail's word.
-    pub event: TrailEvent,
-    pub detail: String,
-    pub text: String,
+/// Where each change is written down at once: what comes after it may fail, or be broken off.
+#[async_trait]
+pub trait Trail: Sync {
+    /// # Errors
+    /// When it can't be written.
+    async fn note(&self, event: TrailEvent, detail: String) -> Result<(), Failure>;
+}
+
+struct OnRecord<'a> {
+    record: Record,
+    directory: &'a Directory,
+}
+
+#[async_trait]
+impl Trail for OnRecord<'_> {
+    async fn note(&self, event: TrailEvent, detail: String) -> Result<(), Failure> {
+        let deed = Deed {
+            detail,
+            ..Deed::of(event)
+        };
+        self.record.write(self.directory, vec![deed]).await
+    }
 }
 
 pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> {
@@ -67,44 +85,37 @@ pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> 
     let mut fresh = [0; 32];
     (real().random)(&mut fresh);
     let by_form = |way: &SignOn| matches!(way, SignOn::Form(_));
+    let trail = OnRecord {
+        record: Record::open(settings)?,
+        directory: &directory,
+    };
     let means = Means {
         file: &settings.store.master_key,
         directory: &directory,
         fresh,
         keeps_sign_ons: settings.backends.iter().any(|one| by_form(&one.sign_on)),
         now: now(),
+        trail: &trail,
     };
-    let record = Record::open(settings)?;
     let done = run(verb, &means).await;
-    let recorded = match &done {
-        Err(_) => Ok(()),
-        Ok(done) => {
-            let deed = Deed {
-                detail: done.detail.clone(),
-                ..Deed::of(done.event)
-            };
-            record.write(&directory, vec![deed]).await
-        }
-    };
     directory.close().await;
-    let code = print(&done?.text)?;
-    recorded.map(|()| code)
+    print(&done?)
 }
 
-/// Takes one step.
+/// Takes one step, and says what is next.
 ///
 /// # Errors
-/// When it can't be taken yet, with what is to be done first.
-pub async fn run(verb: Verb, means: &Means<'_>) -> Result<Done, Failure> {
+/// When it can't be taken yet, with what is to be done first; or when it was broken off.
+pub async fn run(verb: Verb, means: &Means<'_>) -> Result<String, Failure> {
     let key = MasterKey::read(means.file).map_err(Failure::not_so)?;
     match verb {
-        Verb::Add => add(&key, means),
+        Verb::Add => add(&key, means).await,
         Verb::Use => use_new(&key, means).await,
         Verb::Retire { now, renew } => retire(&key, means, now, renew).await,
     }
 }
 
-fn add(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
+async fn add(key: &MasterKey, means: &Means<'_>) -> Result<String, Failure> {
     let Some(more) = key.with_staged(means.fresh) else {
         return Err(Failure::not_so(match key.staged() {
             Some(name) => format!(
@@ -115,25 +126,25 @@ fn add(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
     };
     more.replace(means.file).map_err(Failure::not_so)?;
     let name = more.staged().unwrap_or_default();
-    Ok(Done {
-        event: TrailEvent::MasterKeyAdded,
-        text: format!(
-            "the key {name} is known and not used yet. Bring {} to every gateway, then: vestibule \
-             master-key use\n",
-            means.file.display()
-        ),
-        detail: name,
-    })
+    let noted = means.trail.note(TrailEvent::MasterKeyAdded, name.clone());
+    noted.await?;
+    Ok(format!(
+        "the key {name} is known and not used yet. Bring {} to every gateway, then: vestibule \
+         master-key use\n",
+        means.file.display()
+    ))
 }
 
-async fn use_new(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
-    let directory = means.directory;
+async fn use_new(key: &MasterKey, means: &Means<'_>) -> Result<String, Failure> {
+    let note = |detail| means.trail.note(TrailEvent::MasterKeyUsed, detail);
+    let mut noted = Ok(());
     let used = match key.with_staged_in_use() {
         Some(used) => {
             let name = used.seals_with();
             let knows = |node: &StoredNode| node.master_keys.contains(&name);
             all_nodes(means, knows, &format!("don't know the key {name} yet")).await?;
             used.replace(means.file).map_err(Failure::not_so)?;
+            noted = note(format!("{name}: seals from now on")).await;
             used
         }
         // In use already: the round may have been broken off.
@@ -144,21 +155,29 @@ async fn use_new(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
         }
     };
     let name = used.seals_with();
-    let taken = directory.take_over_master_key(&used).await;
+    let Resealed { done, current, .. } = match taken_over(&used, &name, means).await {
+        Ok(round) => round,
+        Err(failure) => {
+            // Told for what failed first.
+            let _ = note(format!("{name}: broken off, {}", failure.message)).await;
+            return Err(failure);
+        }
+    };
+    noted.and(note(format!("{name}: {done} sealed anew, {current} were")).await)?;
+    Ok(format!(
+        "the key {name} seals: {done} secrets sealed anew, {current} were. Bring {} to every \
+         gateway, then: vestibule master-key retire\n",
+        means.file.display()
+    ))
+}
+
+async fn taken_over(used: &MasterKey, name: &str, means: &Means<'_>) -> Result<Resealed, Failure> {
+    let directory = means.directory;
+    let taken = directory.take_over_master_key(used).await;
     taken.map_err(Failure::not_so)?;
-    let noted = directory.master_key_used(&name, means.now).await;
-    noted.map_err(Failure::not_so)?;
-    let round = resealed(directory).await?;
-    let Resealed { done, current, .. } = round;
-    Ok(Done {
-        event: TrailEvent::MasterKeyUsed,
-        detail: format!("{name}: {done} sealed anew, {current} were"),
-        text: format!(
-            "the key {name} seals: {done} secrets sealed anew, {current} were. Bring {} to every \
-             gateway, then: vestibule master-key retire\n",
-            means.file.display()
-        ),
-    })
+    let since = directory.master_key_used(name, means.now).await;
+    since.map_err(Failure::not_so)?;
+    resealed(directory).await
 }
 
 async fn retire(
@@ -166,7 +185,7 @@ async fn retire(
     means: &Means<'_>,
     at_once: bool,
     renew: bool,
-) -> Result<Done, Failure> {
+) -> Result<String, Failure> {
     let Some(alone) = key.newest_alone() else {
         if renew && key.staged().is_none() {
             return renew_again(key, means).await;
@@ -195,46 +214,51 @@ async fn retire(
     }
     // While the old key is there, and every gateway opens what the new one sealed: broken off after
     // this, the step is taken again from its beginning.
+    let mut noted = Ok(());
     if renew {
-        let renewed = means.directory.renew_derived_keys(&alone).await;
-        renewed.map_err(Failure::not_so)?;
+        noted = renewed(&alone, &name, means).await?;
     }
     alone.replace(means.file).map_err(Failure::not_so)?;
+    let detail = format!("{name} stays alone");
+    noted.and(means.trail.note(TrailEvent::MasterKeyRetired, detail).await)?;
     Ok(retired(&name, means, renew))
+}
+
+/// What is derived is made anew; whether that could be written down.
+async fn renewed(
+    key: &MasterKey,
+    name: &str,
+    means: &Means<'_>,
+) -> Result<Result<(), Failure>, Failure> {
+    let renewed = means.directory.renew_derived_keys(key).await;
+    renewed.map_err(Failure::not_so)?;
+    let detail = format!("{name}: what is derived is made anew");
+    Ok(means.trail.note(TrailEvent::MasterKeyRetired, detail).await)
 }
 
 const NO_OLD_KEY: &str = "there is no old key to let go of";
 
 /// The old key is gone already; whether what it was known by is gone too, nobody noted. A key that took
 /// over from none is no other key: then nothing would be renewed.
-async fn renew_again(key: &MasterKey, means: &Means<'_>) -> Result<Done, Failure> {
+async fn renew_again(key: &MasterKey, means: &Means<'_>) -> Result<String, Failure> {
     let name = key.seals_with();
     let used = means.directory.master_key_used_at(&name).await;
     if used.map_err(Failure::not_so)?.is_none() {
         return Err(Failure::not_so(NO_OLD_KEY));
     }
-    let renewed = means.directory.renew_derived_keys(key).await;
-    renewed.map_err(Failure::not_so)?;
+    renewed(key, &name, means).await??;
     Ok(retired(&name, means, true))
 }
 
-fn retired(name: &str, means: &Means<'_>, renew: bool) -> Done {
-    let bring = format!(
-        "the key {name} is the only one. Bring {} to every gateway",
+fn retired(name: &str, means: &Means<'_>, renew: bool) -> String {
+    let restart = match renew {
+        false => "",
+        true => " and restart them all: people sign in again",
+    };
+    format!(
+        "the key {name} is the only one. Bring {} to every gateway{restart}\n",
         means.file.display()
-    );
-    match renew {
-        false => Done {
-            event: TrailEvent::MasterKeyRetired,
-            text: format!("{bring}\n"),
-            detail: format!("{name} stays alone"),
-        },
-        true => Done {
-            event: TrailEvent::MasterKeyRetired,
-            text: format!("{bring} and restart them all: people sign in again\n"),
-            detail: format!("{name} stays alone, and what is derived is made anew"),
-        },
-    }
+    )
 }
 
 /// Everything under the newest key, or a failure that names what is not.
@@ -285,6 +309,7 @@ async fn all_nodes(
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use tempfile::TempDir;
@@ -302,6 +327,18 @@ mod tests {
         directory: Directory,
         keeps_sign_ons: bool,
         now: Moment,
+        trail: Noted,
+    }
+
+    #[derive(Default)]
+    struct Noted(Mutex<Vec<(TrailEvent, String)>>);
+
+    #[async_trait]
+    impl Trail for Noted {
+        async fn note(&self, event: TrailEvent, detail: String) -> Result<(), Failure> {
+            self.0.lock().unwrap().push((event, detail));
+            Ok(())
+        }
     }
 
     impl Bench {
@@ -318,6 +355,7 @@ mod tests {
                 directory,
                 keeps_sign_ons: false,
                 now: NOW,
+                trail: Noted::default(),
             }
         }
 
@@ -328,10 +366,19 @@ mod tests {
                 fresh: [8; 32],
                 keeps_sign_ons: self.keeps_sign_ons,
                 now: self.now,
+                trail: &self.trail,
             };
             let done = run(verb, &means).await;
-            done.map(|done| done.event.as_str())
+            done.map(|_| self.trail.0.lock().unwrap().last().unwrap().0.as_str())
                 .map_err(|failure| failure.message)
+        }
+
+        /// What was written down since the last time.
+        fn noted(&self) -> Vec<String> {
+            let noted = std::mem::take(&mut *self.trail.0.lock().unwrap());
+            let told = noted.into_iter();
+            told.map(|(event, detail)| format!("{event} {detail}"))
+                .collect()
         }
 
         async fn refused(&self, verb: Verb, why: &str) {
@@ -465,6 +512,13 @@ mod tests {
         }
         let wanted = tokens(&whole).await;
         assert_ne!(wanted, before);
+        let noted = whole.noted();
+        assert!(
+            noted
+                .iter()
+                .any(|line| line.ends_with(": what is derived is made anew")),
+            "{noted:?}"
+        );
         // It was whole, and whoever was not told that says it again.
         assert_eq!(whole.step(RENEW).await, Ok("master_key_retired"));
         assert_eq!(tokens(&whole).await, wanted);
@@ -522,12 +576,21 @@ mod tests {
             .await
             .unwrap();
         bench.step(Verb::Add).await.unwrap();
+        bench.noted();
         let told = bench.step(Verb::Use).await.unwrap_err();
         assert!(
             told.contains(&format!("factors {} kim", factor.id)),
             "{told}"
         );
+        let noted = bench.noted();
+        assert!(
+            noted.len() == 2
+                && noted[0].ends_with(": seals from now on")
+                && noted[1].contains(": broken off, 1 secrets"),
+            "the key is another, so the trail says so: {noted:?}"
+        );
         bench.refused(RETIRE, "The old key stays").await;
+        assert_eq!(bench.noted(), [""; 0], "nothing was changed");
         bench.directory.remove_factors(&kim).await.unwrap();
         bench.step(Verb::Use).await.unwrap();
         bench.step(RETIRE).await.unwrap();

@@ -48,7 +48,7 @@ impl Record {
 
     /// # Errors
     /// When it is done and can't be written down.
-    pub async fn write(self, directory: &Directory, deeds: Vec<Deed>) -> Result<(), Failure> {
+    pub async fn write(&self, directory: &Directory, deeds: Vec<Deed>) -> Result<(), Failure> {
         let (now, mut events, mut lines) = (now(), Vec::new(), Vec::new());
         for (number, deed) in (0_u64..).zip(deeds) {
             let (event, line) = deed.written(directory, now, number).await;
@@ -60,7 +60,7 @@ impl Record {
 
     /// The same, of lines that are made already.
     pub async fn write_lines(
-        self,
+        &self,
         directory: &Directory,
         events: Vec<AuditEvent>,
         lines: &[Line],
