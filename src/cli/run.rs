@@ -129,3 +129,45 @@ async fn until_told(running: &Running, copies: &Copies, data_dir: &Path) -> Resu
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    fn is_accepted(level: &str) -> bool {
+        let text = format!(
+            "[listen]\nhttps = [\"[::]:8443\"]\n[portal]\nurl = \"https://login.example.org\"\n\
+             [log]\nlevel = {level:?}\n[products.emr]\nurl = \"https://emr.example.org\"\n\
+             backends = [\"http://127.0.0.1:9001\"]\nprimary = true\n"
+        );
+        config::read(&text, Path::new("gateway.toml"), std::iter::empty(), &[]).is_ok()
+    }
+
+    #[test]
+    fn a_level_that_the_configuration_accepts_starts_the_log() {
+        for good in ["info", "info,vestibule::sessions=debug", "warn,sqlx=info"] {
+            assert!(is_accepted(good) && trace::filter(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "info,",
+            "loud",
+            "pingora_core=debug",
+            "info,pingora=off",
+            "vestibule=loud",
+            "info,[",
+            "info,=",
+            "info,a=b=c",
+            "info,vestibule[span=debug",
+            "info,[{field=\"a\"}]=debug",
+        ] {
+            assert!(
+                !is_accepted(bad) || trace::filter(bad).is_ok(),
+                "{bad}: `check` would find nothing wrong, and `run` does not start"
+            );
+        }
+        assert!(!is_accepted("info,pingora_proxy=debug"));
+    }
+}

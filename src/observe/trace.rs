@@ -43,7 +43,9 @@ pub fn start(format: Format, level: &str) -> Result<(), TraceError> {
     started.map_err(|_| TraceError::Again)
 }
 
-fn filter(level: &str) -> Result<EnvFilter, TraceError> {
+/// # Errors
+/// When the log does not start with this level.
+pub fn filter(level: &str) -> Result<EnvFilter, TraceError> {
     let wrong = || TraceError::Level {
         level: level.to_owned(),
     };
