@@ -278,29 +278,49 @@ impl House {
         for (name, expiry) in self.certificates.expiries() {
             metrics.certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
         }
+        let (scene, settings) = (self.scene.load(), self.settings());
+        for (upstream, product) in scene.upstreams.iter().zip(settings.products.iter()) {
+            if let Some(expiry) = upstream.expiry() {
+                let name = format!("products.{}.tls.client", product.id);
+                metrics.certificate_expiry(&name, (expiry.millis() - now.millis()) / 1000);
+            }
+        }
     }
 
-    /// Asks again where the backends' names lead.
-    pub async fn follow_names(&self) {
+    /// Asks again where the backends' names lead, and looks at the files with their authorities and with
+    /// the certificates that they are shown.
+    pub async fn follow_backends(&self) {
         let names = &self.ground.world.names;
         let scene = self.scene.load_full();
-        let moved = join_all(scene.upstreams.iter().map(|upstream| upstream.moved(names))).await;
+        let settings = self.settings();
+        let group = || self.groups.fetch_add(1, Ordering::Relaxed);
+        let moved = scene.upstreams.iter();
+        let moved = join_all(moved.map(|upstream| upstream.moved(names, group))).await;
         let mut upstreams = scene.upstreams.clone();
         let mut any = false;
-        for (upstream, moved) in upstreams.iter_mut().zip(moved) {
+        let products = settings.products.iter();
+        for ((upstream, moved), product) in upstreams.iter_mut().zip(moved).zip(products) {
+            let product = product.id.as_str();
             match moved {
                 Ok(None) => {}
                 Ok(Some(moved)) => {
                     moved.watch_health(self.ground.over.clone());
-                    tracing::info!(
-                        before = ?upstream.sockets(),
-                        now = ?moved.sockets(),
-                        "a backend's name leads elsewhere"
-                    );
+                    let (before, now) = (upstream.sockets(), moved.sockets());
+                    if before == now {
+                        tracing::info!(product, "certificates for backends reloaded");
+                        let detail = format!("products.{product}.tls");
+                        self.note(TrailEvent::CertificatesChanged, &detail);
+                    } else {
+                        tracing::info!(product, ?before, ?now, "a backend's name leads elsewhere");
+                    }
                     *upstream = Arc::new(moved);
                     any = true;
                 }
-                Err(error) => tracing::error!(%error, "a backend that moved can't be used"),
+                Err(error) => tracing::error!(
+                    product,
+                    %error,
+                    "a backend that changed can't be used; it stays as it was"
+                ),
             }
         }
         if any {

@@ -162,7 +162,7 @@ impl Upkeep {
         if let Some(access) = &self.house.ground.access {
             access.reopen();
         }
-        self.house.follow_names().await;
+        self.house.follow_backends().await;
     }
 
     async fn look(&self, seen: &mut Seen) {
@@ -264,8 +264,8 @@ impl Upkeep {
         if let Ok(Ok(count)) = timeout(PING, ground.sessions.store().count(now)).await {
             ground.metrics.sessions_active(count);
         }
+        self.house.follow_backends().await;
         self.house.tell_certificates();
-        self.house.follow_names().await;
     }
 
     /// Says aloud what a look at the policy folder found.

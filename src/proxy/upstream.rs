@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pingora::lb::LoadBalancer;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
@@ -16,13 +17,16 @@ use pingora::services::background::BackgroundService;
 use pingora::tls::CertificateDer;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::config::settings::{Backend, BackendAddress, CertificateFiles, Health};
+use crate::gate::time::Moment;
 
 /// How often a request is tried on another backend when one can't be connected to.
 pub const MOST_TRIES: usize = 3;
@@ -57,6 +61,10 @@ pub struct Upstream {
     /// One template for each address; a request gets a copy.
     peers: Vec<(SocketAddr, HttpPeer)>,
     made_of: Making,
+    /// Of the files with authorities and the client's certificate, from before they were read.
+    stamps: Vec<Option<Stamp>>,
+    /// When the client's certificate ends.
+    expiry: Option<Moment>,
     /// Ends the watch over health with the backends that it is about.
     health: Mutex<Option<AbortHandle>>,
 }
@@ -67,6 +75,9 @@ struct Making {
     backend: Backend,
     websockets: bool,
 }
+
+/// When all of it is the same, the file was not touched.
+type Stamp = (SystemTime, u64, u64);
 
 impl Drop for Upstream {
     fn drop(&mut self) {
@@ -107,12 +118,17 @@ impl Upstream {
         self.made_of.backend == *backend && self.made_of.websockets == websockets
     }
 
-    /// The same backends where their names lead now. `None`: where they led before, which is also
-    /// assumed of a name that can't be resolved at the moment.
+    /// The same backends where their names lead now, with the certificates that are in their files now.
+    /// `None`: all as before, which is also assumed of a name that can't be resolved at the moment.
+    /// `group`: another than any that was given before, for connections that other certificates vouch for.
     ///
     /// # Errors
     /// When a certificate can't be read any more.
-    pub async fn moved(&self, names: &Names) -> Result<Option<Upstream>, UpstreamError> {
+    pub async fn moved(
+        &self,
+        names: &Names,
+        group: impl FnOnce() -> u64,
+    ) -> Result<Option<Upstream>, UpstreamError> {
         let before = self.sockets();
         let mut sockets = before.clone();
         for (address, socket) in self.made_of.backend.addresses.iter().zip(&mut sockets) {
@@ -121,10 +137,18 @@ impl Upstream {
                 Err(error) => tracing::debug!(%error, "a backend's name can't be resolved again"),
             }
         }
-        if sockets == before {
+        let mut made_of = self.made_of.clone();
+        if stamps(&made_of.backend) != self.stamps {
+            made_of.group = group();
+        } else if sockets == before {
             return Ok(None);
         }
-        Upstream::at(self.made_of.clone(), &sockets).map(Some)
+        Upstream::at(made_of, &sockets).map(Some)
+    }
+
+    /// When the certificate ends by which backends know this gateway.
+    pub fn expiry(&self) -> Option<Moment> {
+        self.expiry
     }
 
     fn at(made_of: Making, sockets: &[SocketAddr]) -> Result<Upstream, UpstreamError> {
@@ -133,9 +157,19 @@ impl Upstream {
             backend,
             websockets,
         } = &made_of;
+        let stamps = stamps(backend);
+        let client = match &backend.tls.client {
+            Some(files) => Some(client_certificate(files)?),
+            None => None,
+        };
+        let expiry = client.as_ref().map(|(_, expiry)| *expiry);
+        let client = client.map(|(certificate, _)| Arc::new(certificate));
         let mut peers = Vec::with_capacity(sockets.len());
         for (address, socket) in backend.addresses.iter().zip(sockets) {
-            let peer = peer(*group, backend, address, *socket, *websockets)?;
+            let mut peer = peer(*group, backend, address, *socket, *websockets)?;
+            if address.tls {
+                peer.client_cert_key.clone_from(&client);
+            }
             peers.push((*socket, peer));
         }
         let mut balancer =
@@ -152,6 +186,8 @@ impl Upstream {
             balancer: Arc::new(balancer),
             peers,
             made_of,
+            stamps,
+            expiry,
             health: Mutex::default(),
         })
     }
@@ -277,9 +313,6 @@ fn peer(
                 .collect();
             options.ca = Some(authorities.into());
         }
-        if let Some(files) = &backend.tls.client {
-            peer.client_cert_key = Some(Arc::new(client_certificate(files)?));
-        }
     }
     Ok(peer)
 }
@@ -304,15 +337,35 @@ fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, UpstreamError> {
     Ok(certificates)
 }
 
-fn client_certificate(files: &CertificateFiles) -> Result<CertKey, UpstreamError> {
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| UpstreamError::File {
-        path: files.key.clone(),
-        reason: error.to_string(),
-    })?;
-    Ok(CertKey::new(
-        read_certificates(&files.certificate)?,
-        key.secret_der().to_vec(),
-    ))
+/// The certificate and its end. One whose key does not fit is refused: the files may be half replaced.
+fn client_certificate(files: &CertificateFiles) -> Result<(CertKey, Moment), UpstreamError> {
+    let fail = |path: &Path, reason: String| UpstreamError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| fail(&files.key, error.to_string()))?;
+    let chain = read_certificates(&files.certificate)?;
+    let first = chain.first().map(Vec::as_slice).unwrap_or_default();
+    let (_, parsed) = x509_parser::parse_x509_certificate(first)
+        .map_err(|error| fail(&files.certificate, error.to_string()))?;
+    let expiry = Moment::from_secs(parsed.validity().not_after.timestamp());
+    let shown = chain.iter().cloned().map(CertificateDer::from).collect();
+    CertifiedKey::from_der(shown, key.clone_key(), &aws_lc_rs::default_provider())
+        .map_err(|error| fail(&files.key, format!("does not fit its certificate: {error}")))?;
+    Ok((CertKey::new(chain, key.secret_der().to_vec()), expiry))
+}
+
+fn stamps(backend: &Backend) -> Vec<Option<Stamp>> {
+    let client = backend.tls.client.iter();
+    let client = client.flat_map(|files| [&files.certificate, &files.key]);
+    let files = backend.tls.ca.iter().chain(client);
+    files.map(|file| stamp(file)).collect()
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 fn health_check(

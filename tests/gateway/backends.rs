@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::backend::Backend;
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, soon};
 use crate::visitor::{Answer, Visitor};
 use crate::wire::PATIENCE;
 
@@ -374,4 +374,43 @@ async fn a_backend_that_wants_a_client_certificate_gets_it() {
 
     let setup = tls_setup(&url, &files, "ca = \"ca.pem\"");
     failure(setup, 502, "backend_error").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_for_backends_are_read_again_when_asked_to() {
+    let (before, after) = (papers(), papers());
+    let url = tls_backend(&after, true).await;
+    let files = [
+        ("ca.pem", before.ca.as_str()),
+        ("client.pem", &before.client.0),
+        ("client.key", &before.client.1),
+    ];
+    let tls = "ca = \"ca.pem\", client = { certificate = \"client.pem\", key = \"client.key\" }";
+    let (gateway, mut kim) = clinic(tls_setup(&url, &files, tls)).await;
+    assert_eq!(kim.worth("emr").await, 502);
+
+    // Half replaced: the certificate without its key.
+    std::fs::write(gateway.path("ca.pem"), &after.ca).unwrap();
+    std::fs::write(gateway.path("client.pem"), &after.client.0).unwrap();
+    gateway.running.reload().await;
+    assert_eq!(kim.worth("emr").await, 502);
+    std::fs::write(gateway.path("client.key"), &after.client.1).unwrap();
+    gateway.running.reload().await;
+    assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret");
+
+    // Whom the authority of now does not vouch for is not talked to over a connection from before.
+    std::fs::write(gateway.path("ca.pem"), &before.ca).unwrap();
+    gateway.running.reload().await;
+    assert_eq!(kim.worth("emr").await, 502);
+    soon("the audit trail has it", async || {
+        let trail = std::fs::read_to_string(gateway.path("data/audit.jsonl"));
+        trail.unwrap_or_default().contains("products.emr.tls")
+    })
+    .await;
+    let expiry = "vestibule_certificate_expiry_seconds{name=\"products.emr.tls.client\"}";
+    soon("the metrics tell its end", async || {
+        gateway.metric(expiry).await.is_some()
+    })
+    .await;
+    gateway.stop().await;
 }
