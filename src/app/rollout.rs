@@ -92,6 +92,8 @@ impl Release {
     /// Once a second.
     pub async fn look(&self) {
         if self.rollout().mfa.is_none() {
+            // Everybody has it. A pause stays in the directory, for when the release is back.
+            self.metrics.forget_rollout(MFA);
             return;
         }
         // What is held stays held while the directory is away: nobody gets it by that.
@@ -214,7 +216,9 @@ impl Release {
             }
             self.metrics.rollout_reached(feature, reached.0, reached.1);
         }
-        self.metrics.rollout_paused(MFA, rollout.held().is_some());
+        if rollout.mfa.is_some() {
+            self.metrics.rollout_paused(MFA, rollout.held().is_some());
+        }
         Ok(())
     }
 

@@ -221,6 +221,15 @@ impl Metrics {
             .set(i64::from(paused));
     }
 
+    /// Forgets a feature that is not released step by step any more: an alert would go on for it.
+    pub fn forget_rollout(&self, feature: &'static str) {
+        let families = &self.families;
+        // Not there: nothing was told of it.
+        let _ = families.rollout_companies.remove_label_values(&[feature]);
+        let _ = families.rollout_people.remove_label_values(&[feature]);
+        let _ = families.rollout_paused.remove_label_values(&[feature]);
+    }
+
     /// Seconds until a certificate expires; negative when it has. `name` is from the configuration.
     pub fn certificate_expiry(&self, name: &str, seconds: i64) {
         self.families

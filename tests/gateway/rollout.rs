@@ -184,3 +184,33 @@ async fn a_release_pauses_by_itself_in_postgresql_too() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_alert_ends_with_the_release_and_its_pause_holds_when_it_is_back() {
+    let backend = Backend::start().await;
+    let mut setup = Setup::new(&backend.url);
+    let release = rollout("\"acme-rehab\"");
+    setup.more.clone_from(&release);
+    let gateway = setup.start().await;
+    let directory = gateway.running.directory.clone();
+    switch_on(&directory, &gateway).await;
+    soon("Company Settings are known", async || {
+        has_it(&gateway, "kim").await
+    })
+    .await;
+    fail_often(&gateway).await;
+    soon("the release pauses", async || paused(&gateway).await).await;
+
+    let file = gateway.path("gateway.toml");
+    let with = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, with.replace(&release, "")).unwrap();
+    soon("nothing is paused any more", async || {
+        !gateway.metrics().await.contains("{feature=\"mfa\"}")
+    })
+    .await;
+    assert!(has_it(&gateway, "lee").await, "everybody has it");
+
+    std::fs::write(&file, with).unwrap();
+    soon("the pause holds again", async || paused(&gateway).await).await;
+    gateway.stop().await;
+}
