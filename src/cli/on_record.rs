@@ -49,13 +49,20 @@ impl Record {
     /// # Errors
     /// When it is done and can't be written down.
     pub async fn write(&self, directory: &Directory, deeds: Vec<Deed>) -> Result<(), Failure> {
-        let (now, mut events, mut lines) = (now(), Vec::new(), Vec::new());
-        for (number, deed) in (0_u64..).zip(deeds) {
-            let (event, line) = deed.written(directory, now, number).await;
-            events.push(event);
-            lines.push(line);
-        }
+        let (events, lines) = written(Some(directory), deeds).await;
         self.write_lines(directory, events, &lines).await
+    }
+
+    /// In the file alone, while the directory is away.
+    ///
+    /// # Errors
+    /// When it is done and can't be written down.
+    pub async fn write_on_file(&self, deeds: Vec<Deed>) -> Result<(), Failure> {
+        let (events, _) = written(None, deeds).await;
+        match self.write_events(events) {
+            true => Ok(()),
+            false => Err(Failure::not_so(UNWRITTEN)),
+        }
     }
 
     /// The same, of lines that are made already.
@@ -65,14 +72,7 @@ impl Record {
         events: Vec<AuditEvent>,
         lines: &[Line],
     ) -> Result<(), Failure> {
-        let mut written = true;
-        for (number, event) in (1_u64..).zip(events) {
-            self.trail.record(event);
-            if number % AT_ONCE == 0 {
-                written &= self.trail.flush();
-            }
-        }
-        written &= self.trail.flush();
+        let written = self.write_events(events);
         // The second copy, whatever became of the first.
         let copied = directory.record(lines).await.map_err(Failure::not_so);
         if !written {
@@ -80,6 +80,27 @@ impl Record {
         }
         copied
     }
+
+    fn write_events(&self, events: Vec<AuditEvent>) -> bool {
+        let mut written = true;
+        for (number, event) in (1_u64..).zip(events) {
+            self.trail.record(event);
+            if number % AT_ONCE == 0 {
+                written &= self.trail.flush();
+            }
+        }
+        written & self.trail.flush()
+    }
+}
+
+async fn written(directory: Option<&Directory>, deeds: Vec<Deed>) -> (Vec<AuditEvent>, Vec<Line>) {
+    let (now, mut events, mut lines) = (now(), Vec::new(), Vec::new());
+    for (number, deed) in (0_u64..).zip(deeds) {
+        let (event, line) = deed.written(directory, now, number).await;
+        events.push(event);
+        lines.push(line);
+    }
+    (events, lines)
 }
 
 impl Deed {
@@ -94,12 +115,17 @@ impl Deed {
         }
     }
 
-    async fn written(self, directory: &Directory, now: Moment, number: u64) -> (AuditEvent, Line) {
+    async fn written(
+        self,
+        directory: Option<&Directory>,
+        now: Moment,
+        number: u64,
+    ) -> (AuditEvent, Line) {
         let deed = self;
-        let company = match (deed.company, &deed.whom) {
-            (Some(company), _) => Some(company),
-            (None, Some(whom)) => company_of(directory, whom).await,
-            (None, None) => None,
+        let company = match (deed.company, &deed.whom, directory) {
+            (Some(company), ..) => Some(company),
+            (None, Some(whom), Some(directory)) => company_of(directory, whom).await,
+            (None, ..) => None,
         };
         let mut event = AuditEvent::new(deed.event, now).who(operator());
         if let Some(whom) = &deed.whom {

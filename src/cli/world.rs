@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::io::BufReader;
+use tokio::sync::OnceCell;
 
 use super::Failure;
 use super::break_glass::{self, BreakGlassArgs};
@@ -81,25 +83,41 @@ pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
 }
 
 /// Ends sessions in the store; the gateways hear of it there.
-struct Ends {
-    store: Arc<dyn Store>,
-    /// Where people sign in.
-    primary: ProductId,
+struct Ends<'a> {
+    settings: &'a Settings,
+    /// Opened by who needs it first. One that is away is away for all of the command.
+    store: OnceCell<Result<Arc<dyn Store>, String>>,
+}
+
+impl Ends<'_> {
+    async fn store(&self) -> Result<&dyn Store, StoreError> {
+        let open = async || {
+            let opened = app::open_store(self.settings).await;
+            opened.map_err(|error| match error {
+                StoreError::Unavailable(why) => why,
+                error @ StoreError::Corrupt(_) => error.to_string(),
+            })
+        };
+        match self.store.get_or_init(open).await {
+            Ok(store) => Ok(store.as_ref()),
+            Err(why) => Err(StoreError::Unavailable(why.clone())),
+        }
+    }
 }
 
 #[async_trait::async_trait]
-impl EndSessions for Ends {
+impl EndSessions for Ends<'_> {
     async fn end_person(&self, person: &PersonId, _cause: EndCause) -> Result<usize, StoreError> {
         let mut ended = 0;
-        let now = now();
-        for id in self.store.of_person(person, now).await? {
-            ended += usize::from(ending::end(self.store.as_ref(), id, now).await?);
+        let (store, now) = (self.store().await?, now());
+        for id in store.of_person(person, now).await? {
+            ended += usize::from(ending::end(store, id, now).await?);
         }
         Ok(ended)
     }
 
     async fn forget_wrong_codes(&self, person: &PersonId) -> Result<(), StoreError> {
-        ending::forget_wrong_codes(self.store.as_ref(), person, now()).await
+        ending::forget_wrong_codes(self.store().await?, person, now()).await
     }
 
     async fn locks(
@@ -112,14 +130,18 @@ impl EndSessions for Ends {
             .iter()
             .map(|account| (account.product.clone(), account.login.clone()))
             .collect();
-        let store = self.store.as_ref();
-        locks::of_person(store, person, (&self.primary, &logins), address, now()).await
+        let primary = &self.settings.products.primary().id;
+        let store = self.store().await?;
+        locks::of_person(store, person, (primary, &logins), address, now()).await
     }
 }
 
 pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure> {
     let directory = open_directory(settings).await?;
-    let store = app::open_store(settings).await.map_err(Failure::not_so)?;
+    let ends = Ends {
+        settings,
+        store: OnceCell::new(),
+    };
     let hasher = Hasher::new();
     let products: Vec<ProductId> = settings
         .products
@@ -131,10 +153,7 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         directory: &directory,
         hasher: &hasher,
         products: &products,
-        sessions: &Ends {
-            store: Arc::clone(&store),
-            primary: settings.products.primary().id.clone(),
-        },
+        sessions: &ends,
         kept_elsewhere: &|person, account| kept_elsewhere(settings, person, account),
         authenticator_added: &|person| {
             let mut taken_over = taken_over.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,16 +161,16 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
         },
         now: now(),
     };
-    let input = tokio::fs::File::open("/dev/stdin")
-        .await
-        .map_err(Failure::not_so)?;
+    // As it was handed over: whose name is not this user's (after runuser) could not be opened again.
+    let input = std::io::stdin().as_fd().try_clone_to_owned();
+    let input = tokio::fs::File::from_std(input.map_err(Failure::not_so)?.into());
     let record = match people.command.act() {
         Some(_) => Some(Record::open(settings)?),
         None => None,
     };
     // Before sessions end: afterwards nobody knows for whom they were at work.
     let concerned = match people.command.act() {
-        Some((_, Some(person))) => concerned(&directory, store.as_ref(), person).await,
+        Some((_, Some(person))) => concerned(&directory, &ends, person).await,
         _ => BTreeSet::new(),
     };
     let done = people.command.run(means, BufReader::new(input)).await;
@@ -206,11 +225,14 @@ pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure>
 /// what was done.
 async fn concerned(
     directory: &Directory,
-    store: &dyn Store,
+    ends: &Ends<'_>,
     person: &PersonId,
 ) -> BTreeSet<CompanyId> {
     let known = directory.person(person).await.ok().flatten();
     let mut companies: BTreeSet<CompanyId> = known.into_iter().map(|one| one.company).collect();
+    let Ok(store) = ends.store().await else {
+        return companies;
+    };
     let now = now();
     for id in store.of_person(person, now).await.unwrap_or_default() {
         if let Ok(Some((session, _))) = store.load(id, now).await {
@@ -326,18 +348,23 @@ pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u
         }
         Verb::Revoke(selection) => selection,
     };
-    let directory = open_directory(settings).await?;
     let record = Record::open(settings)?;
-    // Also what is not a session yet: a sign-in that waits for its code.
-    if let Some(person) = &selection.which.person {
+    // Sessions can always be ended: what the directory is needed for is told afterwards.
+    let directory = open_directory(settings).await;
+    let mut failure = None;
+    // Also what is not a session yet: a sign-in that waits for its code. First, so that none becomes one.
+    if let (Ok(directory), Some(person)) = (&directory, &selection.which.person) {
         let voided = directory.void_beginnings(person).await;
-        voided.map_err(Failure::not_so)?;
+        failure = voided.map_err(Failure::not_so).err();
     }
     let revoked = sessions::revoke(selection, store.as_ref(), now()).await;
     let mut deeds = Vec::new();
     for ended in &revoked.ended {
         // In the trail of each company that it concerns, their own among them.
-        let person = directory.person(&ended.person).await.ok().flatten();
+        let person = match &directory {
+            Ok(directory) => directory.person(&ended.person).await.ok().flatten(),
+            Err(_) => None,
+        };
         let home = person.map(|person| person.company);
         let companies: BTreeSet<_> = ended.at_work.iter().cloned().chain(home).collect();
         deeds.extend(companies.into_iter().map(|company| Deed {
@@ -349,13 +376,31 @@ pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u
             detail: String::from("on the command line"),
         }));
     }
-    let recorded = match deeds.is_empty() {
-        true => Ok(()),
-        false => record.write(&directory, deeds).await,
+    let recorded = match (&directory, deeds.is_empty()) {
+        (_, true) => Ok(()),
+        (Ok(directory), false) => record.write(directory, deeds).await,
+        (Err(_), false) => record.write_on_file(deeds).await,
     };
-    directory.close().await;
+    let failure = match directory {
+        Ok(directory) => {
+            directory.close().await;
+            failure
+        }
+        Err(failure) => Some(failure),
+    };
+    let code = told(revoked.told(selection.json).map_err(Failure::not_so)?)?;
     recorded?;
-    told(revoked.told(selection.json).map_err(Failure::not_so)?)
+    match failure {
+        None => Ok(code),
+        Some(failure) => Err(Failure {
+            message: format!(
+                "the sessions are ended; sign-ins that wait for a code may go on, and admins read nothing of \
+                 it in their trail: {}",
+                failure.message
+            ),
+            ..failure
+        }),
+    }
 }
 
 /// Prints it; exit 1 when the one thing that was named is not there.

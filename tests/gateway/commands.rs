@@ -443,3 +443,77 @@ async fn an_authenticator_that_is_imported_is_on_record_and_its_key_is_not() {
     assert!(!trail.contains(key) && !out.contains(key));
     gateway.stop().await;
 }
+
+/// gateway.toml with these words in the place of those; the gateway that runs stays where it is.
+fn elsewhere(gateway: &Gateway, here: &str, there: &str) {
+    let file = gateway.path("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(here), "{here}");
+    std::fs::write(&file, text.replace(here, there)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_shown_and_disabled_while_the_session_store_is_away() {
+    let backend = Backend::start().await;
+    let gateway = clinic(&backend).start().await;
+    elsewhere(
+        &gateway,
+        "sessions = \"embedded\"",
+        "sessions = \"redis://127.0.0.1:1\"",
+    );
+    let shown = done(&gateway, &["people", "show", "kim"]).await;
+    assert!(shown.contains("kim@clinic.example"), "{shown}");
+    done(&gateway, &["people", "list"]).await;
+    let words = "kim: disabled, but the sessions could not be ended";
+    refused(&gateway, &["people", "disable", "kim"], 1, words).await;
+    let kim = PersonId::parse("kim").unwrap();
+    let directory = &gateway.running.directory;
+    assert!(directory.person(&kim).await.unwrap().unwrap().disabled);
+    assert_eq!(on_file(&gateway, "person_disabled").len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_ended_while_the_directory_is_away() {
+    let backend = Backend::start().await;
+    let redis = crate::redis::Redis::start();
+    let mut setup = clinic(&backend);
+    setup.sessions = redis.url();
+    let gateway = setup.start().await;
+    let mut kim = Visitor::new(&gateway);
+    kim.sign_in("kim", kim.url("emr", "/")).await;
+    assert_eq!(kim.worth("emr").await, 200);
+    elsewhere(
+        &gateway,
+        "directory = \"sqlite:people.db\"",
+        "directory = \"postgres://nobody@127.0.0.1:1/nothing\"",
+    );
+    let revoke = ["sessions", "revoke", "--person", "kim"];
+    let (code, out, err) = vestibule(gateway.folder.path(), &revoke).await;
+    assert_eq!((code, out.as_str()), (1, "1 session ended\n"), "{err}");
+    assert!(err.contains("the sessions are ended; sign-ins"), "{err}");
+    soon("Kim is out", async || kim.worth("emr").await == 401).await;
+    assert_eq!(on_file(&gateway, "session_ended").len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_takes_its_standard_input_as_it_is() {
+    let backend = Backend::start().await;
+    let gateway = clinic(&backend).start().await;
+    // Something that has no name by which it could be opened again.
+    let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::io::Write::write_all(&mut here, b"another-long-walk\n").unwrap();
+    drop(here);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command
+        .arg("--config")
+        .arg(gateway.path("gateway.toml"))
+        .args(["people", "set-password", "kim", "--product", "emr"])
+        .stdin(std::os::fd::OwnedFd::from(there));
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let out = run.await.unwrap().unwrap();
+    let err = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(0), "{err}");
+    gateway.stop().await;
+}
