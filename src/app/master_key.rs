@@ -29,7 +29,10 @@ impl Node {
     pub fn new(settings: &Settings, world: &World) -> Node {
         let mut id = [0; 8];
         (world.random)(&mut id);
-        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        // The first is hidden from the systemd unit (ProcSubset=pid).
+        let machine = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+        let mut machine = machine.into_iter().map(std::fs::read_to_string);
+        let machine = machine.find_map(Result::ok).unwrap_or_default();
         let address = settings.listen.https.first();
         let name = format!(
             "{} {}",
