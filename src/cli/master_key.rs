@@ -108,10 +108,27 @@ pub async fn master_key(settings: &Settings, verb: Verb) -> Result<u8, Failure> 
 /// When it can't be taken yet, with what is to be done first; or when it was broken off.
 pub async fn run(verb: Verb, means: &Means<'_>) -> Result<String, Failure> {
     let key = MasterKey::read(means.file).map_err(Failure::not_so)?;
+    if verb != Verb::Add {
+        has_a_gateway(means.directory).await?;
+    }
     match verb {
         Verb::Add => add(&key, means).await,
         Verb::Use => use_new(&key, means).await,
         Verb::Retire { now, renew } => retire(&key, means, now, renew).await,
+    }
+}
+
+/// Where no gateway ever ran, nobody says what it knows and nothing is sealed: each step would be taken at
+/// once, and the file let go of the key under which the gateways' directory is sealed.
+async fn has_a_gateway(directory: &Directory) -> Result<(), Failure> {
+    match directory.signing_keys().await {
+        // Each gateway makes one at its first start.
+        Ok(keys) if keys.is_empty() => Err(Failure::not_so(
+            "no gateway ever ran on this directory (store.directory): are these the gateways' configuration \
+             and their environment (VESTIBULE_STORE__…)? Nothing is changed",
+        )),
+        // What can't be read is told of by the steps.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -348,6 +365,8 @@ mod tests {
             let key = MasterKey::read_or_make(&file, || [7; 32]).unwrap();
             let url = format!("sqlite:{}", folder.path().join("d.db").display());
             let directory = Directory::open(&url, &key).await.unwrap();
+            let signs = directory.add_signing_key("first", b"pkcs8", NOW).await;
+            signs.unwrap();
             Bench {
                 _folder: folder,
                 file,
@@ -417,6 +436,16 @@ mod tests {
         assert_eq!(bench.step(RETIRE).await, Ok("master_key_retired"));
         bench.refused(RETIRE, "no old key to let go of").await;
         assert_eq!(MasterKey::read(&bench.file).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_directory_on_which_no_gateway_ever_ran_takes_no_key_from_the_file() {
+        let bench = Bench::new().await;
+        bench.step(Verb::Add).await.unwrap();
+        let gone = bench.directory.remove_signing_key("first").await;
+        assert!(gone.unwrap());
+        bench.refused(Verb::Use, "no gateway ever ran").await;
+        bench.refused(RETIRE, "no gateway ever ran").await;
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! gateway: the directory and the session store, never the front door.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::Failure;
 use super::break_glass::{self, BreakGlassArgs};
 use super::explain::{ExplainArgs, Who, explain_to as explain_question};
 use super::on_record::{Deed, Record};
-use super::people::{EndSessions, Means, People, PeopleError};
+use super::people::{EndSessions, Means, People, PeopleCommand, PeopleError};
 use super::policy_diff::{self, Subject};
 use super::policy_test;
 use super::rollout::{self, RolloutArgs, RolloutVerb};
@@ -65,9 +65,42 @@ pub fn real() -> World {
     }
 }
 
+/// The gateways' directory. It is theirs, or that of an import, to begin one: a command that began
+/// another in the wrong place would say of nobody that it is done.
 pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
+    is_there(settings)?;
+    let master = MasterKey::read(&settings.store.master_key).map_err(Failure::not_so)?;
+    opened(settings, &master).await
+}
+
+fn is_there(settings: &Settings) -> Result<(), Failure> {
+    let store = &settings.store;
+    let sqlite = store.directory.expose().strip_prefix("sqlite:");
+    let sqlite = sqlite.map(|path| Path::new(path.strip_prefix("//").unwrap_or(path)));
+    let key = ("master key", store.master_key.as_path());
+    let is_gone = |path: &Path| {
+        let found = std::fs::metadata(path);
+        matches!(found, Err(error) if error.kind() == ErrorKind::NotFound)
+    };
+    let wanted = sqlite.map(|path| ("directory", path));
+    match wanted
+        .into_iter()
+        .chain([key])
+        .find(|(_, path)| is_gone(path))
+    {
+        None => Ok(()),
+        Some((what, path)) => Err(Failure::not_so(format!(
+            "there is no {what} at {}. `vestibule run` and `vestibule people import` begin one; every other \
+             command works on that of the gateways: are these their configuration and their environment \
+             (VESTIBULE_STORE__…)?",
+            path.display()
+        ))),
+    }
+}
+
+/// For the first command on a new machine, which may well be an import.
+async fn begin_directory(settings: &Settings) -> Result<Directory, Failure> {
     let master = MasterKey::read(&settings.store.master_key).or_else(|_| {
-        // The first command on a new machine may well be an import.
         let world = real();
         std::fs::create_dir_all(&settings.store.data_dir).map_err(Failure::not_so)?;
         MasterKey::read_or_make(&settings.store.master_key, || {
@@ -77,7 +110,13 @@ pub async fn open_directory(settings: &Settings) -> Result<Directory, Failure> {
         })
         .map_err(Failure::not_so)
     })?;
-    Directory::open(settings.store.directory.expose(), &master)
+    // The audit trail is there too.
+    std::fs::create_dir_all(&settings.store.data_dir).map_err(Failure::not_so)?;
+    opened(settings, &master).await
+}
+
+async fn opened(settings: &Settings, master: &MasterKey) -> Result<Directory, Failure> {
+    Directory::open(settings.store.directory.expose(), master)
         .await
         .map_err(Failure::not_so)
 }
@@ -137,7 +176,10 @@ impl EndSessions for Ends<'_> {
 }
 
 pub async fn people(settings: &Settings, people: &People) -> Result<u8, Failure> {
-    let directory = open_directory(settings).await?;
+    let directory = match &people.command {
+        PeopleCommand::Import { .. } => begin_directory(settings).await?,
+        _ => open_directory(settings).await?,
+    };
     let ends = Ends {
         settings,
         store: OnceCell::new(),
@@ -340,6 +382,7 @@ pub async fn break_glass(settings: &Settings, arguments: &BreakGlassArgs) -> Res
 }
 
 pub async fn sessions(settings: &Settings, arguments: &SessionsArgs) -> Result<u8, Failure> {
+    is_there(settings)?;
     let store = app::open_store(settings).await.map_err(Failure::not_so)?;
     let selection = match &arguments.verb {
         Verb::List(selection) => {

@@ -274,9 +274,30 @@ fn the_compose_file_names_what_there_is() {
         .iter()
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
         .collect();
-    settings(&read("gateway.toml"), &variables);
-    let order = gateway["entrypoint"][2].as_str().unwrap();
-    assert!(order.contains("VESTIBULE_STORE__DIRECTORY=") && order.contains("exec vestibule run"));
+    // Where `exec` finds it too, and over what the image says.
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("directory.url");
+    std::fs::write(&url, "postgres://vestibule:secret@postgres/vestibule\n").unwrap();
+    let mut variables = variables;
+    for (name, value) in &mut variables {
+        if name == "VESTIBULE_STORE__DIRECTORY__FILE" {
+            assert_eq!(value, "/run/secrets/directory_url");
+            *value = url.display().to_string();
+        }
+    }
+    let image = (
+        "VESTIBULE_STORE__DIRECTORY",
+        "sqlite:/var/lib/vestibule/vestibule.db",
+    );
+    assert!(read("Dockerfile").contains(&format!("{}={}", image.0, image.1)));
+    variables.push((image.0.to_owned(), image.1.to_owned()));
+    let settings = settings(&read("gateway.toml"), &variables);
+    let directory = settings.store.directory.expose();
+    assert_eq!(directory, "postgres://vestibule:secret@postgres/vestibule");
+    assert!(
+        gateway["entrypoint"].is_null(),
+        "a shell's own variables are hidden from `exec`"
+    );
 }
 
 /// The lines of a unit file, `Section.Key=value`.
@@ -303,6 +324,9 @@ fn units() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(root().join("deploy/systemd")).unwrap() {
         let entry = entry.unwrap();
+        if entry.file_name() == "environment" {
+            continue;
+        }
         let text = std::fs::read_to_string(entry.path()).unwrap();
         let text = text.replace("/usr/bin/vestibule", env!("CARGO_BIN_EXE_vestibule"));
         std::fs::write(folder.path().join(entry.file_name()), text).unwrap();
@@ -373,11 +397,15 @@ fn the_units_hand_over_sockets_that_the_program_knows_and_shut_everything_else()
     for command in [before, line(&service, "Service.ExecStart")] {
         crate::assert_is_command(&command.replace("/usr/bin/vestibule", "vestibule"));
     }
-    let variables: Vec<(String, String)> = service
-        .iter()
-        .filter(|(key, _)| key == "Service.Environment")
-        .map(|(_, value)| {
-            let (name, text) = value.trim_matches('"').split_once('=').unwrap();
+    // What the unit alone knew, commands would not.
+    assert!(!service.iter().any(|(key, _)| key == "Service.Environment"));
+    let file = line(&service, "Service.EnvironmentFile");
+    assert_eq!(file, "/etc/vestibule/environment");
+    let variables: Vec<(String, String)> = read("deploy/systemd/environment")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let (name, text) = line.split_once('=').unwrap();
             (name.to_owned(), text.to_owned())
         })
         .collect();

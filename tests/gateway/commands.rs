@@ -517,3 +517,37 @@ async fn a_command_takes_its_standard_input_as_it_is() {
     assert_eq!(out.status.code(), Some(0), "{err}");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_an_import_begins_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = crate::gateway::text(&Setup::new("http://127.0.0.1:1"), 8443);
+    std::fs::write(folder.path().join("gateway.toml"), text).unwrap();
+    for arguments in [
+        &["people", "list"][..],
+        &["people", "disable", "kim"],
+        &["sessions", "revoke", "--person", "kim"],
+        &["sessions", "list", "--person", "kim"],
+        &["master-key", "add"],
+        &["master-key", "use"],
+        &["scim", "tokens"],
+        &["break-glass", "list"],
+        &["rollout", "show"],
+    ] {
+        let (code, out, err) = vestibule(folder.path(), arguments).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {err}");
+        assert!(err.contains("there is no directory at"), "{err}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "{arguments:?} made something: {left:?}");
+    }
+    let people = crate::gateway::people();
+    let import = ["people", "import", "-"];
+    let (code, _, err) = vestibule_reading(folder.path(), &import, &people).await;
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = vestibule(folder.path(), &["people", "list"]).await;
+    assert!(code == 0 && out.contains("kim"), "{out}{err}");
+    // The file would let go of the key that the gateways' own directory is sealed under.
+    vestibule(folder.path(), &["master-key", "add"]).await;
+    let (code, _, err) = vestibule(folder.path(), &["master-key", "use"]).await;
+    assert!(code == 1 && err.contains("no gateway ever ran"), "{err}");
+}
