@@ -13,6 +13,11 @@
     clippy::indexing_slicing
 )]
 
+/// The program's own: what the soak says of memory is to be what the gateway holds, and glibc's arenas keep
+/// what each hash of a password took.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[path = "../support/backend.rs"]
 mod backend;
 #[path = "../support/fault.rs"]
