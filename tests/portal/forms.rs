@@ -130,7 +130,7 @@ const WISHES: [(&str, &str); 36] = [
 ];
 
 /// Fields that say where somebody goes, what is looked at, and whose word it is.
-const LEADING: [&str; 26] = [
+const LEADING: [&str; 27] = [
     "after",
     "again",
     "before",
@@ -157,6 +157,7 @@ const LEADING: [&str; 26] = [
     "with",
     "within",
     "excludedAttributes",
+    "was",
 ];
 
 /// With Kim's own factor, which could be removed.

@@ -310,6 +310,7 @@ impl Visitor {
             .collect();
         for name in [
             "rd", "bind", "reason", "need", "within", "again", "key", "step", "token", "csrf",
+            "was",
         ] {
             if let Some(value) = page.field(name)
                 && !fields.iter().any(|(given, _)| *given == name)
