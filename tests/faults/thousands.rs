@@ -112,6 +112,7 @@ struct Clinic {
     /// Whoever is signed in has this cookie at EMR.
     cookie: Arc<String>,
     calm: Duration,
+    _backend: Backend,
 }
 
 impl Clinic {
@@ -133,6 +134,7 @@ impl Clinic {
             load,
             cookie: Arc::new(kim.cookie("emr.test").unwrap().to_owned()),
             calm,
+            _backend: backend,
         }
     }
 
