@@ -3,13 +3,15 @@
 //! while anybody else is about, strangers begin one after the other, after each round of the worker's
 //! events, and have [`SHARE`] of its time. So a flood of sign-ins or of connections holds up itself.
 //!
-//! Only beginning waits, when nothing is held yet. What has begun goes on as everybody's work does:
-//! it may hold what others wait for.
+//! Only beginning waits for that, when nothing is held yet. What has begun goes on, since it may hold
+//! what others wait for; but many who go on at once (a write to the store answers all who asked for it)
+//! let everybody else go between [`AT_ONCE`] of them and the next.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +23,8 @@ use crate::observe::metrics::Metrics;
 const SHARE: u32 = 3;
 /// So far ahead of their share strangers may be.
 const AHEAD: Duration = Duration::from_millis(10);
+/// So long strangers who have begun go on before everybody else who is ready has a turn.
+const AT_ONCE: Duration = Duration::from_micros(500);
 /// Who was served is about for so long at least, and for twice as long at the most.
 const ABOUT: Duration = Duration::from_secs(5);
 
@@ -33,11 +37,27 @@ pub struct Turns {
     served: AtomicBool,
     /// Strangers take turns.
     guarded: AtomicBool,
-    /// When strangers will have had no more than their share: later than now, they are ahead of it.
-    even: Mutex<Instant>,
+    spent: Mutex<Spent>,
     waiting: mpsc::UnboundedSender<Call>,
     /// Who is told when they have to wait for their share.
     told: OnceLock<Arc<Metrics>>,
+}
+
+/// What strangers had.
+struct Spent {
+    /// When it will have been no more than their share: later than now, they are ahead of it.
+    even: Instant,
+    /// Since everybody else had a turn.
+    at_once: Duration,
+    /// How often one of those who stood back for everybody else was the first to go on.
+    round: u64,
+}
+
+/// Somebody who has begun and lets everybody else go first.
+struct Aside {
+    round: u64,
+    /// Ends when everything else that is ready has run, and the system was asked for more.
+    pause: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Calls those who wait for a turn, one after the other.
@@ -53,7 +73,11 @@ impl Turns {
         let turns = Arc::new(Turns {
             served: AtomicBool::new(false),
             guarded: AtomicBool::new(false),
-            even: Mutex::new(Instant::now()),
+            spent: Mutex::new(Spent {
+                even: Instant::now(),
+                at_once: Duration::ZERO,
+                round: 0,
+            }),
             waiting: sender,
             told: OnceLock::new(),
         });
@@ -78,9 +102,13 @@ impl Turns {
     /// Does a stranger's work, from its turn on.
     pub async fn take<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
         self.turn().await;
+        let mut aside = None;
         poll_fn(|context| {
             if !self.guarded.load(Ordering::Relaxed) {
                 return work.as_mut().poll(context);
+            }
+            if self.stands_aside(&mut aside, context) {
+                return Poll::Pending;
             }
             let begun = Instant::now();
             let step = work.as_mut().poll(context);
@@ -88,6 +116,33 @@ impl Turns {
             step
         })
         .await
+    }
+
+    /// Whether everybody else goes before a step of what has begun.
+    fn stands_aside(&self, aside: &mut Option<Aside>, context: &mut Context<'_>) -> bool {
+        if let Some(stood) = aside {
+            if stood.pause.as_mut().poll(context).is_pending() {
+                return true;
+            }
+            let mut spent = self.lock();
+            if spent.round == stood.round {
+                spent.round += 1;
+                spent.at_once = Duration::ZERO;
+            }
+            *aside = None;
+        }
+        let (round, at_once) = {
+            let spent = self.lock();
+            (spent.round, spent.at_once)
+        };
+        if at_once < AT_ONCE {
+            return false;
+        }
+        let mut pause: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(tokio::task::yield_now());
+        let waits = pause.as_mut().poll(context).is_pending();
+        *aside = waits.then_some(Aside { round, pause });
+        waits
     }
 
     async fn turn(&self) {
@@ -102,16 +157,20 @@ impl Turns {
 
     /// How far ahead of their share strangers are.
     fn ahead(&self, now: Instant) -> Duration {
-        let even = *self.even.lock().unwrap_or_else(PoisonError::into_inner);
-        even.saturating_duration_since(now)
+        self.lock().even.saturating_duration_since(now)
     }
 
     /// Strangers had so much time.
     fn spent(&self, begun: Instant, time: Duration) {
-        let mut even = self.even.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.lock();
+        spent.at_once += time;
         // What others left them is not saved up, and one that was held up long ago is forgiven.
-        let next = (*even).max(begun) + time.saturating_mul(SHARE);
-        *even = next.min(begun + ABOUT);
+        let next = spent.even.max(begun) + time.saturating_mul(SHARE);
+        spent.even = next.min(begun + ABOUT);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -265,6 +324,45 @@ mod tests {
             assert!(in_a_row <= 1, "{strangers}");
         }
         assert_eq!(strangers, 50);
+    }
+
+    #[tokio::test]
+    async fn between_many_who_go_on_at_once_everybody_else_has_a_turn() {
+        const MANY: usize = 50;
+        let turns = guarded();
+        let (answer, _) = tokio::sync::watch::channel(());
+        let (note, mut steps) = mpsc::unbounded_channel();
+        for _ in 0..MANY {
+            let (turns, note, mut answer) = (Arc::clone(&turns), note.clone(), answer.subscribe());
+            tokio::spawn(async move {
+                let work = async {
+                    note.send("begun").unwrap();
+                    answer.changed().await.unwrap();
+                    let step = Instant::now();
+                    while step.elapsed() < AT_ONCE / 2 {}
+                    note.send("goes on").unwrap();
+                };
+                turns.take(pin!(work)).await;
+            });
+        }
+        for _ in 0..MANY {
+            assert_eq!(steps.recv().await, Some("begun"));
+        }
+        answer.send(()).unwrap();
+        tokio::spawn(async move {
+            while note.send("known").is_ok() {
+                yield_now().await;
+            }
+        });
+        let (mut in_a_row, mut strangers) = (0, 0);
+        while strangers < MANY {
+            match steps.recv().await.unwrap() {
+                "known" => in_a_row = 0,
+                _ => (in_a_row, strangers) = (in_a_row + 1, strangers + 1),
+            }
+            // Two of them in a round; everybody else may come first in one and last in the next.
+            assert!(in_a_row <= 4, "{strangers}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
