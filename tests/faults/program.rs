@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use tempfile::TempDir;
 
 use crate::gateway::{Setup, soon, text, vestibule};
@@ -48,6 +49,11 @@ impl Drop for Program {
 impl Program {
     /// With the people of `setup`, on stores of its own.
     pub async fn open(setup: &Setup) -> Program {
+        Program::open_on(setup, &sched_getaffinity(None).unwrap()).await
+    }
+
+    /// The same, on these processors alone.
+    pub async fn open_on(setup: &Setup, processors: &CpuSet) -> Program {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut program = Program::prepare(Arc::new(tempfile::tempdir().unwrap()));
         let folder = program.folder.path().to_owned();
@@ -62,6 +68,7 @@ impl Program {
         let import = ["people", "import", people.to_str().unwrap()];
         let (code, _, told) = vestibule(&folder, &import).await;
         assert_eq!(code, 0, "{told}");
+        sched_setaffinity(Some(Pid::from_child(&program.child)), processors).unwrap();
         let mut input = program.child.stdin.take().unwrap();
         writeln!(input, "go").unwrap();
         soon("it is ready", async || {
