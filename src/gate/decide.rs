@@ -85,6 +85,13 @@ impl Permit {
         }
     }
 
+    pub fn presence(&self) -> Option<&Arc<Presence>> {
+        match &self.bearer {
+            Bearer::Person { presence, .. } => Some(presence),
+            Bearer::Anybody(_) => None,
+        }
+    }
+
     /// The end of the emergency but for which a factor would have been asked for. Whoever lets the
     /// request pass puts that on record.
     pub fn by_emergency_until(&self) -> Option<Moment> {
@@ -98,9 +105,9 @@ impl Permit {
 
     /// What the backend is told of the person; nothing for anybody.
     pub fn headers(&self) -> HeaderPlan<'_> {
-        match &self.bearer {
-            Bearer::Person { presence, .. } => HeaderPlan::of(&self.product, presence),
-            Bearer::Anybody(_) => HeaderPlan::nobody(),
+        match self.presence() {
+            Some(presence) => HeaderPlan::of(&self.product, presence),
+            None => HeaderPlan::nobody(),
         }
     }
 

@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, MAX_FORWARDS,
-    SET_COOKIE, TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, FORWARDED, HOST, HeaderName,
+    MAX_FORWARDS, OccupiedEntry, SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::connection::ConnectionFacts;
-use super::connection::memo::{Onward, Told};
+use super::connection::memo::Onward;
 use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
@@ -73,7 +73,8 @@ impl Front {
         }
     }
 
-    fn told(&self, address: IpAddr) -> Told {
+    /// The lines that are the same in all requests of a person over one connection.
+    fn told(&self, permit: &Permit, address: IpAddr) -> HeaderMap {
         // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
         let (before, after) = match address {
             IpAddr::V4(_) => ("for=", ""),
@@ -81,17 +82,22 @@ impl Front {
         };
         let plain = address.to_string();
         let forwarded = [before, &plain, after, &self.forwarded].concat();
-        Told {
-            address,
-            authority: self.authority.clone(),
-            plain: value(plain),
-            forwarded: value(forwarded),
-        }
+        let mut lines = HeaderMap::with_capacity(LINES);
+        lines.insert(HOST, self.authority.clone());
+        lines.insert(FORWARDED, value(forwarded));
+        lines.insert(X_FORWARDED_FOR, value(plain));
+        lines.insert(X_FORWARDED_PROTO, HTTPS);
+        lines.insert(X_FORWARDED_HOST, self.authority.clone());
+        permit.headers().iter().for_each(|(name, value)| {
+            lines.insert(name, value);
+        });
+        // Without the room that is not used: it stays for as long as the connection. Its index has room.
+        lines.clone()
     }
 }
 
-/// How many lines are added to what a client sends, about: its map grows once for all of them.
-const LINES: usize = 16;
+/// So many lines a request has, about: the index of a map is made for them once.
+const LINES: usize = 40;
 
 /// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
 /// names: a header set earlier could be named there by the client, and would be gone. What only the
@@ -106,43 +112,54 @@ pub fn prepare(
     request_id: &RequestId,
     connection: &ConnectionFacts,
 ) -> Result<()> {
+    let told = (connection.memo).told(permit, address, || front.told(permit, address));
     let mut parts = take(upstream);
+    let cookies = connection.memo.cookies(&parts.headers);
+    let came = std::mem::replace(&mut parts.headers, told.lines.clone());
     let lines = &mut parts.headers;
-    lines.reserve(LINES);
-    lines.insert(HOST, front.authority.clone());
-    match &connection.memo.cookies(lines).onward {
-        Onward::Unchanged => {}
-        Onward::Nothing => {
-            lines.remove(COOKIE);
-        }
-        // Also drops the other lines: a backend that speaks HTTP/1.1 may read only the first of
-        // several (RFC 9113, 8.2.3).
-        Onward::Line(line) => {
-            lines.insert(COOKIE, line.clone());
-        }
-    }
-
-    let told = (connection.memo).told(address, &front.authority, || front.told(address));
-    lines.insert(FORWARDED, told.forwarded.clone());
-    lines.insert(X_FORWARDED_FOR, told.plain.clone());
-    lines.insert(X_FORWARDED_PROTO, HTTPS);
-    lines.insert(X_FORWARDED_HOST, front.authority.clone());
     lines.insert(X_REQUEST_ID, request_id.header_value());
+    if let Onward::Line(line) = &cookies.onward {
+        // One, instead of however many: a backend that speaks HTTP/1.1 may read only the first of
+        // several (RFC 9113, 8.2.3).
+        lines.insert(COOKIE, line.clone());
+    }
+    add(lines, came, cookies.onward == Onward::Unchanged);
     let via = if connection.http2 {
         VIA_HTTP2
     } else {
         VIA_HTTP1
     };
     lines.append(VIA, via);
-    permit.headers().iter().for_each(|(name, value)| {
-        lines.insert(name, value);
-    });
     *upstream = RequestHeader::from(parts);
     let path = permit.target().forwarded().as_bytes();
-    if upstream.uri.authority().is_some() || upstream.raw_path() != path {
-        upstream.set_raw_path(path)?;
+    match upstream.uri.path_and_query().cloned() {
+        Some(same) if upstream.raw_path() == path => {
+            if upstream.uri.authority().is_some() {
+                upstream.set_uri(Uri::from(same));
+            }
+        }
+        _ => upstream.set_raw_path(path)?,
     }
     Ok(())
+}
+
+/// Adds what the client said, but for what is said by us.
+fn add(lines: &mut HeaderMap, came: HeaderMap, with_cookies: bool) {
+    // Where further values of the last name go.
+    let mut open: Option<OccupiedEntry<'_, HeaderValue>> = None;
+    for (name, value) in came {
+        match (name, &mut open) {
+            (None, Some(entry)) => entry.append(value),
+            (None, None) => {}
+            (Some(COOKIE), _) if !with_cookies => open = None,
+            (Some(name), _) => {
+                open = None;
+                if let Entry::Vacant(entry) = lines.entry(name) {
+                    open = Some(entry.insert_entry(value));
+                }
+            }
+        }
+    }
 }
 
 /// Forgets how the client spelt the names of a request that goes on. Pingora keeps that in a second

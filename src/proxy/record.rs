@@ -78,7 +78,11 @@ impl RequestId {
     }
 
     pub fn header_value(&self) -> HeaderValue {
-        HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""))
+        let mut value = HeaderValue::from_bytes(&self.0).unwrap_or(HeaderValue::from_static(""));
+        // No secret, but another one each time: it takes no place in HPACK's table (RFC 7541, 6.2.3) from
+        // what comes again.
+        value.set_sensitive(true);
+        value
     }
 }
 

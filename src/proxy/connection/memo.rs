@@ -1,6 +1,7 @@
 //! What a connection's requests have in common. A browser says the same host and sends the same
 //! cookies with each of them: what these bytes come to is read once, and known again by comparing
-//! them. Nothing here depends on anything but the bytes, so that nothing can be out of date.
+//! them; so are the lines that a backend is told of a person. Nothing here depends on anything that
+//! changes, so that nothing can be out of date.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,8 +12,11 @@ use bytes::Bytes;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
 use crate::gate::cookies::{self, Rewritten};
+use crate::gate::decide::Permit;
 use crate::gate::facts::{Malformed, Presented};
 use crate::gate::host::Host;
+use crate::gate::product::Product;
+use crate::gate::session::Presence;
 
 /// Longer Cookie lines are read anew each time: they would stay for as long as the connection.
 const LONGEST: usize = 4 * 1024;
@@ -75,12 +79,24 @@ impl From<Rewritten> for Onward {
     }
 }
 
-/// What a backend is told of where a request came from, and to which authority.
+/// What a product's backend is told of a person, and of where the request came from.
 pub struct Told {
-    pub address: IpAddr,
-    pub authority: HeaderValue,
-    pub plain: HeaderValue,
-    pub forwarded: HeaderValue,
+    product: Arc<Product>,
+    presence: Option<Arc<Presence>>,
+    address: IpAddr,
+    pub lines: HeaderMap,
+}
+
+impl Told {
+    /// Neither product nor presence ever changes: others take their place.
+    fn is_of(&self, permit: &Permit, address: IpAddr) -> bool {
+        let same_person = match (&self.presence, permit.presence()) {
+            (Some(known), Some(presence)) => Arc::ptr_eq(known, presence),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_person && Arc::ptr_eq(&self.product, permit.product()) && self.address == address
+    }
 }
 
 impl Memo {
@@ -112,15 +128,22 @@ impl Memo {
         self.cookies.put(read(copies.collect()))
     }
 
-    /// `say`: makes it, where it is not what was told before.
+    /// `say` makes the lines, where they are not those of before.
     pub fn told(
         &self,
+        permit: &Permit,
         address: IpAddr,
-        authority: &HeaderValue,
-        say: impl FnOnce() -> Told,
+        say: impl FnOnce() -> HeaderMap,
     ) -> Arc<Told> {
-        let same = |told: &Told| told.address == address && told.authority == authority;
-        self.told.get(same).unwrap_or_else(|| self.told.put(say()))
+        let known = self.told.get(|told| told.is_of(permit, address));
+        known.unwrap_or_else(|| {
+            self.told.put(Told {
+                product: Arc::clone(permit.product()),
+                presence: permit.presence().map(Arc::clone),
+                address,
+                lines: say(),
+            })
+        })
     }
 }
 
@@ -149,7 +172,12 @@ impl<T> Last<T> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
+    use crate::gate::decide::{Decision, decide};
+    use crate::gate::product::Access;
+    use crate::gate::samples::{facts, found, known, noon, policies, policy, product, session};
     use crate::gate::session::{Secret, Token};
 
     fn headers(lines: &[&str]) -> HeaderMap {
@@ -208,26 +236,43 @@ mod tests {
         assert!(!same(&[&"a".repeat(LONGEST + 1)]));
     }
 
+    fn permit(product: &Arc<Product>) -> Permit {
+        let found = found(known(session(), product));
+        let decision = decide(
+            &facts(product, "GET /"),
+            &found,
+            &policies(policy()),
+            noon(),
+        );
+        let Decision::Forward(permit) = decision else {
+            panic!("Kim is signed in");
+        };
+        permit
+    }
+
     #[test]
-    fn backends_are_told_of_each_address_and_authority_by_themselves() {
+    fn backends_are_told_of_each_person_product_and_address_by_themselves() {
         let memo = Memo::default();
-        for (address, authority) in [
-            ("192.0.2.1", "a.test"),
-            ("192.0.2.1", "a.test"),
-            ("192.0.2.2", "a.test"),
-            ("192.0.2.2", "b.test"),
-            ("192.0.2.1", "a.test"),
-        ] {
-            let authority = HeaderValue::from_static(authority);
-            let plain = HeaderValue::from_static(address);
-            let address = address.parse().unwrap();
-            let told = memo.told(address, &authority, || Told {
-                address,
-                authority: authority.clone(),
-                plain: plain.clone(),
-                forwarded: authority.clone(),
-            });
-            assert_eq!((&told.plain, &told.forwarded), (&plain, &authority));
+        let (emr, billing) = (product("emr"), product("billing"));
+        let mut public = Product::clone(&emr);
+        public.access = Access::Public;
+        let permits = [
+            permit(&emr),
+            permit(&emr),
+            permit(&Arc::new(Product::clone(&emr))),
+            permit(&billing),
+            permit(&Arc::new(public)),
+        ];
+        let addresses = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
+        for places in [0, 1, 0, 2, 1, 3, 4, 0, 4].windows(2) {
+            for (place, at) in places.iter().zip(addresses).chain([(&0, addresses[0])]) {
+                let label = format!("{place} {at}");
+                let say = || HeaderMap::from_iter([(HOST, label.parse().unwrap())]);
+                let told = memo.told(&permits[*place], at, say);
+                assert_eq!(told.lines[HOST], label);
+                let again = memo.told(&permits[*place], at, HeaderMap::new);
+                assert!(Arc::ptr_eq(&told, &again), "{label}");
+            }
         }
     }
 
