@@ -12,7 +12,7 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -34,7 +34,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use self::corked::Corked;
+use self::corked::{Corked, Corks};
 use self::memo::Memo;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
@@ -237,17 +237,43 @@ impl<A> Connection<A> {
         }
     }
 
-    /// Wraps the encrypted stream for pingora. `corks`: whether an answer's head waits for the first of
-    /// its body.
-    pub fn wire(&self, io: TlsStream<TcpStream>, corks: bool) -> Wire {
-        let digest = SocketDigest::from_raw_fd(io.get_ref().0.as_raw_fd());
+    /// Serves what comes over it, until it ends. `corks`: whether what can leave together does.
+    pub async fn converse(
+        self: Arc<Self>,
+        io: TlsStream<TcpStream>,
+        corks: bool,
+        shutdown: &ShutdownWatch,
+    ) where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        let wire = self.wire(io, corks);
+        let wrote = wire.io.handle();
+        let mut work = pin!(self.process_new(Box::new(wire), shutdown));
+        std::future::poll_fn(|context| {
+            let step = work.as_mut().poll(context);
+            wrote.let_go(context);
+            step
+        })
+        .await;
+    }
+
+    /// Wraps the encrypted stream for pingora.
+    fn wire(&self, io: TlsStream<TcpStream>, corks: bool) -> Wire {
+        let fd = io.get_ref().0.as_raw_fd();
+        let digest = SocketDigest::from_raw_fd(fd);
         let _ = digest.peer_addr.set(Some(self.facts.peer.into()));
         let preface = self.facts.http2.then(|| Preface {
             missing: PREFACE,
             late: Box::pin(tokio::time::sleep(self.deadlines.first_head)),
         });
+        let corks = match (corks, self.facts.http2) {
+            (false, _) => Corks::Nothing,
+            (true, false) => Corks::Heads,
+            (true, true) => Corks::Turns,
+        };
         Wire {
-            io: Corked::new(io, corks && !self.facts.http2),
+            io: Corked::new(io, corks),
+            fd,
             http2: self.facts.http2,
             preface,
             inspector: self.inspector.clone(),
@@ -431,6 +457,7 @@ impl Stalled {
 /// The decrypted bytes of a connection, as pingora wants them.
 pub struct Wire {
     io: Corked<TlsStream<TcpStream>>,
+    fd: RawFd,
     http2: bool,
     /// Gone when it is read.
     preface: Option<Preface>,
@@ -565,7 +592,8 @@ impl AsyncWrite for Wire {
             return Poll::Ready(Ok(()));
         }
         let closing = wire.closing.get_or_insert_with(Closing::begin);
-        closing.poll(wire.io.get_mut().get_mut().0, context).map(Ok)
+        let closed = wire.io.with(|tls| closing.poll(tls.get_mut().0, context));
+        closed.map(Ok)
     }
 }
 
@@ -578,7 +606,7 @@ impl Shutdown for Wire {
 
 impl UniqueID for Wire {
     fn id(&self) -> UniqueIDType {
-        self.io.get_ref().get_ref().0.as_raw_fd()
+        self.fd
     }
 }
 

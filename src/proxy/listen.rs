@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::HttpServerApp;
 use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
@@ -36,7 +36,7 @@ pub struct Door<A> {
     pub tls: Arc<ServerConfig>,
     pub limits: Limits,
     pub crowd: Arc<Crowd>,
-    /// Whether an answer's head waits for the first of its body. Pingora's own way is not to.
+    /// Whether what can leave together does. Pingora's own way is a write for each piece.
     pub corks: bool,
     /// Whom authorities ask for proofs; `None`: nobody.
     pub witness: Option<Arc<dyn Witness>>,
@@ -372,8 +372,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
         let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
         let connection = Connection::new(proxy, facts, deadlines, longest_head);
         let connection = Arc::new(connection.with_newcomer(newcomer));
-        let wire = connection.wire(stream, door.corks);
-        connection.process_new(Box::new(wire), &shutdown).await;
+        connection.converse(stream, door.corks, &shutdown).await;
     }
 }
 

@@ -1,58 +1,138 @@
-//! An answer's head waits for the first of its body, and goes out with it: one record of TLS and
-//! one call of the system instead of two. Pingora flushes where something must not wait, and so it
-//! does not here.
+//! What leaves together. Over HTTP/1.1 an answer's head waits for the first of its body, and goes out
+//! with it; pingora flushes where something must not wait, and so it does not here. Over HTTP/2 all
+//! that a connection writes in one turn goes out at the end of it, answers to several requests among
+//! it: h2 flushes after each piece of a body. One record of TLS and one call of the system each time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A longer first piece is no head, or one that is worth a call of its own.
-const LONGEST: usize = 8 * 1024;
+/// What waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Corks {
+    Nothing,
+    /// A head for the first of its body.
+    Heads,
+    /// Whatever is written, until [`Corked::let_go`].
+    Turns,
+}
 
-pub struct Corked<S: AsyncWrite + Unpin> {
+/// A longer first piece is no head, or one that is worth a call of its own.
+const LONGEST_HEAD: usize = 8 * 1024;
+
+/// So much fits into one record of TLS.
+const RECORD: usize = 16 * 1024;
+
+/// So many pieces are written at once.
+const PIECES: usize = 8;
+
+/// A handle of the stream: one reads and writes, another lets go of what waits.
+pub struct Corked<S: AsyncWrite + Unpin>(Arc<Mutex<Bottle<S>>>);
+
+struct Bottle<S: AsyncWrite + Unpin> {
     inner: S,
+    corks: Corks,
     held: Vec<u8>,
     /// Something was read, and nothing written since: a head comes next.
     at_head: bool,
-    holds: bool,
+    /// Something was written since the last flush.
+    unflushed: bool,
+    /// Why what was let go could not be written; who reads next hears of it.
+    broken: Option<io::Error>,
 }
 
 impl<S: AsyncWrite + Unpin> Corked<S> {
-    /// Unless it `holds`, everything goes through as it comes.
-    pub fn new(inner: S, holds: bool) -> Corked<S> {
-        Corked {
+    pub fn new(inner: S, corks: Corks) -> Corked<S> {
+        Corked(Arc::new(Mutex::new(Bottle {
             inner,
+            corks,
             held: Vec::new(),
             at_head: false,
-            holds,
+            unflushed: false,
+            broken: None,
+        })))
+    }
+
+    pub fn handle(&self) -> Corked<S> {
+        Corked(Arc::clone(&self.0))
+    }
+
+    /// Calls with what is inside.
+    pub fn with<T>(&self, call: impl FnOnce(&mut S) -> T) -> T {
+        call(&mut self.lock().inner)
+    }
+
+    /// A turn is over: what was written goes out.
+    pub fn let_go(&self, context: &mut Context<'_>) {
+        let mut bottle = self.lock();
+        if bottle.corks == Corks::Turns
+            && bottle.unflushed
+            && let Poll::Ready(Err(error)) = bottle.poll_flush(context)
+        {
+            bottle.broken = Some(error);
+            context.waker().wake_by_ref();
         }
     }
 
-    pub fn get_ref(&self) -> &S {
-        &self.inner
+    fn lock(&self) -> MutexGuard<'_, Bottle<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Bottle<S> {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.unflushed = true;
+        match self.hold(pieces) {
+            Some(length) => Poll::Ready(Ok(length)),
+            None => self.poll_all(context, pieces),
+        }
     }
 
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// Holds what is the head of an answer.
-    fn hold(&mut self, bytes: &[u8]) -> bool {
+    /// Holds what waits, and says how much that is.
+    fn hold(&mut self, pieces: &[IoSlice<'_>]) -> Option<usize> {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
         let is_head = std::mem::take(&mut self.at_head);
-        let held = self.holds && is_head && self.held.is_empty() && bytes.len() <= LONGEST;
-        if held {
-            self.held.extend_from_slice(bytes);
+        let (waits, room) = match self.corks {
+            Corks::Nothing => (false, 0),
+            Corks::Heads => {
+                let waits = is_head && self.held.is_empty() && length <= LONGEST_HEAD;
+                (waits, length)
+            }
+            Corks::Turns => (self.held.len() + length <= RECORD, RECORD),
+        };
+        if !waits {
+            return None;
         }
-        held
+        self.held.reserve(room.saturating_sub(self.held.len()));
+        pieces
+            .iter()
+            .for_each(|piece| self.held.extend_from_slice(piece));
+        Some(length)
     }
 
     /// Writes what is held and `more` after it; says how much of `more` went.
-    fn poll_all(&mut self, context: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_all(
+        &mut self,
+        context: &mut Context<'_>,
+        more: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         while !self.held.is_empty() {
-            let pieces = [IoSlice::new(&self.held), IoSlice::new(more)];
-            let wrote = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, &pieces))?;
+            let mut pieces = [IoSlice::new(&self.held); PIECES];
+            let mut count = 1;
+            for (place, piece) in pieces.iter_mut().skip(1).zip(more) {
+                *place = *piece;
+                count += 1;
+            }
+            let pieces = pieces.get(..count).unwrap_or(&[]);
+            let inner = Pin::new(&mut self.inner);
+            let wrote = ready!(inner.poll_write_vectored(context, pieces))?;
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -65,33 +145,46 @@ impl<S: AsyncWrite + Unpin> Corked<S> {
         if more.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        Pin::new(&mut self.inner).poll_write(context, more)
+        Pin::new(&mut self.inner).poll_write_vectored(context, more)
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_all(context, &[]))?;
+        if self.corks == Corks::Turns {
+            // It is as large as a record, and most connections are idle.
+            self.held = Vec::new();
+        }
+        ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 }
 
 /// What was written is not lost with the connection: a browser that saw nothing of an answer may
 /// send its form once more by itself.
-impl<S: AsyncWrite + Unpin> Drop for Corked<S> {
+impl<S: AsyncWrite + Unpin> Drop for Bottle<S> {
     fn drop(&mut self) {
         if !self.held.is_empty() {
-            let mut context = Context::from_waker(Waker::noop());
             // As much as the socket takes at once; nobody is there to wait for the rest.
-            let _ = self.poll_all(&mut context, &[]);
-            let _ = Pin::new(&mut self.inner).poll_flush(&mut context);
+            let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let mut bottle = self.lock();
+        if let Some(error) = bottle.broken.take() {
+            return Poll::Ready(Err(error));
+        }
         let before = buffer.filled().len();
-        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let result = Pin::new(&mut bottle.inner).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.at_head = true;
+            bottle.at_head = true;
         }
         result
     }
@@ -99,47 +192,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.hold(bytes) {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        self.poll_all(context, bytes)
+        self.lock().poll_write(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.held.is_empty() && !(self.holds && self.at_head) {
-            return Pin::new(&mut self.inner).poll_write_vectored(context, pieces);
-        }
-        let first = pieces.iter().find(|piece| !piece.is_empty());
-        self.poll_write(context, first.map_or(&[], |piece| piece))
+        self.lock().poll_write(context, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.lock().inner.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_all(context, &[]))?;
-        Pin::new(&mut self.inner).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bottle = self.lock();
+        if bottle.corks == Corks::Turns {
+            return Poll::Ready(Ok(()));
+        }
+        bottle.poll_flush(context)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_all(context, &[]))?;
-        Pin::new(&mut self.inner).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bottle = self.lock();
+        ready!(bottle.poll_all(context, &[]))?;
+        Pin::new(&mut bottle.inner).poll_shutdown(context)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -152,13 +240,13 @@ mod tests {
     }
 
     impl Noting {
-        fn taking(most: usize) -> (Corked<Noting>, Arc<Mutex<Vec<String>>>) {
+        fn with(corks: Corks, most: usize) -> (Corked<Noting>, Arc<Mutex<Vec<String>>>) {
             let calls = Arc::default();
             let inner = Noting {
                 calls: Arc::clone(&calls),
                 most,
             };
-            (Corked::new(inner, true), calls)
+            (Corked::new(inner, corks), calls)
         }
     }
 
@@ -213,7 +301,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_head_goes_with_the_first_of_its_body_and_nothing_else_waits() {
-        let (mut wire, calls) = Noting::taking(usize::MAX);
+        let (mut wire, calls) = Noting::with(Corks::Heads, usize::MAX);
         for _ in 0..2 {
             wire.read_u8().await.unwrap();
             wire.write_all(b"head ").await.unwrap();
@@ -226,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flush_or_an_end_sends_a_head_alone() {
-        let (mut wire, calls) = Noting::taking(usize::MAX);
+        let (mut wire, calls) = Noting::with(Corks::Heads, usize::MAX);
         wire.read_u8().await.unwrap();
         wire.write_all(b"head").await.unwrap();
         wire.flush().await.unwrap();
@@ -247,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_that_takes_little_gets_everything_once_and_in_order() {
-        let (mut wire, calls) = Noting::taking(3);
+        let (mut wire, calls) = Noting::with(Corks::Heads, 3);
         wire.read_u8().await.unwrap();
         wire.write_all(b"head ").await.unwrap();
         wire.write_all(b"body").await.unwrap();
@@ -259,22 +347,67 @@ mod tests {
         assert_eq!(said(&calls).concat(), "head bodyend");
     }
 
+    fn let_go(wire: &Corked<Noting>) {
+        wire.let_go(&mut Context::from_waker(Waker::noop()));
+    }
+
+    #[tokio::test]
+    async fn over_http2_all_that_a_turn_writes_leaves_at_its_end() {
+        let (mut wire, calls) = Noting::with(Corks::Turns, usize::MAX);
+        for _ in 0..2 {
+            for piece in [&b"one "[..], b"two ", b"three"] {
+                let pieces = [IoSlice::new(piece), IoSlice::new(b"; ")];
+                assert_eq!(wire.write_vectored(&pieces).await.unwrap(), piece.len() + 2);
+                wire.flush().await.unwrap();
+            }
+            assert!(said(&calls).is_empty());
+            let_go(&wire.handle());
+            assert_eq!(said(&calls), ["one ; two ; three; "]);
+            let_go(&wire);
+            assert!(said(&calls).is_empty());
+        }
+        wire.write_all(b"last").await.unwrap();
+        drop(wire);
+        assert_eq!(said(&calls), ["last"]);
+    }
+
+    #[tokio::test]
+    async fn what_fills_a_record_waits_for_no_turn() {
+        let (mut wire, calls) = Noting::with(Corks::Turns, usize::MAX);
+        wire.write_all(b"before ").await.unwrap();
+        let long = "x".repeat(RECORD);
+        let pieces = [IoSlice::new(b"head "), IoSlice::new(long.as_bytes())];
+        assert_eq!(wire.write_vectored(&pieces).await.unwrap(), 5 + RECORD);
+        assert_eq!(said(&calls), [format!("before head {long}")]);
+
+        let (mut wire, calls) = Noting::with(Corks::Turns, 3);
+        wire.write_all(b"before ").await.unwrap();
+        wire.write_all(long.as_bytes()).await.unwrap();
+        let_go(&wire);
+        assert_eq!(said(&calls).concat(), format!("before {long}"));
+    }
+
+    #[tokio::test]
+    async fn who_reads_hears_that_a_turn_could_not_be_written() {
+        let (mut wire, _) = Noting::with(Corks::Turns, 0);
+        wire.write_all(b"lost").await.unwrap();
+        assert!(wire.read_u8().await.is_ok());
+        let_go(&wire);
+        let error = wire.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+
     #[tokio::test]
     async fn what_is_no_head_goes_as_it_comes() {
-        let (mut wire, calls) = Noting::taking(usize::MAX);
+        let (mut wire, calls) = Noting::with(Corks::Heads, usize::MAX);
         wire.write_all(b"unasked").await.unwrap();
         assert_eq!(said(&calls), ["unasked"]);
         wire.read_u8().await.unwrap();
-        let long = "x".repeat(LONGEST + 1);
+        let long = "x".repeat(LONGEST_HEAD + 1);
         wire.write_all(long.as_bytes()).await.unwrap();
         assert_eq!(said(&calls), [long]);
 
-        let calls = Arc::default();
-        let inner = Noting {
-            calls: Arc::clone(&calls),
-            most: usize::MAX,
-        };
-        let mut plain = Corked::new(inner, false);
+        let (mut plain, calls) = Noting::with(Corks::Nothing, usize::MAX);
         plain.read_u8().await.unwrap();
         plain.write_all(b"head").await.unwrap();
         assert_eq!(said(&calls), ["head"]);
