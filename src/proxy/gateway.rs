@@ -140,6 +140,8 @@ impl ProxyHttp for Gateway {
         Ok(())
     }
 
+    /// What is rare has boxes of its own, here and in what is called from here: a future is as large as
+    /// its largest step, and is copied whole when a request begins.
     async fn request_filter(
         &self,
         session: &mut Session,
@@ -150,7 +152,7 @@ impl ProxyHttp for Gateway {
         };
         passage.record.came(&scope.connection, session.req_header());
         if authz::may_be_question(session.req_header())
-            && let Some(answered) = self.asked(session, passage, &scope).await
+            && let Some(answered) = Box::pin(self.asked(session, passage, &scope)).await
         {
             return answered;
         }
@@ -158,8 +160,8 @@ impl ProxyHttp for Gateway {
         let facts = match passage.scene.reader.read(session.req_header_mut(), &scope) {
             Ok(facts) => facts,
             Err(why) => {
-                let refuse = pin!(self.refuse_malformed(session, passage, why));
-                return scope.connection.turns.take(refuse).await;
+                let mut refuse = Box::pin(self.refuse_malformed(session, passage, why));
+                return scope.connection.turns.take(refuse.as_mut()).await;
             }
         };
         passage.manner = manner(&facts);
@@ -169,13 +171,13 @@ impl ProxyHttp for Gateway {
                 .teller(session.req_header(), passage, Manner::Json)
                 .not_an_asker();
             let answer = Answer::problem(&problem, Manner::Json);
-            let refuse = pin!(self.answer(session, passage, answer));
-            return scope.connection.turns.take(refuse).await;
+            let mut refuse = Box::pin(self.answer(session, passage, answer));
+            return scope.connection.turns.take(refuse.as_mut()).await;
         }
 
         let now = (self.clock)();
         let facts = if Keeper::may_be_button(&facts, session.req_header()) {
-            match self.look_for_form(session, passage, facts, now).await? {
+            match Box::pin(self.look_for_form(session, passage, facts, now)).await? {
                 Some(facts) => Arc::new(facts),
                 None => return Ok(true),
             }
@@ -364,7 +366,10 @@ impl ProxyHttp for Gateway {
             let why = "an answer in a coding that was not asked for";
             return Error::e_explain(ErrorType::HTTPStatus(502), why);
         }
-        self.hear(answer, passage).await
+        if passage.signed.is_some() {
+            Box::pin(self.hear(answer, passage)).await?;
+        }
+        Ok(())
     }
 
     fn error_while_proxy(
@@ -528,11 +533,16 @@ impl Gateway {
                 if let Some(leash) = looked_up.leash {
                     scope.tie(leash);
                 }
-                let judged = (&*facts, &looked_up.known);
-                if !self.sign_on(session, passage, &permit, judged, now).await? {
-                    return Ok(true);
+                if let Some(claim) = self.claim_of(session, passage, &permit) {
+                    let judged = (&permit, &*facts, &looked_up.known);
+                    let signed = Box::pin(self.sign_on(session, passage, claim, judged, now));
+                    if !signed.await? {
+                        return Ok(true);
+                    }
                 }
-                if passage.sending.is_some() && !self.claim(session, passage, &permit, now).await? {
+                if passage.sending.is_some()
+                    && !Box::pin(self.claim(session, passage, &permit, now)).await?
+                {
                     return Ok(true);
                 }
                 if let (true, Some(person)) = (permit.counts_as_activity(), permit.session()) {
@@ -542,30 +552,27 @@ impl Gateway {
             }
             Decision::Portal(visitor) => {
                 let portal = passage.scene.portal.clone();
-                self.serve(session, passage, portal, facts, visitor).await
+                Box::pin(self.serve(session, passage, portal, facts, visitor)).await
             }
             Decision::Own(visitor) => {
                 let own = passage.scene.own.clone();
-                self.serve(session, passage, own, facts, visitor).await
+                Box::pin(self.serve(session, passage, own, facts, visitor)).await
             }
             Decision::SignIn(sign_in) => {
                 let known = &looked_up.known;
-                let kept = self.keep(session, passage, (&facts, known), now).await?;
-                self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))
-                    .await
+                let kept = Box::pin(self.keep(session, passage, (&facts, known), now)).await?;
+                Box::pin(self.ask_to_sign_in(session, passage, &facts, (sign_in, kept))).await
             }
             Decision::Deny(denial) => {
                 let name = product(&facts.site).map(|product| product.name.as_str());
                 let teller = self.teller(session.req_header(), passage, passage.manner);
-                let problem = teller.denied(&denial, name);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner))
-                    .await
+                let answer = Answer::problem(&teller.denied(&denial, name), passage.manner);
+                Box::pin(self.answer(session, passage, answer)).await
             }
             Decision::Unavailable(absence) => {
                 let teller = self.teller(session.req_header(), passage, passage.manner);
-                let problem = teller.unavailable(absence);
-                self.answer(session, passage, Answer::problem(&problem, passage.manner))
-                    .await
+                let answer = Answer::problem(&teller.unavailable(absence), passage.manner);
+                Box::pin(self.answer(session, passage, answer)).await
             }
         }
     }
@@ -626,9 +633,8 @@ impl Gateway {
         if let (Some(limit), Some(announced)) = (limit, announced)
             && announced > limit
         {
-            return self
-                .refuse_malformed(session, passage, Malformed::BodyTooLarge)
-                .await;
+            let refuse = self.refuse_malformed(session, passage, Malformed::BodyTooLarge);
+            return Box::pin(refuse).await;
         }
         passage.upgrades = asks == Asks::Upgrade;
         if passage.upgrades {
@@ -646,7 +652,7 @@ impl Gateway {
         }
         if let Some(forwards) = forward::forwards_left(session.req_header()) {
             if forwards == 0 {
-                return self.answer(session, passage, Answer::options()).await;
+                return Box::pin(self.answer(session, passage, Answer::options())).await;
             }
             let left = HeaderValue::from(forwards - 1);
             session.req_header_mut().insert_header(MAX_FORWARDS, left)?;

@@ -70,20 +70,16 @@ impl Signed {
 }
 
 impl Gateway {
-    /// Signs in to the application that the request goes to, where it has to be; false: the request
-    /// is answered.
+    /// Signs in to the application that the request goes to; false: the request is answered.
     pub(super) async fn sign_on(
         &self,
         session: &mut Session,
         passage: &mut Passage,
-        permit: &Permit,
-        (facts, known): (&Facts, &Known),
+        claim: Claim,
+        (permit, facts, known): (&Permit, &Facts, &Known),
         now: Moment,
     ) -> Result<bool> {
         let product = permit.product();
-        let Some(claim) = self.claim_of(session, passage, permit) else {
-            return Ok(true);
-        };
         let path = facts.target.path();
         if passage.scene.sign_ons.is_page(product, path) {
             // Nobody types there any more, and its cookies would go to the browser.
@@ -115,7 +111,13 @@ impl Gateway {
         }
     }
 
-    fn claim_of(&self, session: &Session, passage: &Passage, permit: &Permit) -> Option<Claim> {
+    /// What has to be signed in to before the request goes on; `None`: nothing.
+    pub(super) fn claim_of(
+        &self,
+        session: &Session,
+        passage: &Passage,
+        permit: &Permit,
+    ) -> Option<Claim> {
         let product = permit.product();
         if !passage.scene.sign_ons.concerns(product) {
             return None;
