@@ -46,6 +46,9 @@ pub struct Asks {
     pub step: usize,
 }
 
+/// As long as those of sessions, and as dear to decode (Huffman's code, RFC 7541).
+const NOBODYS: &str = "pTyGJMuHbEL31IeL2HPcHyGcFRl1SPnXNYvMIHa_2o76umfXfKm_r5kJP1VrT-1FJo";
+
 impl Asks {
     /// The next one's cookies.
     fn cookies(&mut self) -> String {
@@ -53,7 +56,7 @@ impl Asks {
         self.next += self.step;
         match self.visits.get(place) {
             Some(cookie) => format!("theme=dark; {cookie}"),
-            None => format!("theme=dark; {SESSION_COOKIE}={}", ".".repeat(66)),
+            None => format!("theme=dark; {SESSION_COOKIE}={NOBODYS}"),
         }
     }
 }
