@@ -35,8 +35,8 @@ pub async fn run(options: &Options) -> Result<()> {
         crowd: Crowd::new(&Limits::SOUND),
         corks: false,
     };
-    let (_open, shutdown) = watch::channel(false);
+    let (_open, ends) = watch::channel(false);
     child::say_ready(address);
-    listen::serve(listener, door, shutdown).await;
+    listen::serve(listener, door, ends.clone(), ends).await;
     Ok(())
 }

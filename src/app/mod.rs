@@ -149,6 +149,8 @@ pub struct Running {
     doors: JoinSet<()>,
     drain: Duration,
     doors_shut: watch::Sender<bool>,
+    /// Who is inside hears that it ends.
+    told: watch::Sender<bool>,
     tasks: JoinSet<()>,
     tasks_end: watch::Sender<bool>,
 }
@@ -285,6 +287,7 @@ pub async fn start(
     workers.tell(&metrics);
 
     let (doors_shut, doors_watch) = watch::channel(false);
+    let (told, told_watch) = watch::channel(false);
     let mut doors = JoinSet::new();
 
     tasks.spawn(lines_keeper.run(tasks_watch.clone()));
@@ -312,7 +315,8 @@ pub async fn start(
             corks: true,
             witness: Some(Arc::clone(&witness)),
         };
-        doors.spawn(listen::serve(listener, door, doors_watch.clone()));
+        let (shut, told) = (doors_watch.clone(), told_watch.clone());
+        doors.spawn(listen::serve(listener, door, shut, told));
     }
     for listener in sockets.http {
         doors.spawn(redirect::serve(
@@ -337,6 +341,7 @@ pub async fn start(
         doors,
         drain: limits.drain,
         doors_shut,
+        told,
         tasks,
         tasks_end,
     })
@@ -357,10 +362,8 @@ impl Running {
 
     /// Lets nobody in any more, lets who is inside finish, writes what is unwritten.
     pub async fn stop(mut self) {
-        let _ = self.doors_shut.send(true);
         // Pingora closes whoever has not sent a head yet, be it the first on this connection or not.
-        let patience = LAST_WORDS.min(self.drain / 2);
-        let _ = timeout(patience, self.house.crowd.newcomers_heard()).await;
+        self.shut_doors().await;
         close_idle(&self.workers).await;
         self.end().await;
     }
@@ -369,15 +372,23 @@ impl Running {
     /// may have sent the next request already: it is answered, and told to come back elsewhere. Only
     /// connections that stay idle for half of `limits.drain` are closed unasked.
     pub async fn retire(mut self) {
-        let _ = self.doors_shut.send(true);
         let workers = Arc::clone(&self.workers);
         let patience = self.drain / 2;
         let impatient = tokio::spawn(async move {
             tokio::time::sleep(patience).await;
             close_idle(&workers).await;
         });
+        self.shut_doors().await;
         self.end().await;
         impatient.abort();
+    }
+
+    /// Who was let in last may say what they want, then all hear that it ends.
+    async fn shut_doors(&self) {
+        let _ = self.doors_shut.send(true);
+        let patience = LAST_WORDS.min(self.drain / 2);
+        let _ = timeout(patience, self.house.crowd.newcomers_heard()).await;
+        let _ = self.told.send(true);
     }
 
     async fn end(&mut self) {

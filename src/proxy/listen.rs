@@ -217,18 +217,23 @@ impl Drop for Place {
     }
 }
 
-/// Serves connections until `shutdown` turns true, then waits for those that are open, at most
-/// `limits.drain`.
-pub async fn serve<A>(listener: TcpListener, door: Door<A>, mut shutdown: watch::Receiver<bool>)
-where
+/// Lets nobody in any more when `shut` turns true, then waits for the connections that are open, at most
+/// `limits.drain`. They hear that it ends when `told` does: over HTTP/2 a client that hears it before its first
+/// request gives that up.
+pub async fn serve<A>(
+    listener: TcpListener,
+    door: Door<A>,
+    mut shut: watch::Receiver<bool>,
+    told: watch::Receiver<bool>,
+) where
     A: HttpServerApp + Send + Sync + 'static,
 {
     let mut open = JoinSet::new();
     let door_open = door.crowd.newcomer();
-    while !*shutdown.borrow() {
+    while !*shut.borrow() {
         let accepted = tokio::select! {
             accepted = accept(&listener, &door.crowd) => accepted,
-            _ = shutdown.changed() => break,
+            _ = shut.changed() => break,
             Some(_) = open.join_next(), if !open.is_empty() => continue,
         };
         match accepted {
@@ -246,7 +251,7 @@ where
                     door: door.clone(),
                     peer,
                     newcomer: door.crowd.newcomer(),
-                    shutdown: shutdown.clone(),
+                    told: told.clone(),
                 };
                 let stream = stream.into_std();
                 let visit = async move {
@@ -299,7 +304,7 @@ struct Visitor<A> {
     door: Door<A>,
     peer: SocketAddr,
     newcomer: Newcomer,
-    shutdown: watch::Receiver<bool>,
+    told: watch::Receiver<bool>,
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
@@ -310,7 +315,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             door,
             peer,
             newcomer,
-            shutdown,
+            told,
         } = self;
         let _ = stream.set_nodelay(true);
         if let Err(error) = keep_alive(&stream) {
@@ -372,7 +377,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
         let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
         let connection = Connection::new(proxy, facts, deadlines, longest_head);
         let connection = Arc::new(connection.with_newcomer(newcomer));
-        connection.converse(stream, door.corks, &shutdown).await;
+        connection.converse(stream, door.corks, &told).await;
     }
 }
 

@@ -45,6 +45,7 @@ mod deployments;
 mod directory;
 mod disk;
 mod messages;
+mod newcomers;
 mod reload;
 mod soak;
 mod store;
