@@ -149,7 +149,7 @@ pub struct Running {
     doors: JoinSet<()>,
     drain: Duration,
     doors_shut: watch::Sender<bool>,
-    /// Who is inside hears that it ends.
+    /// Who is inside over HTTP/2 hears that it ends.
     told: watch::Sender<bool>,
     tasks: JoinSet<()>,
     tasks_end: watch::Sender<bool>,
@@ -383,7 +383,7 @@ impl Running {
         impatient.abort();
     }
 
-    /// Who was let in last may say what they want, then all hear that it ends.
+    /// Who was let in last may say what they want before they hear that it ends.
     async fn shut_doors(&self) {
         let _ = self.doors_shut.send(true);
         let patience = LAST_WORDS.min(self.drain / 2);

@@ -218,8 +218,8 @@ impl Drop for Place {
 }
 
 /// Lets nobody in any more when `shut` turns true, then waits for the connections that are open, at most
-/// `limits.drain`. They hear that it ends when `told` does: over HTTP/2 a client that hears it before its first
-/// request gives that up.
+/// `limits.drain`. Over HTTP/1.1 they hear of it with the next answer, over HTTP/2 when `told` turns true: a client
+/// that hears it before its first request gives that up.
 pub async fn serve<A>(
     listener: TcpListener,
     door: Door<A>,
@@ -251,6 +251,7 @@ pub async fn serve<A>(
                     door: door.clone(),
                     peer,
                     newcomer: door.crowd.newcomer(),
+                    shut: shut.clone(),
                     told: told.clone(),
                 };
                 let stream = stream.into_std();
@@ -304,6 +305,7 @@ struct Visitor<A> {
     door: Door<A>,
     peer: SocketAddr,
     newcomer: Newcomer,
+    shut: watch::Receiver<bool>,
     told: watch::Receiver<bool>,
 }
 
@@ -315,6 +317,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             door,
             peer,
             newcomer,
+            shut,
             told,
         } = self;
         let _ = stream.set_nodelay(true);
@@ -377,7 +380,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
         let longest_head = (door.limits.header_bytes + door.limits.target_bytes).saturating_mul(2);
         let connection = Connection::new(proxy, facts, deadlines, longest_head);
         let connection = Arc::new(connection.with_newcomer(newcomer));
-        connection.converse(stream, door.corks, &told).await;
+        let ends = if http2 { told } else { shut };
+        connection.converse(stream, door.corks, &ends).await;
     }
 }
 
