@@ -52,6 +52,9 @@ async fn kim_goes_from_the_emr_to_her_offices_and_grants_analytics() {
         .await;
     kim.fill("Search", "riv").await;
     kim.press("Search").await;
+    // Sam's name is on the page before, too.
+    kim.wait_for_address(&demo.url("login", "/company/users?q=riv"))
+        .await;
     kim.wait_for("//main//a[.//b[normalize-space()='Sam Rivera']]")
         .await
         .click()
@@ -110,6 +113,9 @@ async fn kim_switches_it_on_and_resets_sams_factor() {
     kim.wait_for_words("The beginning of a name").await;
     kim.fill("Search", "riv").await;
     kim.press("Search").await;
+    // Sam's name is on the page before, too.
+    kim.wait_for_address(&demo.url("login", "/company/users?q=riv"))
+        .await;
     kim.screenshot("user-manager").await;
     kim.wait_for("//main//a[.//b[normalize-space()='Sam Rivera']]")
         .await
