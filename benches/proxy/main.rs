@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use child::{Candidate, Running};
 use gateway::Plan;
-use load::{Load, Shape};
+use load::Load;
 use options::{Mode, Options, Role};
 use redis::Redis;
 use report::{Report, Round};
@@ -203,11 +203,9 @@ async fn measure_round(
     number: usize,
 ) -> Result<Round> {
     let visits = house.map_or_else(Visits::none, |house| house.visits.some(options.busy));
-    let shape = Shape {
-        protocol: options.protocol,
-        ..Shape::PLAIN
-    };
-    let mut lanes = load.connect_for(candidate.address, &visits, shape).await?;
+    let mut lanes = load
+        .connect_for(candidate.address, &visits, options.shape)
+        .await?;
     lanes.run(options.warm_up, LIMIT).await?;
     let (commands, cpu) = (House::commands(house).await?, candidate.cpu()?);
     let took = lanes.run(options.requests, LIMIT).await?;

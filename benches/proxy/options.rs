@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::backend::Page;
 use super::gateway::Plan;
-use super::load::Protocol;
+use super::load::{Protocol, Shape};
 
 const HELP: &str = "\
 cargo bench --bench proxy [-- OPTIONS]
@@ -17,6 +18,7 @@ cargo bench --bench proxy [-- OPTIONS]
   --busy N            people whose sessions the rounds use (32: each has a connection, as
                       browsers have; more take turns on each, as behind another proxy)
   --http2             over HTTP/2, four requests at once on each connection
+  --large             answers of 64 KiB instead of 2 KiB
   --only A,B          of stock, bare, cached, asking
   --sessions N        live sessions when memory is read (10000)
   --under COMMAND     run the candidates under another program, a profiler:
@@ -85,8 +87,8 @@ pub struct Options {
     pub warm_up: usize,
     pub connections: usize,
     pub busy: usize,
-    /// Not of the comparison, which has both.
-    pub protocol: Protocol,
+    /// Not of the comparison, which has all.
+    pub shape: Shape,
     pub sessions: usize,
     /// Candidates to measure; empty: all.
     pub only: Vec<String>,
@@ -120,7 +122,7 @@ impl Options {
             warm_up: 2_000,
             connections: 32,
             busy: 32,
-            protocol: Protocol::Http1,
+            shape: Shape::PLAIN,
             sessions: 10_000,
             only: Vec::new(),
             under: Vec::new(),
@@ -188,7 +190,8 @@ impl Options {
                 (self.handshakes, self.revocations) = (32, 10);
                 (self.rate, self.span) = (100, Duration::from_secs(1));
             }
-            "--http2" => self.protocol = Protocol::Http2,
+            "--http2" => self.shape.protocol = Protocol::Http2,
+            "--large" => self.shape.page = Page::Scan,
             "--million" => self.sessions = 1_000_000,
             "--authz" => self.plan.authz = true,
             _ => return false,

@@ -1,14 +1,16 @@
 //! What leaves together. Over HTTP/1.1 an answer's head waits for the first of its body, and goes out
 //! with it; pingora flushes where something must not wait, and so it does not here. Over HTTP/2 all
 //! that a connection writes in one turn goes out at the end of it, answers to several requests among
-//! it: h2 flushes after each piece of a body. One record of TLS and one call of the system each time.
+//! it: h2 flushes after each piece of a body, and its frames are a little longer than a record of TLS.
+//! As few records as can be, and one call of the system each time.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
 
 /// What waits for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +28,35 @@ const LONGEST_HEAD: usize = 8 * 1024;
 /// So much fits into one record of TLS.
 const RECORD: usize = 16 * 1024;
 
+/// So much is encrypted before it is sent: what pingora reads of a body at once, and heads.
+const TURN: usize = 5 * (RECORD + 256);
+
 /// So many pieces are written at once.
 const PIECES: usize = 8;
 
-/// A handle of the stream: one reads and writes, another lets go of what waits.
-pub struct Corked<S: AsyncWrite + Unpin>(Arc<Mutex<Bottle<S>>>);
+/// A stream that can keep what it is given until it is flushed.
+pub trait Gather: AsyncWrite + Unpin {
+    /// Makes room for what a turn writes.
+    fn prepare(&mut self);
 
-struct Bottle<S: AsyncWrite + Unpin> {
+    /// Takes as much as it has room for, and sends none of it.
+    fn gather(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Gather for TlsStream<T> {
+    fn prepare(&mut self) {
+        self.get_mut().1.set_buffer_limit(Some(TURN));
+    }
+
+    fn gather(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.get_mut().1.writer().write_vectored(pieces)
+    }
+}
+
+/// A handle of the stream: one reads and writes, another lets go of what waits.
+pub struct Corked<S: Gather>(Arc<Mutex<Bottle<S>>>);
+
+struct Bottle<S: Gather> {
     inner: S,
     corks: Corks,
     held: Vec<u8>,
@@ -44,8 +68,11 @@ struct Bottle<S: AsyncWrite + Unpin> {
     broken: Option<io::Error>,
 }
 
-impl<S: AsyncWrite + Unpin> Corked<S> {
-    pub fn new(inner: S, corks: Corks) -> Corked<S> {
+impl<S: Gather> Corked<S> {
+    pub fn new(mut inner: S, corks: Corks) -> Corked<S> {
+        if corks == Corks::Turns {
+            inner.prepare();
+        }
         Corked(Arc::new(Mutex::new(Bottle {
             inner,
             corks,
@@ -82,16 +109,24 @@ impl<S: AsyncWrite + Unpin> Corked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Bottle<S> {
+impl<S: Gather> Bottle<S> {
     fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.unflushed = true;
-        match self.hold(pieces) {
-            Some(length) => Poll::Ready(Ok(length)),
-            None => self.poll_all(context, pieces),
+        loop {
+            if let Some(length) = self.hold(pieces) {
+                return Poll::Ready(Ok(length));
+            }
+            if self.corks != Corks::Turns {
+                return self.poll_all(context, pieces);
+            }
+            let length = ready!(self.poll_gather(context, pieces))?;
+            if length > 0 {
+                return Poll::Ready(Ok(length));
+            }
         }
     }
 
@@ -148,6 +183,28 @@ impl<S: AsyncWrite + Unpin> Bottle<S> {
         Pin::new(&mut self.inner).poll_write_vectored(context, more)
     }
 
+    /// Gives on what fills whole records of what is held and `more` after it, unsent as long as there
+    /// is room; says how much of `more` that was.
+    fn poll_gather(
+        &mut self,
+        context: &mut Context<'_>,
+        more: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let (pieces, count) = whole_records(&self.held, more);
+        let pieces = pieces.get(..count).unwrap_or(&[]);
+        let mut taken = self.inner.gather(pieces)?;
+        if taken == 0 {
+            ready!(Pin::new(&mut self.inner).poll_flush(context))?;
+            taken = self.inner.gather(pieces)?;
+        }
+        if taken == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        let of_more = taken.saturating_sub(self.held.len());
+        self.held.drain(..taken.min(self.held.len()));
+        Poll::Ready(Ok(of_more))
+    }
+
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_all(context, &[]))?;
         if self.corks == Corks::Turns {
@@ -160,18 +217,34 @@ impl<S: AsyncWrite + Unpin> Bottle<S> {
     }
 }
 
+/// What of `held` and `more` after it fills whole records, and in how many pieces.
+fn whole_records<'a>(held: &'a [u8], more: &'a [IoSlice<'a>]) -> ([IoSlice<'a>; PIECES], usize) {
+    let all = std::iter::once(held).chain(more.iter().map(|piece| &**piece));
+    let length: usize = all.clone().take(PIECES).map(<[u8]>::len).sum();
+    let mut room = (length - length % RECORD).max(length.min(RECORD));
+    let mut pieces = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    for (place, piece) in pieces.iter_mut().zip(all) {
+        let fits = piece.get(..room).unwrap_or(piece);
+        *place = IoSlice::new(fits);
+        room -= fits.len();
+        count += 1;
+    }
+    (pieces, count)
+}
+
 /// What was written is not lost with the connection: a browser that saw nothing of an answer may
 /// send its form once more by itself.
-impl<S: AsyncWrite + Unpin> Drop for Bottle<S> {
+impl<S: Gather> Drop for Bottle<S> {
     fn drop(&mut self) {
-        if !self.held.is_empty() {
+        if self.unflushed {
             // As much as the socket takes at once; nobody is there to wait for the rest.
             let _ = self.poll_flush(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
+impl<S: AsyncRead + Gather> AsyncRead for Corked<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -190,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Corked<S> {
+impl<S: Gather> AsyncWrite for Corked<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -232,11 +305,11 @@ mod tests {
 
     use super::*;
 
-    /// Notes what each call was given, and takes `most` bytes of it at a time.
-    #[derive(Clone)]
+    /// Notes what each call sent, and takes `most` bytes at a time.
     struct Noting {
         calls: Arc<Mutex<Vec<String>>>,
         most: usize,
+        gathered: String,
     }
 
     impl Noting {
@@ -245,8 +318,19 @@ mod tests {
             let inner = Noting {
                 calls: Arc::clone(&calls),
                 most,
+                gathered: String::new(),
             };
             (Corked::new(inner, corks), calls)
+        }
+
+        fn first_of(&self, pieces: &[IoSlice<'_>], most: usize) -> String {
+            let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
+            String::from_utf8(all[..all.len().min(most)].to_vec()).unwrap()
+        }
+
+        fn send(&mut self, text: &str) {
+            let all = std::mem::take(&mut self.gathered) + text;
+            self.calls.lock().unwrap().push(all);
         }
     }
 
@@ -271,14 +355,12 @@ mod tests {
         }
 
         fn poll_write_vectored(
-            self: Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
             pieces: &[IoSlice<'_>],
         ) -> Poll<io::Result<usize>> {
-            let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.to_vec()).collect();
-            let taken = &all[..all.len().min(self.most)];
-            let text = String::from_utf8(taken.to_vec()).unwrap();
-            self.calls.lock().unwrap().push(text);
+            let taken = self.first_of(pieces, self.most);
+            self.send(&taken);
             Poll::Ready(Ok(taken.len()))
         }
 
@@ -286,12 +368,25 @@ mod tests {
             true
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if !self.gathered.is_empty() {
+                self.send("");
+            }
             Poll::Ready(Ok(()))
         }
 
         fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
             Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Gather for Noting {
+        fn prepare(&mut self) {}
+
+        fn gather(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+            let taken = self.first_of(pieces, self.most - self.gathered.len());
+            self.gathered += &taken;
+            Ok(taken.len())
         }
     }
 
@@ -372,19 +467,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_fills_a_record_waits_for_no_turn() {
-        let (mut wire, calls) = Noting::with(Corks::Turns, usize::MAX);
-        wire.write_all(b"before ").await.unwrap();
-        let long = "x".repeat(RECORD);
-        let pieces = [IoSlice::new(b"head "), IoSlice::new(long.as_bytes())];
-        assert_eq!(wire.write_vectored(&pieces).await.unwrap(), 5 + RECORD);
-        assert_eq!(said(&calls), [format!("before head {long}")]);
+    async fn what_fills_a_record_is_gathered_and_leaves_with_the_turn() {
+        let frame = "x".repeat(RECORD);
+        let frames = format!("before {}", format!("head {frame}").repeat(3));
+        // Everything fits, or only so much that it is sent in between.
+        for (most, sent) in [(usize::MAX, 1), (2 * RECORD, 2)] {
+            let (mut wire, calls) = Noting::with(Corks::Turns, most);
+            wire.write_all(b"before ").await.unwrap();
+            for _ in 0..3 {
+                let pieces = [IoSlice::new(b"head "), IoSlice::new(frame.as_bytes())];
+                let taken = wire.write_vectored(&pieces).await.unwrap();
+                let text = format!("head {frame}");
+                wire.write_all(&text.as_bytes()[taken..]).await.unwrap();
+            }
+            let_go(&wire);
+            let calls = said(&calls);
+            assert_eq!(calls.len(), sent);
+            assert_eq!(calls.concat(), frames);
+        }
 
-        let (mut wire, calls) = Noting::with(Corks::Turns, 3);
+        let (mut wire, calls) = Noting::with(Corks::Turns, 1000);
         wire.write_all(b"before ").await.unwrap();
-        wire.write_all(long.as_bytes()).await.unwrap();
+        wire.write_all(frame.as_bytes()).await.unwrap();
         let_go(&wire);
-        assert_eq!(said(&calls).concat(), format!("before {long}"));
+        assert_eq!(said(&calls).concat(), format!("before {frame}"));
+
+        // Nothing is held: what was gathered is not lost with the connection either.
+        let (mut wire, calls) = Noting::with(Corks::Turns, usize::MAX);
+        wire.write_all(&frame.as_bytes()[1..]).await.unwrap();
+        assert_eq!(wire.write(b"xyz").await.unwrap(), 1);
+        drop(wire);
+        assert_eq!(said(&calls), [frame]);
+    }
+
+    #[test]
+    fn whole_records_are_filled_and_no_more() {
+        let long = vec![b'x'; 2 * RECORD];
+        let filled = |held: &[u8], more: &[&[u8]]| {
+            let more: Vec<_> = more.iter().map(|piece| IoSlice::new(piece)).collect();
+            let (pieces, count) = whole_records(held, &more);
+            pieces[..count]
+                .iter()
+                .map(|piece| piece.len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            filled(b"before ", &[b"head ", &long]),
+            [7, 5, 2 * RECORD - 12]
+        );
+        assert_eq!(filled(&long[..RECORD], &[b"head "]), [RECORD, 0]);
+        // What is left of many pieces fills none.
+        assert_eq!(filled(b"a", &[&b"b"[..]; 9]), [1; PIECES]);
     }
 
     #[tokio::test]
