@@ -52,7 +52,8 @@ pub struct Which {
     #[arg(long, value_name = "ID", value_parser = CompanyId::parse)]
     pub company: Option<CompanyId>,
     /// This one
-    #[arg(long, value_name = "ID", value_parser = SessionId::parse)]
+    // One of 64 begins with a hyphen.
+    #[arg(long, value_name = "ID", value_parser = SessionId::parse, allow_hyphen_values = true)]
     pub session: Option<SessionId>,
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use vestibule::cli::sessions::{Ended, SessionsArgs, Told, Verb, list, revoke};
+use vestibule::gate::name::SessionId;
 
 use crate::nodes::{Home, SECOND, START, TestClock, id_of, new_session};
 
@@ -70,7 +71,11 @@ pub async fn a_command_lists_and_revokes_beside_a_gateway(home: Home) {
     let id = id_of(&lee).to_string();
     let (told, _) = command(&home, &["revoke", "--session", &id, "--json"]).await;
     assert!(told.found && told.text.contains(&id));
-    let (told, ended) = command(&home, &["revoke", "--session", &id]).await;
-    assert!(!told.found && ended.is_empty(), "it is not there");
+    let hyphened = SessionId::from_bytes([0xf8; 16]).to_string();
+    assert!(hyphened.starts_with('-'));
+    for id in [&id, &hyphened] {
+        let (told, ended) = command(&home, &["revoke", "--session", id]).await;
+        assert!(!told.found && ended.is_empty(), "it is not there");
+    }
     assert_eq!(node.worth(&lee, "portal").await, "ended");
 }
