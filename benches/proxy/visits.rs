@@ -115,9 +115,13 @@ fn person(number: usize, companies: usize) -> Result<NewSession> {
         methods: vec![Method::Pwd],
         factor_at: None,
         address: String::from("203.0.113.77"),
-        user_agent: String::from("Mozilla/5.0"),
+        user_agent: String::from(BROWSER),
     })
 }
+
+/// What people's browser says of itself.
+const BROWSER: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                       Chrome/142.0.0.0 Safari/537.36";
 
 /// Everybody's password at [`enrol`]'s clinic.
 pub const PASSWORD: &str = "five blue herons at noon";

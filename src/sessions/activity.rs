@@ -7,7 +7,9 @@
 //! activity that happened, so `m <= T` and `s <= T` always.
 //!
 //! *Never late.* "Awake" is said at `now` only if `now - m <= L` for some mark, and `m <= T`, so
-//! `now - T <= L`. Open requests are cut by the sweep, once a second, by the same test.
+//! `now - T <= L`. Open requests are cut by the sweep, once a second, by the same test; it finds them
+//! within the second too, or later where more sessions are in use than it looks at in one: up to half
+//! a minute after they began with a million.
 //!
 //! *Never early.* "Idle" is said only after the store was asked at `now` and `now - s > L`. Say
 //! that the person was active at `T` on another node and what the store had until then was `F`,

@@ -475,12 +475,13 @@ impl Cache {
     }
 
     /// Everything that is in use, trusted or not.
-    pub fn all(&self) -> Vec<(SessionId, Arc<Cached>)> {
-        self.slots
-            .pin()
-            .iter()
-            .filter_map(|(id, slot)| slot.cached().map(|cached| (*id, Arc::clone(cached))))
-            .collect()
+    pub fn in_use(&self) -> Vec<SessionId> {
+        self.slots.pin().keys().copied().collect()
+    }
+
+    /// What is known of a session that is in use; one that rests goes on resting.
+    pub fn get_in_use(&self, id: SessionId) -> Option<Arc<Cached>> {
+        self.slots.pin().get(&id)?.cached().map(Arc::clone)
     }
 
     /// Lets go of a record that nobody uses. One with open requests or unwritten activity stays: it
@@ -733,7 +734,7 @@ mod tests {
         let before = used(&cache);
         assert!(place(&before, "emr").tell_idle());
         cache.fold(ID, &before);
-        assert_eq!((cache.all().len(), cache.len()), (0, 1));
+        assert_eq!((cache.in_use().len(), cache.len()), (0, 1));
         let emr = ProductId::parse("emr").unwrap();
         assert!(
             before.leash(before.record.entry(&emr).unwrap()).is_none(),
@@ -752,7 +753,7 @@ mod tests {
         assert_eq!(here, Moment::from_secs(5));
         assert!(!place(&back, "emr").tell_idle(), "it was said before");
         assert!(Arc::ptr_eq(&back, &cache.known(ID).unwrap()));
-        assert_eq!((cache.all().len(), cache.len()), (1, 1));
+        assert_eq!((cache.in_use().len(), cache.len()), (1, 1));
     }
 
     #[test]
@@ -781,10 +782,10 @@ mod tests {
         let cached = used(&cache);
         let leash = place(&cached, "emr").leash();
         cache.fold(ID, &cached);
-        assert_eq!(cache.all().len(), 1);
+        assert_eq!(cache.in_use().len(), 1);
         drop(leash);
         cache.fold(ID, &cached);
-        assert_eq!(cache.all().len(), 0);
+        assert_eq!(cache.in_use().len(), 0);
     }
 
     #[test]

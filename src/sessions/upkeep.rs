@@ -1,8 +1,9 @@
-//! What goes on beside the requests: announcements, writing behind, and a look at everything once
-//! a second.
+//! What goes on beside the requests: announcements, writing behind, and a look at what is in use
+//! once a second.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,7 +18,7 @@ use crate::gate::time::Moment;
 
 use super::Sessions;
 use super::activity::Batch;
-use super::cache::{Cached, CachedEntry, Outcome};
+use super::cache::{Cache, Cached, CachedEntry, Outcome};
 use super::store::Event;
 
 const TICK: Duration = Duration::from_secs(1);
@@ -27,6 +28,11 @@ const RENEW_BEFORE: Duration = Duration::from_secs(60);
 /// The most assertions signed in one second: a minute is enough for 60,000 sessions, and a request
 /// never waits behind more than a few.
 const SIGNED_A_TICK: usize = 1_000;
+/// The most sessions looked at in one second, besides those with open requests. With more in use a
+/// look at all takes some seconds, or requests would cost the more the more sessions there are.
+const LOOKED_AT: usize = 32_768;
+/// The most sessions folded in one second: some hundredths of a processor.
+const FOLDED_A_TICK: usize = 8_192;
 /// A session is folded when it was not confirmed, and nobody seen in it, for so long.
 const RESTING: Duration = Duration::from_secs(120);
 /// Folded sessions that the store confirmed so long ago are forgotten here.
@@ -41,11 +47,57 @@ pub(super) struct State {
     /// that was cached in it was true then.
     answered: Mutex<Option<(Moment, u64)>>,
     purged_at: AtomicI64,
+    round: Mutex<Round>,
     /// Held while activity is on its way to the store.
     writing: tokio::sync::Mutex<()>,
 }
 
+/// Who is looked at when.
+#[derive(Debug, Default)]
+struct Round {
+    /// Those whose turn has not come yet.
+    left: Vec<SessionId>,
+    /// Those of which requests are open: they are looked at each second, from when they were found.
+    open: HashSet<SessionId>,
+}
+
+impl Round {
+    /// The next that are in use, `most` of them; then a new round begins.
+    fn next(&mut self, cache: &Cache, most: usize) -> Vec<(SessionId, Arc<Cached>)> {
+        if self.left.is_empty() {
+            self.left = cache.in_use();
+        }
+        let from = self.left.len().saturating_sub(most);
+        let next = self.left.drain(from..);
+        next.filter_map(|id| Some((id, cache.get_in_use(id)?)))
+            .collect()
+    }
+
+    /// Those with open requests: of the ones that are looked at now, and all that were found before.
+    fn live(
+        &mut self,
+        cache: &Cache,
+        seen: &[(SessionId, Arc<Cached>)],
+    ) -> Vec<(SessionId, Arc<Cached>)> {
+        let found = seen.iter().filter(|(_, cached)| cached.record.is_live());
+        self.open.extend(found.map(|(id, _)| *id));
+        let mut live = Vec::with_capacity(self.open.len());
+        self.open.retain(|id| {
+            let known = cache.get_in_use(*id);
+            let open = known.filter(|cached| cached.record.is_live());
+            let stays = open.is_some();
+            live.extend(open.map(|cached| (*id, cached)));
+            stays
+        });
+        live
+    }
+}
+
 impl State {
+    fn round(&self) -> MutexGuard<'_, Round> {
+        self.round.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn confirmed_at(&self, cached: &Cached) -> Moment {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         match *answered {
@@ -133,19 +185,19 @@ impl Sessions {
     pub async fn tick(&self, now: Moment) {
         self.write_due(now).await;
         self.confirm(now).await;
-        let all = self.cache.all();
-        let live: Vec<(SessionId, Arc<Cached>)> = all
-            .iter()
-            .filter(|(_, cached)| cached.record.is_live())
-            .cloned()
-            .collect();
+        let (seen, live) = {
+            let mut round = self.upkeep.round();
+            let seen = round.next(&self.cache, LOOKED_AT);
+            let live = round.live(&self.cache, &seen);
+            (seen, live)
+        };
         stream::iter(live)
             .for_each_concurrent(ASKED_AT_ONCE, |(id, cached)| async move {
                 self.watch_over(id, &cached, now).await;
             })
             .await;
-        self.sign_again(&all, now).await;
-        self.evict(all, now);
+        self.sign_again(&seen, now).await;
+        self.evict(seen, now);
         self.purge(now).await;
     }
 
@@ -229,9 +281,9 @@ impl Sessions {
         standing(session, cached.record.seen(Some(entry)), limits, now)
     }
 
-    async fn sign_again(&self, all: &[(SessionId, Arc<Cached>)], now: Moment) {
+    async fn sign_again(&self, seen: &[(SessionId, Arc<Cached>)], now: Moment) {
         let mut left = SIGNED_A_TICK;
-        for (_, cached) in all {
+        for (_, cached) in seen {
             for entry in &cached.record.entries {
                 let Some(signed) = entry.signed.load_full() else {
                     continue;
@@ -252,7 +304,7 @@ impl Sessions {
     }
 
     /// Takes what is not answered from any more out of the way, and keeps the cache in its bounds.
-    fn evict(&self, mut all: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
+    fn evict(&self, mut seen: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
         let settings = &self.parts.settings;
         let excess = || self.cache.len().saturating_sub(settings.cache_capacity);
         if excess() > 0 {
@@ -261,13 +313,15 @@ impl Sessions {
         }
         let mut excess = excess();
         if excess > 0 {
-            all.sort_unstable_by_key(|(_, cached)| cached.checked_at);
+            seen.sort_unstable_by_key(|(_, cached)| cached.checked_at);
         }
-        for (id, cached) in &all {
+        let mut left = FOLDED_A_TICK;
+        for (id, cached) in &seen {
             if excess > 0 || cached.is_changed() {
                 self.cache.evict(*id, cached);
                 excess = excess.saturating_sub(1);
-            } else if now.since(cached.used_at()) > RESTING {
+            } else if left > 0 && now.since(cached.used_at()) > RESTING {
+                left -= 1;
                 self.cache.fold(*id, cached);
             }
         }
@@ -304,4 +358,73 @@ impl Sessions {
 /// Ends when told to shut down, or when nobody is left to tell.
 async fn told(shutdown: &mut watch::Receiver<bool>) {
     let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::samples;
+    use crate::gate::session::LastSeen;
+
+    fn cache_with(ids: &[SessionId]) -> Cache {
+        let cache = Cache::new();
+        for id in ids {
+            let mut session = samples::session();
+            session.id = *id;
+            session.entries = [(samples::product_id("emr"), samples::entry())]
+                .into_iter()
+                .collect();
+            let flight = cache.flight(*id);
+            let landed = flight.landed(session, &LastSeen::default(), samples::noon());
+            let Outcome::Found(cached) = landed else {
+                unreachable!("a record lands as found");
+            };
+            assert!(cache.publish(*id, &flight, &cached).is_some());
+        }
+        cache
+    }
+
+    fn ids(sessions: &[(SessionId, Arc<Cached>)]) -> Vec<SessionId> {
+        sessions.iter().map(|(id, _)| *id).collect()
+    }
+
+    #[test]
+    fn in_each_round_everybodys_turn_comes_once() {
+        for (count, turns) in [(7, [3, 3, 1].as_slice()), (3, &[3]), (0, &[0])] {
+            let all: Vec<_> = (0..count).map(|n| SessionId::from_bytes([n; 16])).collect();
+            let (cache, mut round) = (cache_with(&all), Round::default());
+            for _ in 0..2 {
+                let mut seen = Vec::new();
+                for turn in turns {
+                    let next = round.next(&cache, 3);
+                    assert_eq!(next.len(), *turn);
+                    seen.extend(ids(&next));
+                }
+                seen.sort();
+                assert_eq!(seen, all);
+            }
+        }
+    }
+
+    #[test]
+    fn who_was_found_with_open_requests_is_looked_at_each_second() {
+        let all: Vec<_> = (0..7).map(|n| SessionId::from_bytes([n; 16])).collect();
+        let (cache, mut round) = (cache_with(&all), Round::default());
+        let mut second = || {
+            let seen = round.next(&cache, 3);
+            ids(&round.live(&cache, &seen))
+        };
+        let leash = {
+            let cached = cache.get_in_use(all[4]).unwrap();
+            cached.leash(&cached.record.entries[0]).unwrap()
+        };
+        for _ in 0..3 {
+            second();
+        }
+        for _ in 0..3 {
+            assert_eq!(second(), [all[4]]);
+        }
+        drop(leash);
+        assert_eq!(second(), []);
+    }
 }
