@@ -1,6 +1,6 @@
 //! When people were last seen, as this node knows it, written behind.
 //!
-//! # Why a session never ends early and never more than a second late
+//! # Why a session never ends early, and how late what is open can end
 //!
 //! Let `T` be the person's last activity, on any node, and `L` a limit. Each node keeps a mark
 //! `m` and the store a moment `s`; marks only move forward and are only ever set to moments of

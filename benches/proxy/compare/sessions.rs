@@ -208,11 +208,7 @@ impl Growth {
                 }),
                 told(&step.busy, 1),
                 told(&step.busy_ratios, 2),
-                if step.calm_ratios.is_empty() {
-                    String::from("–")
-                } else {
-                    told(&step.calm_ratios, 2)
-                },
+                told(&step.calm_ratios, 2),
                 told(&step.everybody, 1),
             ]);
         }
