@@ -15,10 +15,8 @@ use crate::config::settings::{Limits, Settings};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::keep::Keeper;
 use crate::proxy::upstream::MOST_TRIES;
+use crate::proxy::workers::MOST_IDLE;
 use crate::sessions::kept::KeptForms;
-
-/// Idle connections to backends that are kept, by all workers together.
-const POOLED_CONNECTIONS: usize = 1024;
 
 pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
     let world = &house.ground.world;
@@ -41,7 +39,7 @@ pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway 
 pub fn proxy_conf(settings: &Settings, workers: NonZeroUsize) -> Result<ServerConf, StartError> {
     let mut conf = ServerConf {
         max_retries: MOST_TRIES,
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS.div_ceil(workers.get()),
+        upstream_keepalive_pool_size: MOST_IDLE.div_ceil(workers.get()),
         ..ServerConf::default()
     };
     if !trusts_system(settings) {

@@ -183,7 +183,7 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
-    /// Between two reads.
+    /// For which a backend may be silent, from the last that it was sent.
     pub read: Duration,
     /// Between two writes.
     pub write: Duration,

@@ -299,6 +299,7 @@ impl Gateway {
             http2: false,
             memo: Memo::default(),
             turns: Arc::clone(&scope.connection.turns),
+            idle: Arc::clone(&scope.connection.idle),
         };
         let facts = match passage
             .scene

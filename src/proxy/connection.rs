@@ -36,6 +36,7 @@ use tokio_rustls::server::TlsStream;
 
 use self::corked::{Corked, Corks};
 use self::memo::Memo;
+use super::backend::idle::Idle;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
 use super::turns::Turns;
@@ -52,8 +53,10 @@ pub struct ConnectionFacts {
     pub server_name: Option<Host>,
     pub http2: bool,
     pub memo: Memo,
-    /// Of its worker.
+    /// Of its worker, and so is this.
     pub turns: Arc<Turns>,
+    /// Connections to backends that nobody uses at the moment.
+    pub idle: Arc<Idle>,
 }
 
 /// What one request on a connection is known by while pingora works on it.
@@ -66,14 +69,12 @@ pub struct RequestScope {
     body: AtomicU64,
     /// Of so many bytes in each span the body has to be at least.
     least: AtomicU64,
-    /// Pieces of the answer so far, or [`DONE`].
-    answer: AtomicU64,
-    /// What is waited for the next piece of it, where nobody else counts that.
-    answer_within: OnceLock<Duration>,
-    /// The client has the head of the answer, or is being told why there is none.
-    answer_begun: AtomicBool,
-    /// It was waited for in vain.
+    /// Silence is how its answer spends its days.
+    may_be_silent: AtomicBool,
+    /// The backend was silent for too long.
     given_up: AtomicBool,
+    /// The connection to the backend had answered other requests before.
+    was_idle: AtomicBool,
     leash: OnceLock<Arc<Leash>>,
 }
 
@@ -98,10 +99,9 @@ impl RequestScope {
             head_read: AtomicBool::new(false),
             body: AtomicU64::new(0),
             least: AtomicU64::new(LEAST_OF_A_BODY),
-            answer: AtomicU64::new(0),
-            answer_within: OnceLock::new(),
-            answer_begun: AtomicBool::new(false),
+            may_be_silent: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            was_idle: AtomicBool::new(false),
             leash: OnceLock::new(),
         }
     }
@@ -110,6 +110,12 @@ impl RequestScope {
     #[cfg(test)]
     pub fn alone(connection: ConnectionFacts) -> RequestScope {
         RequestScope::new(Arc::new(connection), None)
+    }
+
+    /// Does `work` as part of it.
+    #[cfg(test)]
+    pub async fn during<T>(self: Arc<Self>, work: impl Future<Output = T>) -> T {
+        SCOPE.scope(self, work).await
     }
 
     /// The scope of the request whose hooks are running.
@@ -137,35 +143,31 @@ impl RequestScope {
         self.body.store(DONE, Ordering::Relaxed);
     }
 
-    /// From now on the backend may be silent for no longer than this. Before its answer has begun the
-    /// request is given up then, after that cut.
-    pub fn expect_answer(&self, within: Duration) {
-        let _ = self.answer_within.set(within);
+    /// Whether its connection to the backend was one that had waited for it.
+    pub fn backend_was_idle(&self, was: bool) {
+        self.was_idle.store(was, Ordering::Relaxed);
     }
 
-    /// Something happened between us and the backend.
-    pub fn answer_came(&self) {
-        self.connection.turns.serves();
-        if self.answer_within.get().is_some() {
-            more(&self.answer, 1);
-            self.given_up.store(false, Ordering::Relaxed);
-        }
+    pub fn was_backend_idle(&self) -> bool {
+        self.was_idle.load(Ordering::Relaxed)
     }
 
-    /// Its head is on its way to the client.
-    pub fn answer_begins(&self) {
-        self.answer_begun.store(true, Ordering::Relaxed);
-        self.answer_came();
+    /// From now on the backend may say nothing for as long as it likes.
+    pub fn let_answer_be_silent(&self) {
+        self.may_be_silent.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the backend was silent for too long, and the client can still be told so.
+    pub fn answer_may_be_silent(&self) -> bool {
+        self.may_be_silent.load(Ordering::Relaxed)
+    }
+
+    /// The backend was silent for too long.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
     pub fn is_given_up(&self) -> bool {
         self.given_up.load(Ordering::Relaxed)
-    }
-
-    /// Silence is how this answer spends its days.
-    pub fn answer_may_be_silent(&self) {
-        self.answer.store(DONE, Ordering::Relaxed);
     }
 
     /// Ties the request to its session: when that ends, so does the request.
@@ -323,7 +325,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
     }
 }
 
-/// Drives one request until it is done, its head, its body or its answer is late, or its leash is pulled. The timer and
+/// Drives one request until it is done, its head or its body is late, or its leash is pulled. The timer and
 /// the subscription are made only when a poll leaves the request waiting, so that a request which
 /// is answered at once pays for neither.
 async fn watch_over<T>(
@@ -335,7 +337,7 @@ async fn watch_over<T>(
 ) -> Option<T> {
     let mut work = pin!(work);
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
-    let (mut body, mut answer): (Option<Stalled>, Option<Stalled>) = (None, None);
+    let mut body: Option<Stalled> = None;
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
         if cut
@@ -361,22 +363,9 @@ async fn watch_over<T>(
         if let Some(body) = &mut body {
             body.least = least;
         }
-        let make = || Stalled::body(body_within, least, scope.connection.http2);
+        let make = || Stalled::new(body_within, least, scope.connection.http2);
         if Stalled::is_late(&mut body, &scope.body, make, context) {
             return Poll::Ready(None);
-        }
-        if let Some(within) = scope.answer_within.get() {
-            let make = || Stalled::answer(*within);
-            if Stalled::is_late(&mut answer, &scope.answer, make, context) {
-                let told = scope.answer_begun.load(Ordering::Relaxed)
-                    || scope.given_up.swap(true, Ordering::Relaxed);
-                if told {
-                    return Poll::Ready(None);
-                }
-                // Whoever reads from the backend hears of it, and has as long again to say so.
-                answer = None;
-                context.waker().wake_by_ref();
-            }
         }
         if cut.is_none()
             && let Some(leash) = scope.leash.get()
@@ -392,12 +381,12 @@ async fn watch_over<T>(
     .await
 }
 
-/// Watches what may stop coming, or come too slowly.
+/// Watches a body, which may stop coming or come too slowly.
 struct Stalled {
     within: Duration,
     /// That has to come in each span.
     least: u64,
-    /// Whether nothing at all is too little as well.
+    /// Whether nothing at all is too little as well: over HTTP/1 pingora has a deadline of its own for that.
     or_nothing: bool,
     came: u64,
     timer: Pin<Box<tokio::time::Sleep>>,
@@ -412,14 +401,6 @@ impl Stalled {
             came: 0,
             timer: Box::pin(tokio::time::sleep(within)),
         }
-    }
-
-    fn body(within: Duration, least: u64, http2: bool) -> Stalled {
-        Stalled::new(within, least, http2)
-    }
-
-    fn answer(within: Duration) -> Stalled {
-        Stalled::new(within, 1, true)
     }
 
     /// Looks at what `counter` counts; `watch` is there for as long as it counts.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,11 +11,10 @@ use axum::Router;
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, MAX_FORWARDS};
-use memchr::memmem::Finder;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
 use super::authz;
@@ -29,7 +28,7 @@ use super::refuse::{Answer, Manner, Teller};
 use super::scene::Scene;
 use super::sign_on::Signed;
 use super::upstream::MOST_TRIES;
-use super::{service, sign_on, silence, websocket};
+use super::{service, sign_on};
 use crate::gate::decide::{Decision, Permit, Visitor, decide};
 use crate::gate::facts::{Asks, Facts, Malformed};
 use crate::gate::policy::Policies;
@@ -230,8 +229,7 @@ impl ProxyHttp for Gateway {
             } else {
                 scope.body_came(body.as_ref().map_or(0, Bytes::len));
             }
-            // Who still listens has not begun to be silent.
-            scope.answer_came();
+            scope.connection.turns.serves();
         }
         // pingora writes an empty last piece as the chunk that ends a body, and then that chunk: the backend would read
         // the second as another request, and answer it in place of the next one.
@@ -254,30 +252,17 @@ impl ProxyHttp for Gateway {
     /// Runs again for each try.
     async fn upstream_peer(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         passage: &mut Box<Passage>,
     ) -> Result<Box<HttpPeer>> {
         let chosen = passage
             .permit
             .as_ref()
             .and_then(|permit| passage.scene.upstreams.get(permit.product().index))
-            .and_then(|upstream| upstream.choose(&passage.tried));
-        let Some(mut peer) = chosen else {
+            .and_then(|upstream| upstream.choose(&passage.tried, passage.upgrades));
+        let Some(peer) = chosen else {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no backend can be reached");
         };
-        let opens = peer.options.http_upstream_request_policy.h1_upgrade != H1UpgradePolicy::Deny;
-        if passage.upgrades && opens {
-            // Silence is how a websocket spends its days.
-            peer.options.read_timeout = None;
-            websocket::open_in_order(&mut peer);
-        } else if may_get_events(session)
-            && let Some(scope) = &passage.scope
-            && let Some(patience) = peer.options.read_timeout.take()
-        {
-            // An event stream too: but what it is the answer says, and pingora would not hear of it.
-            scope.expect_answer(patience);
-            silence::hear_of(&mut peer);
-        }
         passage.record.upstream_asked();
         Ok(peer)
     }
@@ -311,8 +296,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         passage.bar.prepare(session, upstream);
         if let Some(scope) = &passage.scope {
-            // Connected: its time begins.
-            scope.answer_came();
+            scope.connection.turns.serves();
         }
         let permitted = passage
             .permit
@@ -380,11 +364,8 @@ impl ProxyHttp for Gateway {
         passage: &mut Box<Passage>,
         reused: bool,
     ) -> Box<Error> {
-        if passage
-            .scope
-            .as_ref()
-            .is_some_and(|scope| scope.is_given_up())
-        {
+        let scope = passage.scope.as_ref();
+        if scope.is_some_and(|scope| scope.is_given_up()) {
             let mut late = Error::because(ErrorType::ReadTimedout, "a silent backend", error);
             late.set_retry(false);
             return late.into_up();
@@ -395,7 +376,9 @@ impl ProxyHttp for Gateway {
             // Whatever the method: it sent us to its sign-in page instead of doing what was asked.
             error.set_retry(whole);
         } else if whole && session.req_header().method.is_idempotent() {
-            error.retry.decide_reuse(reused);
+            // Pingora knows of its own pool alone.
+            let was_idle = scope.is_some_and(|scope| scope.was_backend_idle());
+            error.retry.decide_reuse(reused || was_idle);
         } else {
             error.set_retry(false);
         }
@@ -414,9 +397,11 @@ impl ProxyHttp for Gateway {
             passage.record.upstream_answered();
             passage.record.status = answer.status.as_u16();
             if let Some(scope) = &passage.scope {
-                scope.answer_begins();
-                if is_stream_of_events(answer) {
-                    scope.answer_may_be_silent();
+                scope.connection.turns.serves();
+                if answer.status == http::StatusCode::SWITCHING_PROTOCOLS
+                    || is_stream_of_events(answer)
+                {
+                    scope.let_answer_be_silent();
                 }
             }
         }
@@ -439,7 +424,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<Option<Duration>> {
         passage.bar.pass(body, end);
         if let Some(scope) = &passage.scope {
-            scope.answer_came();
+            scope.connection.turns.serves();
         }
         passage.record.bytes_out += body.as_ref().map_or(0, |chunk| chunk.len() as u64);
         Ok(None)
@@ -451,10 +436,6 @@ impl ProxyHttp for Gateway {
         error: &Error,
         passage: &mut Box<Passage>,
     ) -> FailToProxy {
-        if let Some(scope) = &passage.scope {
-            // From here on it is us who answer, or nobody.
-            scope.answer_may_be_silent();
-        }
         self.tell_failure(session, error, passage).await
     }
 
@@ -709,19 +690,6 @@ pub(super) fn manner(facts: &Facts) -> Manner {
         Asks::Navigation => Manner::Page,
         Asks::Program | Asks::Upgrade => Manner::Json,
     }
-}
-
-/// Made once: to prepare a search takes longer than to search so little.
-static EVENT_STREAM: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("text/event-stream"));
-
-/// Whether the client says that it understands them, which costs it nothing.
-fn may_get_events(session: &Session) -> bool {
-    session
-        .req_header()
-        .headers
-        .get_all(ACCEPT)
-        .iter()
-        .any(|accept| EVENT_STREAM.find(accept.as_bytes()).is_some())
 }
 
 /// Its streams carry messages of a few bytes, both ways, for as long as both sides want.

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::backend::idle::Idle;
 use super::challenge::{self, Witness};
 use super::connection::memo::Memo;
 use super::connection::{Connection, ConnectionFacts, Deadlines};
@@ -248,6 +249,7 @@ pub async fn serve<A>(
                 let visitor = Visitor {
                     proxy: Arc::clone(&worker.proxy),
                     turns: Arc::clone(&worker.turns),
+                    idle: Arc::clone(&worker.idle),
                     door: door.clone(),
                     peer,
                     newcomer: door.crowd.newcomer(),
@@ -302,6 +304,7 @@ async fn accept(listener: &TcpListener, crowd: &Crowd) -> io::Result<Accepted> {
 struct Visitor<A> {
     proxy: Arc<A>,
     turns: Arc<Turns>,
+    idle: Arc<Idle>,
     door: Door<A>,
     peer: SocketAddr,
     newcomer: Newcomer,
@@ -314,6 +317,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
         let Visitor {
             proxy,
             turns,
+            idle,
             door,
             peer,
             newcomer,
@@ -370,6 +374,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             http2,
             memo: Memo::default(),
             turns,
+            idle,
         };
         let deadlines = Deadlines {
             first_head: door.limits.head,

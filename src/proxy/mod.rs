@@ -5,6 +5,7 @@
 //! `refuse`, `service` or `way_in` act; `failure` tells what went wrong afterwards. `authz` answers for proxies that act elsewhere.
 
 pub mod authz;
+pub mod backend;
 pub mod bar;
 pub mod certificates;
 pub mod challenge;
@@ -23,9 +24,7 @@ mod resume;
 pub mod scene;
 pub mod service;
 mod sign_on;
-mod silence;
 pub mod turns;
 pub mod upstream;
 mod way_in;
-pub mod websocket;
 pub mod workers;

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::backend;
 use crate::config::settings::{Backend, BackendAddress, CertificateFiles, Health};
 use crate::gate::time::Moment;
 
@@ -180,6 +181,9 @@ impl Upstream {
         if let Some((_, template)) = peers.first() {
             balancer.set_health_check(health_check(&backend.health, template)?);
         }
+        for (_, peer) in &mut peers {
+            backend::connect_here(peer, made_of.backend.timeouts);
+        }
         balancer.health_check_frequency = Some(backend.health.interval);
         balancer.parallel_health_check = true;
         Ok(Upstream {
@@ -203,10 +207,19 @@ impl Upstream {
     }
 
     /// The next backend that was not tried yet: a healthy one, or, when none is, any. A check may
-    /// be a moment behind, and trying costs less than refusing.
-    pub fn choose(&self, tried: &[SocketAddr]) -> Option<Box<HttpPeer>> {
+    /// be a moment behind, and trying costs less than refusing. `for_websocket`: the request asks for
+    /// one.
+    pub fn choose(&self, tried: &[SocketAddr], for_websocket: bool) -> Option<Box<HttpPeer>> {
+        let mut peer = Box::new(self.next(tried)?.clone());
+        if for_websocket && self.made_of.websockets {
+            backend::connect_for_websocket(&mut peer, self.made_of.backend.timeouts);
+        }
+        Some(peer)
+    }
+
+    fn next(&self, tried: &[SocketAddr]) -> Option<&HttpPeer> {
         if let [(socket, only)] = self.peers.as_slice() {
-            return (!tried.contains(socket)).then(|| Box::new(only.clone()));
+            return (!tried.contains(socket)).then_some(only);
         }
         let most = self.peers.len().saturating_mul(4).max(8);
         let address = |backend: &pingora::lb::Backend| backend.addr.as_inet().copied();
@@ -222,7 +235,7 @@ impl Upstream {
             })?;
         let socket = address(&chosen)?;
         let (_, peer) = self.peers.iter().find(|(known, _)| *known == socket)?;
-        Some(Box::new(peer.clone()))
+        Some(peer)
     }
 
     /// Whether [`Self::choose`] would find one.
@@ -297,7 +310,6 @@ fn peer(
     let options = &mut peer.options;
     options.connection_timeout = Some(backend.timeouts.connect);
     options.total_connection_timeout = Some(backend.timeouts.connect.saturating_mul(2));
-    options.read_timeout = Some(backend.timeouts.read);
     options.write_timeout = Some(backend.timeouts.write);
     options.idle_timeout = Some(backend.timeouts.idle);
     if !websockets {

@@ -13,8 +13,13 @@ use std::thread;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::backend::idle::Idle;
 use super::turns::Turns;
 use crate::observe::metrics::Metrics;
+
+/// Idle connections to backends that all workers together keep: so many plain ones, and as many in pingora's
+/// pools, of those that are encrypted.
+pub const MOST_IDLE: usize = 1024;
 
 /// All of them. What still runs on them is dropped with this.
 pub struct Workers<A> {
@@ -25,6 +30,8 @@ pub struct Workers<A> {
 pub struct Worker<A> {
     pub proxy: Arc<A>,
     pub turns: Arc<Turns>,
+    /// Connections to backends that nobody uses at the moment.
+    pub idle: Arc<Idle>,
     runtime: Handle,
     connections: Arc<AtomicUsize>,
     /// Nothing is ever sent: the thread ends when this is gone.
@@ -51,11 +58,11 @@ impl<A> Workers<A> {
     /// # Errors
     /// When the system gives no more threads or descriptors.
     pub fn start(how_many: NonZeroUsize, proxy: impl Fn() -> A) -> io::Result<Workers<A>> {
-        let others: io::Result<Vec<Worker<A>>> = (1..how_many.get())
-            .map(|number| Worker::start(number, proxy()))
-            .collect();
+        let most_idle = MOST_IDLE.div_ceil(how_many.get());
+        let start = |number| Worker::start(number, proxy(), most_idle);
+        let others: io::Result<Vec<Worker<A>>> = (1..how_many.get()).map(start).collect();
         Ok(Workers {
-            first: Worker::start(0, proxy())?,
+            first: start(0)?,
             others: others?,
         })
     }
@@ -91,11 +98,13 @@ impl<A> Workers<A> {
 }
 
 impl<A> Worker<A> {
-    fn start(number: usize, proxy: A) -> io::Result<Worker<A>> {
+    fn start(number: usize, proxy: A, most_idle: usize) -> io::Result<Worker<A>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (turns, caller) = Turns::new();
         runtime.spawn(caller.run());
+        let idle = Idle::new(most_idle);
+        runtime.spawn(Arc::clone(&idle).keep_tidy());
         let (over, until_over) = oneshot::channel();
         thread::Builder::new()
             .name(format!("worker-{number}"))
@@ -105,6 +114,7 @@ impl<A> Worker<A> {
         Ok(Worker {
             proxy: Arc::new(proxy),
             turns,
+            idle,
             runtime: handle,
             connections: Arc::default(),
             _over: over,

@@ -1,5 +1,7 @@
 //! A backend that is careless, or taken over: what of its answers must not reach a browser.
 
+use tokio::io::AsyncReadExt as _;
+
 use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +94,28 @@ async fn a_second_answer_is_nobodys() {
         for _ in 0..3 {
             let reply = site.ask(site.head("GET /next", &[])).await;
             assert_eq!((reply.status, reply.text().as_str()), (200, "ok"), "{path}");
+        }
+    }
+}
+
+/// What is left of it must not be taken for an answer to the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_was_left_half_read_is_nobodys() {
+    const LENGTH: usize = 8 << 20;
+    let site = Site::start().await;
+    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").into_bytes();
+    let evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    answer.extend(evil.iter().cycle().take(LENGTH));
+    site.recorder.answer("/big", &answer);
+    for _ in 0..3 {
+        let mut wire = site.wire().await;
+        wire.send(site.head("GET /big", &[])).await;
+        let mut stream = wire.into_stream();
+        stream.read_exact(&mut [0; 20_000]).await.unwrap();
+        drop(stream);
+        for _ in 0..3 {
+            let reply = site.ask(site.head("GET /next", &[])).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
         }
     }
 }

@@ -227,6 +227,29 @@ async fn only_a_stream_of_events_may_be_silent() {
     assert!(more.is_err(), "the stream of events is over: {more:?}");
 }
 
+/// Who is still being told something has not begun to be silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_takes_longer_than_its_backend_may_be_silent() {
+    let site = Site::start_with(|setup| {
+        setup.emr = String::from("timeouts = { read = \"1s\" }");
+    })
+    .await;
+    let mut wire = site.wire().await.into_stream();
+    let head = site.head("POST /upload", &["Content-Length: 40"]);
+    wire.write_all(head.as_bytes()).await.unwrap();
+    let mut pace = tokio::time::interval(DRIP);
+    for _ in 0..40 {
+        pace.tick().await;
+        wire.write_all(b"a").await.unwrap();
+        wire.flush().await.unwrap();
+    }
+    let mut said = [0; 12];
+    let read = timeout(PATIENCE, wire.read_exact(&mut said)).await.unwrap();
+    read.unwrap();
+    assert_eq!(&said, b"HTTP/1.1 200");
+    assert_eq!(site.recorder.take_one().body.len(), 40);
+}
+
 /// Where silence is allowed, TCP finds out who is gone (2 is the timer of its keep-alive).
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

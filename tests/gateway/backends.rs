@@ -234,6 +234,53 @@ async fn a_backend_that_closes_without_a_word_is_a_502() {
     failure(Setup::new(&rude(b"", false).await), 502, "backend_error").await;
 }
 
+/// A backend that answers so many requests on each connection, each with the connection's number, and closes
+/// it at the next one without a word.
+async fn tired(answers: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = [0; 8192];
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{number:04}");
+                for _ in 0..answers {
+                    if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                        let _ = stream.write_all(answer.as_bytes()).await;
+                    }
+                }
+                let _ = stream.read(&mut head).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_serves_one_request_after_the_other() {
+    let (_gateway, mut kim) = clinic(Setup::new(&tired(100).await)).await;
+    let first = kim.open(kim.url("emr", "/")).await.body;
+    for _ in 0..3 {
+        assert_eq!(kim.open(kim.url("emr", "/")).await.body, first);
+        assert_eq!(post(&mut kim, "/", "").await.body, first);
+    }
+}
+
+/// What was asked may have been done before the connection was closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_hangs_up_is_asked_again_for_what_can_be_asked_twice() {
+    let (_gateway, mut kim) = clinic(Setup::new(&tired(1).await)).await;
+    let mut before = kim.open(kim.url("emr", "/")).await;
+    for _ in 0..3 {
+        let next = kim.open(kim.url("emr", "/")).await;
+        assert_eq!(next.status, 200);
+        assert_ne!(next.body, before.body);
+        before = next;
+    }
+    assert_eq!(post(&mut kim, "/", "form").await.status, 502);
+}
+
 /// Authority, a server's and a client's certificate, all made now.
 struct Papers {
     ca: String,

@@ -10,6 +10,7 @@ fn scope(http2: bool) -> RequestScope {
         http2,
         memo: Memo::default(),
         turns: crate::proxy::turns::Turns::new().0,
+        idle: crate::proxy::backend::idle::Idle::new(0),
     })
 }
 
@@ -76,18 +77,13 @@ async fn a_body_that_keeps_coming_is_waited_for() {
         // Its backend takes nothing, or pingora cuts it.
         (false, 0, "waited for"),
     ] {
-        let watch = Stalled::body(SOON, LEAST_OF_A_BODY, http2);
+        let watch = Stalled::new(SOON, LEAST_OF_A_BODY, http2);
         assert_eq!(
             after_three_rings(watch, each).await,
             expected,
             "{http2} {each}"
         );
     }
-    assert_eq!(
-        after_three_rings(Stalled::answer(SOON), 1).await,
-        "waited for"
-    );
-    assert_eq!(after_three_rings(Stalled::answer(SOON), 0).await, "cut");
 }
 
 #[tokio::test]
@@ -103,41 +99,6 @@ async fn the_answer_to_a_whole_body_takes_its_time() {
     };
     let done = watch_over(work, &scope, None, NEVER, SOON).await;
     assert_eq!(done, Some("answered"));
-}
-
-#[tokio::test]
-async fn an_answer_that_is_expected_comes_or_is_cut_unless_it_may_be_silent() {
-    let scope = scope(false);
-    scope.head_is_read();
-    scope.body_is_read();
-    scope.expect_answer(SOON);
-    scope.answer_came();
-    let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope, None, NEVER, NEVER).await, None);
-    scope.answer_may_be_silent();
-    let events = async {
-        tokio::time::sleep(SOON * 3).await;
-        Some("an event")
-    };
-    let done = watch_over(events, &scope, None, NEVER, NEVER).await;
-    assert_eq!(done, Some("an event"));
-}
-
-#[tokio::test]
-async fn who_was_told_nothing_yet_is_told_of_a_silent_backend() {
-    let scope = scope(true);
-    scope.head_is_read();
-    scope.body_is_read();
-    scope.expect_answer(SOON);
-    let told = std::future::poll_fn(|_| match scope.is_given_up() {
-        true => Poll::Ready(Some("504")),
-        false => Poll::Pending,
-    });
-    let done = watch_over(told, &scope, None, NEVER, NEVER).await;
-    assert_eq!(done, Some("504"));
-    // Where nobody reads from the backend, the request still ends.
-    let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope, None, NEVER, NEVER).await, None);
 }
 
 #[tokio::test]

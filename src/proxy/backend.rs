@@ -1,0 +1,283 @@
+//! Connections to backends, as pingora 0.9.1 would not make them:
+//!
+//! * *Between two requests* one waits among its worker's own ([`idle`]). Pingora's pool has a task for
+//!   each, which is begun after a request and waited for by the next: a twentieth of what a request costs.
+//! * *Silence.* How long a backend may say nothing depends on what its answer is, and on whether it is
+//!   still being told something; pingora has one time for a read, from the moment when it begins, and makes
+//!   a timer for each. Here a connection has one for its life.
+//! * *Websockets.* While a request is on its way, pingora waits for two things at once: the backend's
+//!   answer and the end of the request's body, which is empty here. When the 101 is taken first, the body's
+//!   end that comes after it is taken for the websocket's, which is closed at its first moment. On a busy
+//!   machine both are often there when it looks. A connection that has nothing to read in the moment after a
+//!   write keeps them in order.
+
+use std::io;
+use std::net;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::connectors::L4Connect;
+use pingora::protocols::l4::socket::SocketAddr;
+use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, OrErr as _, Result};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use self::idle::{Group, Idle};
+use super::connection::RequestScope;
+use crate::config::settings::Timeouts;
+
+pub mod idle;
+
+/// So often a read after a write of a websocket's comes back later. One is what is needed; the second is
+/// for a task that had used up its turn when it looked first.
+const TURNS: u8 = 2;
+
+/// Has a peer's connections made here.
+pub fn connect_here(peer: &mut HttpPeer, timeouts: Timeouts) {
+    // Encrypted ones wait in pingora's pool: what this one here would keep is below the encryption.
+    let group = (!peer.is_tls()).then_some(peer.group_key);
+    let connector = Connector {
+        timeouts,
+        group,
+        turns: 0,
+    };
+    peer.options.custom_l4 = Some(Arc::new(connector));
+}
+
+/// The same for one that is to become a websocket: it is never used again, and none that was is taken,
+/// since that would not be one of these.
+pub fn connect_for_websocket(peer: &mut HttpPeer, timeouts: Timeouts) {
+    peer.group_key = u64::MAX.wrapping_sub(peer.group_key);
+    let connector = Connector {
+        timeouts,
+        group: None,
+        turns: TURNS,
+    };
+    peer.options.custom_l4 = Some(Arc::new(connector));
+}
+
+#[derive(Debug)]
+struct Connector {
+    timeouts: Timeouts,
+    /// `None`: they are not kept here.
+    group: Option<u64>,
+    turns: u8,
+}
+
+#[async_trait]
+impl L4Connect for Connector {
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let Some(address) = address.as_inet().copied() else {
+            return Error::e_explain(ErrorType::ConnectError, "not an internet address");
+        };
+        let scope = RequestScope::current();
+        let home = self.group.zip(scope.as_ref()).map(|(group, scope)| Home {
+            idle: Arc::clone(&scope.connection.idle),
+            group: Group { group, address },
+            longest: self.timeouts.idle,
+        });
+        let kept = home.as_ref().and_then(|home| home.idle.take(home.group));
+        if let Some(scope) = scope {
+            scope.backend_was_idle(kept.is_some());
+        }
+        let line = match kept {
+            Some(line) => line,
+            None => Line::open(address, self.timeouts.connect).await?,
+        };
+        let socket = Socket {
+            line: Some(line),
+            patience: self.timeouts.read,
+            home,
+            let_go: false,
+            turns: self.turns,
+            turns_left: 0,
+        };
+        Ok(VirtualSocketStream::new(Box::new(socket)).into())
+    }
+}
+
+/// A connection to a backend, whoever uses it.
+#[derive(Debug)]
+pub struct Line {
+    stream: TcpStream,
+    /// Since the last that came or went, while something is waited for.
+    quiet_since: Option<Instant>,
+    /// Rings at the end of somebody's patience or before: a timer for each wait costs more than to look
+    /// again when one rings early.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Line {
+    async fn open(address: net::SocketAddr, patience: Duration) -> Result<Line> {
+        let stream = timeout(patience, TcpStream::connect(address))
+            .await
+            .or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?
+            .or_err_with(ErrorType::ConnectError, || format!("to {address}"))?;
+        stream
+            .set_nodelay(true)
+            .or_err(ErrorType::ConnectError, "without TCP_NODELAY")?;
+        Ok(Line {
+            stream,
+            quiet_since: None,
+            alarm: None,
+        })
+    }
+
+    /// Whether the backend has neither closed it nor sent what nobody asked for.
+    fn is_usable(&self) -> bool {
+        let read = self.stream.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Else the whole task of the request before would stay for as long as the alarm has its waker.
+    fn forget_who_waited(&mut self, nobody: &mut Context<'_>) {
+        if let Some(alarm) = &mut self.alarm {
+            let _ = alarm.as_mut().poll(nobody);
+        }
+    }
+
+    /// Ready when it has been quiet for so long.
+    fn poll_quiet(&mut self, patience: Duration, context: &mut Context<'_>) -> Poll<()> {
+        let since = *self.quiet_since.get_or_insert_with(Instant::now);
+        let end = since + patience;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        while alarm.as_mut().poll(context).is_ready() {
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(end);
+        }
+        Poll::Pending
+    }
+}
+
+/// Where a connection waits between two requests.
+#[derive(Debug)]
+struct Home {
+    idle: Arc<Idle>,
+    group: Group,
+    longest: Duration,
+}
+
+/// A connection while pingora uses it.
+#[derive(Debug)]
+struct Socket {
+    /// Gone with this.
+    line: Option<Line>,
+    patience: Duration,
+    home: Option<Home>,
+    /// Pingora has no more use for it, and it is fit for another request.
+    let_go: bool,
+    /// So many reads after a write come back later.
+    turns: u8,
+    turns_left: u8,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.let_go
+            && let (Some(line), Some(home)) = (self.line.take(), &self.home)
+        {
+            home.idle.put(home.group, line, home.longest);
+        }
+    }
+}
+
+impl Socket {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        let line = self.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(&mut line.stream))
+    }
+}
+
+impl VirtualSocket for Socket {
+    /// Pingora asks for each request; [`Line::open`] has set what is wanted.
+    fn set_socket_option(&self, _: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether who asks would hear of nothing that comes later. Nobody waits for an answer like this.
+fn only_looks(context: &Context<'_>) -> bool {
+    context.waker().data().is_null()
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let socket = &mut *self;
+        if let Some(left) = socket.turns_left.checked_sub(1) {
+            socket.turns_left = left;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Some(line) = &mut socket.line else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let read = Pin::new(&mut line.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            line.quiet_since = None;
+            return read;
+        }
+        if only_looks(context) && socket.home.is_some() {
+            // Pingora has found the answer whole and both sides willing to go on, and looks whether anything
+            // else came before it would keep the connection. It does not keep what it finds closed.
+            socket.let_go = true;
+            line.forget_who_waited(context);
+            return Poll::Ready(Ok(()));
+        }
+        match RequestScope::current() {
+            Some(scope) if !scope.answer_may_be_silent() => {
+                ready!(line.poll_quiet(socket.patience, context));
+                scope.give_up();
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            // Between two requests there is no scope.
+            Some(_) | None => {
+                line.alarm = None;
+                read
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let socket = &mut *self;
+        socket.let_go = false;
+        socket.turns_left = socket.turns;
+        let wrote = socket.stream()?.poll_write(context, bytes);
+        if wrote.is_ready()
+            && let Some(line) = &mut socket.line
+        {
+            line.quiet_since = Some(Instant::now());
+        }
+        wrote
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.let_go = false;
+        self.stream()?.poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;
