@@ -116,10 +116,11 @@ pub struct Line {
 
 impl Line {
     async fn open(address: net::SocketAddr, patience: Duration) -> Result<Line> {
+        let to = || format!("to {address}");
         let stream = timeout(patience, TcpStream::connect(address))
             .await
-            .or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?
-            .or_err_with(ErrorType::ConnectError, || format!("to {address}"))?;
+            .or_err_with(ErrorType::ConnectTimedout, to)?
+            .map_err(|error| Error::because(why_unreachable(&error), to(), error))?;
         stream
             .set_nodelay(true)
             .or_err(ErrorType::ConnectError, "without TCP_NODELAY")?;
@@ -155,6 +156,19 @@ impl Line {
             alarm.as_mut().reset(end);
         }
         Poll::Pending
+    }
+}
+
+/// In pingora's words, which the log has.
+fn why_unreachable(error: &io::Error) -> ErrorType {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            ErrorType::ConnectNoRoute
+        }
+        io::ErrorKind::AddrNotAvailable => ErrorType::BindError,
+        _ => ErrorType::ConnectError,
     }
 }
 

@@ -21,8 +21,10 @@ const BUSY: usize = 1_000;
 /// From so many on memory is judged: with fewer, buffers and tables that grow anyway outweigh them.
 const MANY: usize = 100_000;
 
-/// The gateway folds a session after two minutes of rest, and its memory is given back a little later.
+/// The gateway folds a session after two minutes of rest, so many a second, and its memory is given back a
+/// little later.
 const RESTING: Duration = Duration::from_secs(150);
+const FOLDED_A_SECOND: usize = 8_000;
 
 /// What was seen with so many sessions in use.
 struct Step {
@@ -153,7 +155,8 @@ async fn measure_step(
             .push(cost(options, load, candidate, &all).await?);
     }
     if sessions >= MANY {
-        tokio::time::sleep(RESTING).await;
+        let folding = Duration::from_secs((sessions / FOLDED_A_SECOND) as u64);
+        tokio::time::sleep(RESTING + folding).await;
         step.rested = Some(candidate.resident()?);
         for _ in 0..options.rounds {
             let plain = cost(options, load, bare, &Visits::none()).await?;

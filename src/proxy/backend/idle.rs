@@ -96,7 +96,7 @@ impl Idle {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.waiting().values().map(VecDeque::len).sum()
     }
 }

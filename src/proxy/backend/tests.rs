@@ -101,11 +101,11 @@ async fn what_pingora_gives_back_waits_here_and_is_used_again() {
     stream.write_all(b"one").await.unwrap();
     let mut backend = way.accept().await;
     way.release(stream);
-    assert_eq!(way.idle().len(), 1);
+    assert_eq!(way.idle().count(), 1);
 
     let (mut stream, was_idle) = way.get().await;
     assert!(was_idle);
-    assert_eq!(way.idle().len(), 0);
+    assert_eq!(way.idle().count(), 0);
     stream.write_all(b"two").await.unwrap();
     let mut heard = [0; 6];
     backend.read_exact(&mut heard).await.unwrap();
@@ -121,7 +121,7 @@ async fn what_pingora_drops_is_closed() {
     let way = Way::new().await;
     let (stream, _) = way.get().await;
     drop(stream);
-    assert_eq!(way.idle().len(), 0);
+    assert_eq!(way.idle().count(), 0);
     assert_eq!(way.accept().await.read(&mut [0]).await.unwrap(), 0);
 }
 
@@ -131,7 +131,7 @@ async fn what_pingora_shuts_down_is_closed() {
     let (mut stream, _) = way.get().await;
     pingora::protocols::Shutdown::shutdown(&mut *stream).await;
     drop(stream);
-    assert_eq!(way.idle().len(), 0);
+    assert_eq!(way.idle().count(), 0);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn what_still_has_something_to_say_is_not_kept() {
         // What came is seen once the system was asked for it.
         tokio::time::sleep(SOON).await;
         way.release(stream);
-        assert_eq!(way.idle().len(), 0, "{said:?}");
+        assert_eq!(way.idle().count(), 0, "{said:?}");
     }
 }
 
@@ -174,7 +174,7 @@ async fn what_nobody_uses_for_too_long_is_closed() {
     let mut backend = way.kept().await;
     tokio::spawn(Arc::clone(way.idle()).keep_tidy());
     let closed = timeout(LONG, backend.read(&mut [0])).await.unwrap();
-    assert_eq!((closed.unwrap(), way.idle().len()), (0, 0));
+    assert_eq!((closed.unwrap(), way.idle().count()), (0, 0));
     // Nor is it used before it is closed.
     let way = Way::with(Timeouts {
         idle: Duration::ZERO,
@@ -190,9 +190,9 @@ async fn what_the_backend_closes_is_closed() {
     let way = Way::new().await;
     let backend = way.kept().await;
     tokio::spawn(Arc::clone(way.idle()).keep_tidy());
-    assert_eq!(way.idle().len(), 1);
+    assert_eq!(way.idle().count(), 1);
     drop(backend);
-    until(|| way.idle().len() == 0).await;
+    until(|| way.idle().count() == 0).await;
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn of_too_many_the_first_is_closed() {
     for line in lines {
         way.release(line);
     }
-    assert_eq!(way.idle().len(), 2);
+    assert_eq!(way.idle().count(), 2);
     assert_eq!(backends[0].read(&mut [0]).await.unwrap(), 0);
     // The last one is the first to be used again.
     let (mut stream, _) = way.get().await;
@@ -238,7 +238,7 @@ async fn what_waits_holds_nothing_of_the_request_before() {
     Arc::clone(&way.scope).during(read_once).await;
     assert!(Arc::strong_count(&waiting) > 1, "who waits is woken");
     way.release(stream);
-    assert_eq!((way.idle().len(), Arc::strong_count(&waiting)), (1, 1));
+    assert_eq!((way.idle().count(), Arc::strong_count(&waiting)), (1, 1));
 }
 
 #[tokio::test]
@@ -264,7 +264,7 @@ async fn a_websockets_is_never_one_that_waited_and_never_waits() {
     let (stream, _) = Arc::clone(&way.scope).during(work).await.unwrap();
     assert!(!way.scope.was_backend_idle());
     drop(stream);
-    assert_eq!(way.idle().len(), 1);
+    assert_eq!(way.idle().count(), 1);
 }
 
 /// What reading ends with, and whether the request was given up.
