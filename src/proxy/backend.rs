@@ -43,6 +43,10 @@ const TURNS: u8 = 2;
 pub fn connect_here(peer: &mut HttpPeer, timeouts: Timeouts) {
     // Encrypted ones wait in pingora's pool: what this one here would keep is below the encryption.
     let group = (!peer.is_tls()).then_some(peer.group_key);
+    if group.is_some() {
+        // A second one about the same, which costs more than all else here.
+        peer.options.total_connection_timeout = None;
+    }
     let connector = Connector {
         timeouts,
         group,

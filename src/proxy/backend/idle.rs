@@ -25,8 +25,10 @@ pub struct Idle {
     /// So many wait at the most.
     most: usize,
     /// In each group the last that came stands last.
-    waiting: Mutex<HashMap<Group, VecDeque<Waiting>>>,
+    waiting: Mutex<Groups>,
 }
+
+type Groups = HashMap<Group, VecDeque<Waiting>, foldhash::fast::RandomState>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -42,21 +44,16 @@ impl Idle {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Group, VecDeque<Waiting>>> {
+    fn waiting(&self) -> MutexGuard<'_, Groups> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last that came, if it can be used. Those that came before it are the first to be closed.
+    /// The last that came of those that can be used. Those that came before it are the first to be closed.
     pub fn take(&self, group: Group) -> Option<Line> {
         let mut waiting = self.waiting();
         let lines = waiting.get_mut(&group)?;
-        let now = Instant::now();
-        while let Some(last) = lines.pop_back() {
-            if last.until > now && last.line.is_usable() {
-                return Some(last.line);
-            }
-        }
-        None
+        let lines = std::iter::from_fn(|| lines.pop_back());
+        lines.map(|last| last.line).find(Line::is_usable)
     }
 
     /// Keeps one for so long, in place of the one that would be closed first when there are too many.
