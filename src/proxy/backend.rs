@@ -92,7 +92,10 @@ impl L4Connect for Connector {
             scope.backend_was_idle(kept.is_some());
         }
         let line = match kept {
-            Some(line) => line,
+            Some(line) => {
+                after_those_who_are_ready().await;
+                line
+            }
             None => Line::open(address, self.timeouts.connect).await?,
         };
         let socket = Socket {
@@ -105,6 +108,22 @@ impl L4Connect for Connector {
         };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
+}
+
+/// Lets every other request that is ready come as far as this one: many then leave for their backends one right
+/// after the other, which costs a busy worker less than to take each as far as it goes (docs/measuring.md). Where
+/// nobody else is ready it is nothing.
+async fn after_those_who_are_ready() {
+    let mut waited = false;
+    std::future::poll_fn(|context| {
+        if waited {
+            return Poll::Ready(());
+        }
+        waited = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A connection to a backend, whoever uses it.
