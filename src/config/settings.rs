@@ -183,7 +183,7 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
-    /// For which a backend may be silent, from the last that it was sent.
+    /// For which a backend may be silent once it has the whole request.
     pub read: Duration,
     /// Between two writes.
     pub write: Duration,

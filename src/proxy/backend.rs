@@ -276,6 +276,11 @@ impl AsyncRead for Socket {
         match RequestScope::current() {
             Some(scope) if !scope.answer_may_be_silent() => {
                 ready!(line.poll_quiet(socket.patience, context));
+                while !scope.is_whole() {
+                    // It listens still, and whoever sends has a deadline of their own.
+                    line.quiet_since = None;
+                    ready!(line.poll_quiet(socket.patience, context));
+                }
                 scope.give_up();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }

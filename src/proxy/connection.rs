@@ -143,6 +143,11 @@ impl RequestScope {
         self.body.store(DONE, Ordering::Relaxed);
     }
 
+    /// Whether the backend has been told all of it.
+    pub fn is_whole(&self) -> bool {
+        self.body.load(Ordering::Relaxed) == DONE
+    }
+
     /// Whether its connection to the backend was one that had waited for it.
     pub fn backend_was_idle(&self, was: bool) {
         self.was_idle.store(was, Ordering::Relaxed);

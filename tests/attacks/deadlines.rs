@@ -181,6 +181,13 @@ async fn an_answer_that_nobody_takes_is_cut() {
     assert!(wire.rest().await.len() < LENGTH);
 }
 
+const WEBSOCKET: [&str; 4] = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
 /// Saying that one understands event streams makes none of an answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_a_stream_of_events_may_be_silent() {
@@ -211,6 +218,7 @@ async fn only_a_stream_of_events_may_be_silent() {
             ("GET", &[accept][..]),
             ("POST", &[accept, "Content-Length: 0"]),
             ("GET", &["Connection: upgrade", "Upgrade: other"]),
+            ("GET", &WEBSOCKET[..]),
         ] {
             site.recorder.take();
             let never = site.head(&format!("{method} /never"), more);
@@ -235,19 +243,18 @@ async fn an_upload_takes_longer_than_its_backend_may_be_silent() {
     })
     .await;
     let mut wire = site.wire().await.into_stream();
-    let head = site.head("POST /upload", &["Content-Length: 40"]);
+    let head = site.head("POST /upload", &["Content-Length: 54"]);
     wire.write_all(head.as_bytes()).await.unwrap();
-    let mut pace = tokio::time::interval(DRIP);
-    for _ in 0..40 {
-        pace.tick().await;
-        wire.write_all(b"a").await.unwrap();
+    for pause in [DRIP * 30, DRIP * 10, DRIP * 10] {
+        wire.write_all(b"part of the body, ").await.unwrap();
         wire.flush().await.unwrap();
+        tokio::time::sleep(pause).await;
     }
     let mut said = [0; 12];
     let read = timeout(PATIENCE, wire.read_exact(&mut said)).await.unwrap();
     read.unwrap();
     assert_eq!(&said, b"HTTP/1.1 200");
-    assert_eq!(site.recorder.take_one().body.len(), 40);
+    assert_eq!(site.recorder.take_one().body.len(), 54);
 }
 
 /// Where silence is allowed, TCP finds out who is gone (2 is the timer of its keep-alive).

@@ -269,6 +269,7 @@ async fn read(way: &Way, stream: &mut pingora::protocols::Stream) -> (io::Result
 #[tokio::test(start_paused = true)]
 async fn a_silent_backend_is_given_up_when_its_time_is_over() {
     let way = Way::new().await;
+    way.scope.body_is_read();
     let (mut stream, _) = way.get().await;
     let mut backend = way.accept().await;
     stream.write_all(b"ask").await.unwrap();
@@ -288,10 +289,11 @@ async fn who_is_still_told_something_is_not_silent() {
     let _backend = way.accept().await;
     let (mut from, mut to) = tokio::io::split(stream);
     let talk = async {
-        for _ in 0..3 {
-            tokio::time::sleep(LONG * 2 / 3).await;
+        for pause in [LONG * 2 / 3, LONG / 3, LONG * 2] {
+            tokio::time::sleep(pause).await;
             to.write_all(b"more").await.unwrap();
         }
+        way.scope.body_is_read();
     };
     let begun = Instant::now();
     let mut byte = [0];
@@ -299,7 +301,7 @@ async fn who_is_still_told_something_is_not_silent() {
     let (listened, ()) = tokio::join!(listen, talk);
     assert_eq!(listened.unwrap_err().kind(), io::ErrorKind::TimedOut);
     let waited = begun.elapsed();
-    assert!(waited >= LONG * 3 && waited < LONG * 3 + SOON, "{waited:?}");
+    assert!(waited >= LONG * 4 && waited < LONG * 4 + SOON, "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
