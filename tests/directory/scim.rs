@@ -331,12 +331,21 @@ pub(crate) async fn a_large_group_costs_as_much_as_its_change(url: String) {
         changed.await.unwrap().unwrap()
     };
     let kim = person("kim");
-    let began = std::time::Instant::now();
     let add = |members: &mut BTreeSet<PersonId>| {
         members.insert(person("kim"));
     };
-    assert_eq!(change(&add, "auditor").await, BTreeSet::from([kim.clone()]));
-    let one = began.elapsed();
+    let remove = |members: &mut BTreeSet<PersonId>| {
+        members.remove(&person("kim"));
+    };
+    // The least of some: a busy machine holds one of them up, hardly all.
+    let mut one = whole;
+    for _ in 0..5 {
+        change(&remove, "auditor").await;
+        let began = std::time::Instant::now();
+        let changed = change(&add, "auditor").await;
+        one = one.min(began.elapsed());
+        assert_eq!(changed, BTreeSet::from([kim.clone()]));
+    }
     assert!(one * 10 < whole, "{one:?} for one, {whole:?} for all");
     let gone = |members: &mut BTreeSet<PersonId>| {
         members.remove(&person("m0007"));
