@@ -1,7 +1,7 @@
 //! Connections to backends, as pingora 0.9.1 would not make them:
 //!
 //! * *Between two requests* one waits among its worker's own ([`idle`]). Pingora's pool has a task for
-//!   each, which is begun after a request and waited for by the next: a twentieth of what a request costs.
+//!   each, which is begun after a request and waited for by the next.
 //! * *Silence.* How long a backend may say nothing depends on what its answer is, and on whether it is
 //!   still being told something; pingora has one time for a read, from the moment when it begins, and makes
 //!   a timer for each. Here a connection has one for its life.
@@ -44,7 +44,7 @@ pub fn connect_here(peer: &mut HttpPeer, timeouts: Timeouts) {
     // Encrypted ones wait in pingora's pool: what this one here would keep is below the encryption.
     let group = (!peer.is_tls()).then_some(peer.group_key);
     if group.is_some() {
-        // A second one about the same, which costs more than all else here.
+        // [`Line::open`] counts, and pingora would copy the whole future to count beside it.
         peer.options.total_connection_timeout = None;
     }
     let connector = Connector {

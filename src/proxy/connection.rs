@@ -143,7 +143,7 @@ impl RequestScope {
         self.body.store(DONE, Ordering::Relaxed);
     }
 
-    /// Whether the backend has been told all of it.
+    /// Whether nothing of it is to come any more.
     pub fn is_whole(&self) -> bool {
         self.body.load(Ordering::Relaxed) == DONE
     }

@@ -243,6 +243,14 @@ async fn products_and_addresses_are_kept_apart() {
     assert!(!way.get().await.1);
     way.peer.group_key = own;
     connect_here(&mut way.peer, TIMEOUTS);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = elsewhere.local_addr().unwrap();
+    let other = HttpPeer::new(address, false, String::new());
+    let here = std::mem::replace(&mut way.peer, other);
+    way.peer.group_key = own;
+    connect_here(&mut way.peer, TIMEOUTS);
+    assert!(!way.get().await.1);
+    way.peer = here;
     assert!(way.get().await.1);
 }
 
