@@ -7,6 +7,7 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use vestibule::config::settings::{CertificateFiles, Limits, TlsMinimum};
+use vestibule::observe::trace;
 use vestibule::proxy::certificates::Certificates;
 use vestibule::proxy::listen::{self, Crowd, Door};
 use vestibule::proxy::workers::{self, Workers};
@@ -16,6 +17,8 @@ use super::stock::{self, Plain};
 use super::{Result, child};
 
 pub async fn run(options: &Options) -> Result<()> {
+    // As the gateway's: where no program log is, h2 asks the `log` crate about each of its spans.
+    trace::start(trace::Format::Json, "warn")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let certificates = Certificates::read(vec![CertificateFiles {

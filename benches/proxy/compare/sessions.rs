@@ -31,7 +31,7 @@ struct Step {
     sessions: usize,
     /// MiB.
     resident: f64,
-    /// MiB, when nobody has done anything for a while; not waited for with few.
+    /// MiB, when all but the busy have rested for a while; not waited for with few.
     rested: Option<f64>,
     /// µs for each request of the same number of people, and as a multiple of bare pingora's, while
     /// the gateway still writes down when the others were there, and folds who went.
@@ -157,12 +157,13 @@ async fn measure_step(
     if sessions >= MANY {
         let folding = Duration::from_secs((sessions / FOLDED_A_SECOND) as u64);
         tokio::time::sleep(RESTING + folding).await;
-        step.rested = Some(candidate.resident()?);
         for _ in 0..options.rounds {
             let plain = cost(options, load, bare, &Visits::none()).await?;
             let busy = cost(options, load, candidate, &few).await?;
             step.calm_ratios.push(busy / plain);
         }
+        // Not before: what others freed of a thread's memory goes back to the system when the thread works.
+        step.rested = Some(candidate.resident()?);
     }
     Ok(step)
 }
