@@ -197,7 +197,8 @@ impl Sessions {
             })
             .await;
         self.sign_again(&seen, now).await;
-        self.evict(seen, now);
+        let capacity = self.parts.settings.cache_capacity;
+        keep_in_bounds(&self.cache, capacity, seen, FOLDED_A_TICK, now);
         self.purge(now).await;
     }
 
@@ -303,30 +304,6 @@ impl Sessions {
         }
     }
 
-    /// Takes what is not answered from any more out of the way, and keeps the cache in its bounds.
-    fn evict(&self, mut seen: Vec<(SessionId, Arc<Cached>)>, now: Moment) {
-        let settings = &self.parts.settings;
-        let excess = || self.cache.len().saturating_sub(settings.cache_capacity);
-        if excess() > 0 {
-            // Those that are in use stay before those that were.
-            self.cache.tidy(now);
-        }
-        let mut excess = excess();
-        if excess > 0 {
-            seen.sort_unstable_by_key(|(_, cached)| cached.checked_at);
-        }
-        let mut left = FOLDED_A_TICK;
-        for (id, cached) in &seen {
-            if excess > 0 || cached.is_changed() {
-                self.cache.evict(*id, cached);
-                excess = excess.saturating_sub(1);
-            } else if left > 0 && now.since(cached.used_at()) > RESTING {
-                left -= 1;
-                self.cache.fold(*id, cached);
-            }
-        }
-    }
-
     async fn purge(&self, now: Moment) {
         let last = Moment::from_millis(self.upkeep.purged_at.load(Ordering::Relaxed));
         if now.since(last) < PURGE_EVERY {
@@ -352,6 +329,36 @@ impl Sessions {
         let _held = self.upkeep.writing.lock().await;
         let batch: Batch = self.behind.take();
         self.write(batch).await
+    }
+}
+
+/// Takes what is not answered from any more out of the way, folds what rests, at most so many, and
+/// keeps the cache below its capacity.
+fn keep_in_bounds(
+    cache: &Cache,
+    capacity: usize,
+    mut seen: Vec<(SessionId, Arc<Cached>)>,
+    most_folded: usize,
+    now: Moment,
+) {
+    let excess = || cache.len().saturating_sub(capacity);
+    if excess() > 0 {
+        // Those that are in use stay before those that were.
+        cache.tidy(now);
+    }
+    let mut excess = excess();
+    if excess > 0 {
+        seen.sort_unstable_by_key(|(_, cached)| cached.checked_at);
+    }
+    let mut left = most_folded;
+    for (id, cached) in &seen {
+        if excess > 0 || cached.is_changed() {
+            cache.evict(*id, cached);
+            excess = excess.saturating_sub(1);
+        } else if left > 0 && now.since(cached.used_at()) > RESTING {
+            left -= 1;
+            cache.fold(*id, cached);
+        }
     }
 }
 
@@ -426,5 +433,21 @@ mod tests {
         }
         drop(leash);
         assert_eq!(second(), []);
+    }
+
+    #[test]
+    fn those_who_rest_are_folded_some_at_a_time() {
+        let all: Vec<_> = (0..7).map(|n| SessionId::from_bytes([n; 16])).collect();
+        let cache = cache_with(&all);
+        let later = |span: Duration| samples::noon().plus(span);
+        let in_use_after = |now| {
+            let seen = Round::default().next(&cache, usize::MAX);
+            keep_in_bounds(&cache, all.len(), seen, 3, now);
+            cache.in_use().len()
+        };
+        assert_eq!(in_use_after(later(RESTING)), 7);
+        let rested = later(RESTING + TICK);
+        assert_eq!([(); 4].map(|()| in_use_after(rested)), [4, 1, 0, 0]);
+        assert_eq!(cache.len(), 7);
     }
 }
