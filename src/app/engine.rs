@@ -18,6 +18,10 @@ use crate::proxy::upstream::MOST_TRIES;
 use crate::proxy::workers::MOST_IDLE;
 use crate::sessions::kept::KeptForms;
 
+/// Bytes of an answer over HTTP/2 that wait for its client, for each of a connection's streams. With h2's
+/// own 400 KiB a client that takes nothing had fifty megabytes held on one connection.
+const ANSWER_HELD: usize = 64 * 1024;
+
 pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway {
     let world = &house.ground.world;
     let mut process = [0; 8];
@@ -65,6 +69,7 @@ pub fn proxy(conf: &Arc<ServerConf>, limits: &Limits, gateway: Gateway) -> HttpP
     proxy.server_options = Some(options);
     let mut h2 = default_h2_options();
     h2.max_concurrent_streams(u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX));
+    h2.max_send_buffer_size(ANSWER_HELD);
     h2.max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     proxy.h2_options = Some(h2);
     proxy

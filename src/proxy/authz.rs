@@ -23,6 +23,7 @@ use super::connection::memo::Memo;
 use super::connection::{ConnectionFacts, RequestScope};
 use super::gateway::{Gateway, Passage, manner};
 use super::refuse::{self, Answer, Manner};
+use super::turns::Row;
 use super::way_in;
 use crate::gate::cookies::{self, Rewritten};
 use crate::gate::decide::{Decision, Permit, plain_address};
@@ -299,6 +300,7 @@ impl Gateway {
             http2: false,
             memo: Memo::default(),
             turns: Arc::clone(&scope.connection.turns),
+            row: Row::new(1),
             idle: Arc::clone(&scope.connection.idle),
         };
         let facts = match passage

@@ -39,7 +39,7 @@ use self::memo::Memo;
 use super::backend::idle::Idle;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
-use super::turns::Turns;
+use super::turns::{Row, Turns};
 use crate::gate::host::Host;
 use crate::sessions::leash::Leash;
 
@@ -55,6 +55,8 @@ pub struct ConnectionFacts {
     pub memo: Memo,
     /// Of its worker, and so is this.
     pub turns: Arc<Turns>,
+    /// Its requests that wait for a turn.
+    pub row: Row,
     /// Connections to backends that nobody uses at the moment.
     pub idle: Arc<Idle>,
 }
@@ -262,6 +264,8 @@ impl<A> Connection<A> {
             step
         })
         .await;
+        // Over HTTP/2 requests have tasks of their own.
+        self.facts.row.close();
     }
 
     /// Wraps the encrypted stream for pingora.
@@ -287,6 +291,7 @@ impl<A> Connection<A> {
             socket: Arc::new(digest),
             cut: false,
             closing: None,
+            untaken: Untaken::within(self.deadlines.body),
         }
     }
 }
@@ -453,6 +458,34 @@ pub struct Wire {
     cut: bool,
     /// Our side of it is closed.
     closing: Option<Closing>,
+    untaken: Untaken,
+}
+
+/// Counts how long a client takes nothing of what it is sent. Pingora does for bodies, and waits for heads
+/// without end.
+struct Untaken {
+    within: Duration,
+    late: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Untaken {
+    fn within(within: Duration) -> Untaken {
+        Untaken { within, late: None }
+    }
+
+    fn watch<T>(
+        &mut self,
+        sent: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.late = None;
+            return sent;
+        }
+        let late = (self.late).get_or_insert_with(|| Box::pin(tokio::time::sleep(self.within)));
+        ready!(late.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 /// Reads what a client still sends after our side of the connection is closed.
@@ -480,7 +513,11 @@ impl Closing {
             let mut buffer = ReadBuf::uninit(&mut unwanted);
             match Pin::new(&mut *socket).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    let next = tokio::time::Instant::now() + Closing::SILENCE;
+                    let now = tokio::time::Instant::now();
+                    if now >= self.over {
+                        return Poll::Ready(());
+                    }
+                    let next = now + Closing::SILENCE;
                     self.silent.as_mut().reset(next.min(self.over));
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -546,7 +583,8 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let sent = Pin::new(&mut self.io).poll_write(context, bytes);
+        self.untaken.watch(sent, context)
     }
 
     fn poll_write_vectored(
@@ -554,7 +592,8 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(context, pieces)
+        let sent = Pin::new(&mut self.io).poll_write_vectored(context, pieces);
+        self.untaken.watch(sent, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -562,7 +601,8 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        let sent = Pin::new(&mut self.io).poll_flush(context);
+        self.untaken.watch(sent, context)
     }
 
     /// Closes in stages (RFC 9112, 9.6): our side first, then what the client is still sending is
@@ -572,7 +612,8 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self;
         if wire.closing.is_none() {
-            ready!(Pin::new(&mut wire.io).poll_shutdown(context))?;
+            let sent = Pin::new(&mut wire.io).poll_shutdown(context);
+            ready!(wire.untaken.watch(sent, context))?;
         }
         if wire.http2 || wire.cut {
             return Poll::Ready(Ok(()));

@@ -1,7 +1,7 @@
 //! The five steps of a request, in pingora's hooks: read, look up, decide, record, act.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::authz;
 use super::bar::Bar;
-use super::connection::RequestScope;
+use super::connection::{ConnectionFacts, RequestScope};
 use super::facts::product;
 use super::forward::{self, TRACEPARENT};
 use super::keep::{Keeper, Sending};
@@ -160,7 +160,7 @@ impl ProxyHttp for Gateway {
             Ok(facts) => facts,
             Err(why) => {
                 let mut refuse = Box::pin(self.refuse_malformed(session, passage, why));
-                return scope.connection.turns.take(refuse.as_mut()).await;
+                return in_turn(&scope, refuse.as_mut()).await;
             }
         };
         passage.manner = manner(&facts);
@@ -171,7 +171,7 @@ impl ProxyHttp for Gateway {
                 .not_an_asker();
             let answer = Answer::problem(&problem, Manner::Json);
             let mut refuse = Box::pin(self.answer(session, passage, answer));
-            return scope.connection.turns.take(refuse.as_mut()).await;
+            return in_turn(&scope, refuse.as_mut()).await;
         }
 
         let now = (self.clock)();
@@ -203,7 +203,7 @@ impl ProxyHttp for Gateway {
         };
         let act = pin!(self.act(session, passage, &scope, judged));
         if stranger {
-            scope.connection.turns.take(act).await
+            in_turn(&scope, act).await
         } else {
             scope.connection.turns.serves();
             act.await
@@ -263,6 +263,8 @@ impl ProxyHttp for Gateway {
         let Some(peer) = chosen else {
             return Error::e_explain(ErrorType::HTTPStatus(503), "no backend can be reached");
         };
+        // Another try is sent the body from its beginning.
+        passage.record.bytes_in = 0;
         passage.record.upstream_asked();
         Ok(peer)
     }
@@ -683,6 +685,19 @@ impl Gateway {
 pub(super) fn http2(passage: &Passage) -> bool {
     let scope = passage.scope.as_ref();
     scope.is_some_and(|scope| scope.connection.http2)
+}
+
+/// Does a stranger's work when it is its turn.
+async fn in_turn(
+    scope: &RequestScope,
+    work: Pin<&mut impl Future<Output = Result<bool>>>,
+) -> Result<bool> {
+    let ConnectionFacts { turns, row, .. } = &*scope.connection;
+    let done = turns.take_from(row, work).await;
+    done.unwrap_or_else(|| {
+        let gone = Error::explain(ErrorType::ConnectionClosed, "gone before its turn");
+        Err(gone.into_down())
+    })
 }
 
 pub(super) fn manner(facts: &Facts) -> Manner {

@@ -24,7 +24,7 @@ use super::backend::idle::Idle;
 use super::challenge::{self, Witness};
 use super::connection::memo::Memo;
 use super::connection::{Connection, ConnectionFacts, Deadlines};
-use super::turns::Turns;
+use super::turns::{Row, Turns};
 use super::workers::Workers;
 use crate::config::settings::Limits;
 use crate::gate::host::Host;
@@ -374,6 +374,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             http2,
             memo: Memo::default(),
             turns,
+            row: Row::new(door.limits.streams_per_connection),
             idle,
         };
         let deadlines = Deadlines {

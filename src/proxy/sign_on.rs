@@ -193,7 +193,6 @@ impl Gateway {
                 match passage.scene.sign_ons.again(claim, grip).await {
                     Ok(grip) => {
                         signed.grip = grip;
-                        passage.record.bytes_in = 0;
                         return Error::e_explain(AGAIN, "the application had forgotten");
                     }
                     // Its own 401 says no less than ours would.

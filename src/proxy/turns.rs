@@ -3,18 +3,21 @@
 //! while anybody else is about, strangers begin one after the other, after each round of the worker's
 //! events, and have [`SHARE`] of its time. So a flood of sign-ins or of connections holds up itself.
 //!
+//! Of the requests of one connection ([`Row`]) one at a time stands in the worker's queue. So it is no longer
+//! than there are connections, and nobody's handshake is behind all that another client may ask at once.
+//!
 //! Only beginning waits for that, when nothing is held yet. What has begun goes on, since it may hold
 //! what others wait for; but many who go on at once (a write to the store answers all who asked for it)
 //! let everybody else go between [`AT_ONCE`] of them and the next.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::observe::metrics::Metrics;
@@ -60,6 +63,46 @@ struct Aside {
     pause: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
+/// Strangers' requests of one connection that wait.
+#[derive(Debug)]
+pub struct Row {
+    /// For a place in the worker's queue; closed with the connection.
+    first: Semaphore,
+    waiting: AtomicUsize,
+    most: usize,
+}
+
+impl Row {
+    /// `most`: so many requests a connection may have. When more wait, most of them were taken back.
+    pub fn new(most: usize) -> Row {
+        Row {
+            first: Semaphore::new(1),
+            waiting: AtomicUsize::new(0),
+            most,
+        }
+    }
+
+    /// Nobody is there any more to be answered.
+    pub fn close(&self) {
+        self.first.close();
+    }
+
+    /// One waits more, until what is returned is dropped. `None`: there are too many.
+    fn join(&self) -> Option<InRow<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let joined = InRow(self);
+        (before < self.most).then_some(joined)
+    }
+}
+
+struct InRow<'a>(&'a Row);
+
+impl Drop for InRow<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Calls those who wait for a turn, one after the other.
 pub struct Caller {
     turns: Arc<Turns>,
@@ -100,8 +143,32 @@ impl Turns {
     }
 
     /// Does a stranger's work, from its turn on.
-    pub async fn take<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
-        self.turn().await;
+    pub async fn take<T>(&self, work: Pin<&mut impl Future<Output = T>>) -> T {
+        if self.has_to_wait() {
+            self.wait().await;
+        }
+        self.do_stranger(work).await
+    }
+
+    /// The same for one of a connection's requests. `None`: the connection ended before its turn came, or
+    /// more requests of it wait than it may have.
+    pub async fn take_from<T>(
+        &self,
+        row: &Row,
+        work: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        if self.has_to_wait() {
+            let _waiting = row.join()?;
+            let _first = row.first.acquire().await.ok()?;
+            self.wait().await;
+            if row.first.is_closed() {
+                return None;
+            }
+        }
+        Some(self.do_stranger(work).await)
+    }
+
+    async fn do_stranger<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) -> T {
         let mut aside = None;
         poll_fn(|context| {
             if !self.guarded.load(Ordering::Relaxed) {
@@ -145,10 +212,12 @@ impl Turns {
         waits
     }
 
-    async fn turn(&self) {
-        if !self.guarded.load(Ordering::Relaxed) || self.ahead(Instant::now()).is_zero() {
-            return;
-        }
+    fn has_to_wait(&self) -> bool {
+        self.guarded.load(Ordering::Relaxed) && !self.ahead(Instant::now()).is_zero()
+    }
+
+    /// Until it is called.
+    async fn wait(&self) {
         let (call, called) = oneshot::channel();
         if self.waiting.send(call).is_ok() {
             let _ = called.await;
@@ -373,6 +442,81 @@ mod tests {
             assert!(timeout(MILLI, wait(&turns)).await.is_err());
         }
         assert!(wait(&turns).await <= 300 * MILLI);
+    }
+
+    /// Has so many of a connection's requests wait; says whose turn it was, or that it never will be.
+    fn ask(
+        turns: &Arc<Turns>,
+        row: &Arc<Row>,
+        requests: usize,
+        note: &mpsc::UnboundedSender<(char, bool)>,
+        who: char,
+    ) {
+        for _ in 0..requests {
+            let (turns, row, note) = (Arc::clone(turns), Arc::clone(row), note.clone());
+            tokio::spawn(async move {
+                let done = turns.take_from(&row, pin!(ready(()))).await;
+                note.send((who, done.is_some())).unwrap();
+            });
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_connection_one_at_a_time_stands_before_the_others() {
+        let turns = guarded();
+        turns.spent(Instant::now(), 100 * MILLI);
+        let (note, mut done) = mpsc::unbounded_channel();
+        let rows = [(); 2].map(|()| Arc::new(Row::new(50)));
+        ask(&turns, &rows[0], 50, &note, 'a');
+        for _ in 0..50 {
+            yield_now().await;
+        }
+        ask(&turns, &rows[1], 2, &note, 'b');
+        let mut order = String::new();
+        for _ in 0..5 {
+            let (who, served) = done.recv().await.unwrap();
+            assert!(served);
+            order.push(who);
+        }
+        assert_eq!(order, "ababa");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_a_connection_may_have_do_not_wait() {
+        let turns = guarded();
+        turns.spent(Instant::now(), 100 * MILLI);
+        let begun = Instant::now();
+        let (note, mut done) = mpsc::unbounded_channel();
+        let row = Arc::new(Row::new(3));
+        ask(&turns, &row, 5, &note, 'a');
+        for served in [false, false, true, true, true] {
+            assert_eq!(done.recv().await, Some(('a', served)));
+            assert_eq!(begun.elapsed() > MILLI, served);
+        }
+        // Others have their places then.
+        turns.spent(Instant::now(), 100 * MILLI);
+        ask(&turns, &row, 3, &note, 'a');
+        for _ in 0..3 {
+            assert_eq!(done.recv().await, Some(('a', true)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_connection_that_is_gone() {
+        let turns = guarded();
+        turns.spent(Instant::now(), 100 * MILLI);
+        let begun = Instant::now();
+        let (note, mut done) = mpsc::unbounded_channel();
+        let row = Arc::new(Row::new(50));
+        ask(&turns, &row, 50, &note, 'a');
+        yield_now().await;
+        row.close();
+        for place in 0..50 {
+            assert_eq!(done.recv().await, Some(('a', false)));
+            // The one that stood in the worker's queue is the last to hear of it.
+            assert_eq!(begun.elapsed() > MILLI, place == 49);
+        }
+        assert_eq!(row.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

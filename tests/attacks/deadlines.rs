@@ -181,6 +181,36 @@ async fn an_answer_that_nobody_takes_is_cut() {
     assert!(wire.rest().await.len() < LENGTH);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heads_that_nobody_takes_are_cut() {
+    let site = impatient_of_bodies("").await;
+    let padding = "a".repeat(6_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-Long: {padding}\r\n\r\n");
+    site.recorder.answer("/long", answer.as_bytes());
+    let served = async || {
+        let metric = "vestibule_requests_total{code=\"200\",product=\"emr\"}";
+        site.gateway.metric(metric).await.unwrap_or_default()
+    };
+    let reaches = async |count, patience| {
+        let counted = async {
+            while served().await < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(patience, counted).await.is_ok()
+    };
+    let mut wire = site.wire().await;
+    let mut asked = served().await;
+    loop {
+        wire.send(site.head("HEAD /long", &[])).await;
+        asked += 1.0;
+        if !reaches(asked, Duration::from_millis(300)).await {
+            break;
+        }
+    }
+    assert!(reaches(asked, PATIENCE).await, "it goes on for ever");
+}
+
 const WEBSOCKET: [&str; 4] = [
     "Connection: Upgrade",
     "Upgrade: websocket",

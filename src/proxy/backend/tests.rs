@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::proxy::connection::ConnectionFacts;
 use crate::proxy::connection::memo::Memo;
-use crate::proxy::turns::Turns;
+use crate::proxy::turns::{Row, Turns};
 
 const SOON: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(60);
@@ -37,6 +37,7 @@ impl Way {
             http2: false,
             memo: Memo::default(),
             turns: Turns::new().0,
+            row: Row::new(1),
             idle: Idle::new(2),
         });
         Way {

@@ -34,6 +34,10 @@ const TURN: usize = 5 * (RECORD + 256);
 /// So many pieces are written at once.
 const PIECES: usize = 8;
 
+fn is_head_of(piece: &[u8]) -> bool {
+    piece.starts_with(b"HTTP/1.")
+}
+
 /// A stream that can keep what it is given until it is flushed.
 pub trait Gather: AsyncWrite + Unpin {
     /// Makes room for what a turn writes.
@@ -60,7 +64,7 @@ struct Bottle<S: Gather> {
     inner: S,
     corks: Corks,
     held: Vec<u8>,
-    /// Something was read, and nothing written since: a head comes next.
+    /// Something was read, and nothing written since: a head may come next.
     at_head: bool,
     /// Something was written since the last flush.
     unflushed: bool,
@@ -137,6 +141,8 @@ impl<S: Gather> Bottle<S> {
         let (waits, room) = match self.corks {
             Corks::Nothing => (false, 0),
             Corks::Heads => {
+                // Of an upload something may be read while its answer is under way already.
+                let is_head = is_head && pieces.first().is_some_and(|piece| is_head_of(piece));
                 let waits = is_head && self.held.is_empty() && length <= LONGEST_HEAD;
                 (waits, length)
             }
@@ -399,11 +405,11 @@ mod tests {
         let (mut wire, calls) = Noting::with(Corks::Heads, usize::MAX);
         for _ in 0..2 {
             wire.read_u8().await.unwrap();
-            wire.write_all(b"head ").await.unwrap();
+            wire.write_all(b"HTTP/1.1 head ").await.unwrap();
             assert!(said(&calls).is_empty());
             wire.write_all(b"body").await.unwrap();
             wire.write_all(b"more").await.unwrap();
-            assert_eq!(said(&calls), ["head body", "more"]);
+            assert_eq!(said(&calls), ["HTTP/1.1 head body", "more"]);
         }
     }
 
@@ -411,35 +417,35 @@ mod tests {
     async fn a_flush_or_an_end_sends_a_head_alone() {
         let (mut wire, calls) = Noting::with(Corks::Heads, usize::MAX);
         wire.read_u8().await.unwrap();
-        wire.write_all(b"head").await.unwrap();
+        wire.write_all(b"HTTP/1.1 head").await.unwrap();
         wire.flush().await.unwrap();
-        assert_eq!(said(&calls), ["head"]);
+        assert_eq!(said(&calls), ["HTTP/1.1 head"]);
         wire.flush().await.unwrap();
         assert!(said(&calls).is_empty());
 
         wire.read_u8().await.unwrap();
-        wire.write_all(b"head").await.unwrap();
+        wire.write_all(b"HTTP/1.1 head").await.unwrap();
         wire.shutdown().await.unwrap();
-        assert_eq!(said(&calls), ["head"]);
+        assert_eq!(said(&calls), ["HTTP/1.1 head"]);
 
         wire.read_u8().await.unwrap();
-        wire.write_all(b"head").await.unwrap();
+        wire.write_all(b"HTTP/1.1 head").await.unwrap();
         drop(wire);
-        assert_eq!(said(&calls), ["head"]);
+        assert_eq!(said(&calls), ["HTTP/1.1 head"]);
     }
 
     #[tokio::test]
     async fn a_socket_that_takes_little_gets_everything_once_and_in_order() {
         let (mut wire, calls) = Noting::with(Corks::Heads, 3);
         wire.read_u8().await.unwrap();
-        wire.write_all(b"head ").await.unwrap();
+        wire.write_all(b"HTTP/1.1 head ").await.unwrap();
         wire.write_all(b"body").await.unwrap();
         let taken = wire
             .write_vectored(&[IoSlice::new(b""), IoSlice::new(b"end")])
             .await
             .unwrap();
         assert_eq!(taken, 3);
-        assert_eq!(said(&calls).concat(), "head bodyend");
+        assert_eq!(said(&calls).concat(), "HTTP/1.1 head bodyend");
     }
 
     fn let_go(wire: &Corked<Noting>) {
@@ -536,13 +542,16 @@ mod tests {
         wire.write_all(b"unasked").await.unwrap();
         assert_eq!(said(&calls), ["unasked"]);
         wire.read_u8().await.unwrap();
-        let long = "x".repeat(LONGEST_HEAD + 1);
+        wire.write_all(b"of a body").await.unwrap();
+        assert_eq!(said(&calls), ["of a body"]);
+        wire.read_u8().await.unwrap();
+        let long = format!("HTTP/1.1 {}", "x".repeat(LONGEST_HEAD));
         wire.write_all(long.as_bytes()).await.unwrap();
         assert_eq!(said(&calls), [long]);
 
         let (mut plain, calls) = Noting::with(Corks::Nothing, usize::MAX);
         plain.read_u8().await.unwrap();
-        plain.write_all(b"head").await.unwrap();
-        assert_eq!(said(&calls), ["head"]);
+        plain.write_all(b"HTTP/1.1 head").await.unwrap();
+        assert_eq!(said(&calls), ["HTTP/1.1 head"]);
     }
 }

@@ -10,6 +10,7 @@ fn scope(http2: bool) -> RequestScope {
         http2,
         memo: Memo::default(),
         turns: crate::proxy::turns::Turns::new().0,
+        row: crate::proxy::turns::Row::new(1),
         idle: crate::proxy::backend::idle::Idle::new(0),
     })
 }

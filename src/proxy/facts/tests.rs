@@ -36,6 +36,7 @@ fn connection(peer: &str, http2: bool) -> RequestScope {
         http2,
         memo: Memo::default(),
         turns: crate::proxy::turns::Turns::new().0,
+        row: crate::proxy::turns::Row::new(1),
         idle: crate::proxy::backend::idle::Idle::new(0),
     })
 }
