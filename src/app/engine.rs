@@ -1,6 +1,5 @@
 //! Pingora, as this house wants it.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +9,11 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 
 use super::StartError;
-use super::house::{House, trusts_system};
+use super::house::House;
 use crate::config::settings::{Limits, Settings};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::keep::Keeper;
 use crate::proxy::upstream::MOST_TRIES;
-use crate::proxy::workers::MOST_IDLE;
 use crate::sessions::kept::KeptForms;
 
 /// Bytes of an answer over HTTP/2 that wait for its client, for each of a connection's streams. With h2's
@@ -39,24 +37,20 @@ pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway 
     }
 }
 
-/// What each of `workers` runs pingora with.
-pub fn proxy_conf(settings: &Settings, workers: NonZeroUsize) -> Result<ServerConf, StartError> {
-    let mut conf = ServerConf {
+/// What each worker runs pingora with.
+pub fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
+    // Pingora reads the system's authorities unless told of a file, and panics when the environment names
+    // one that is not there. It needs none here (`proxy/backend`).
+    let empty = settings.store.data_dir.join("no-authorities.pem");
+    std::fs::write(&empty, b"").map_err(|source| StartError::File {
+        what: format!("{} can't be written", empty.display()),
+        source,
+    })?;
+    Ok(ServerConf {
         max_retries: MOST_TRIES,
-        upstream_keepalive_pool_size: MOST_IDLE.div_ceil(workers.get()),
+        ca_file: Some(empty.to_string_lossy().into_owned()),
         ..ServerConf::default()
-    };
-    if !trusts_system(settings) {
-        // Pingora reads the system's authorities unless told of a file, and panics when the
-        // environment names one that is not there. Nobody needs them here.
-        let empty = settings.store.data_dir.join("no-authorities.pem");
-        std::fs::write(&empty, b"").map_err(|source| StartError::File {
-            what: format!("{} can't be written", empty.display()),
-            source,
-        })?;
-        conf.ca_file = Some(empty.to_string_lossy().into_owned());
-    }
-    Ok(conf)
+    })
 }
 
 pub fn proxy(conf: &Arc<ServerConf>, limits: &Limits, gateway: Gateway) -> HttpProxy<Gateway> {

@@ -86,13 +86,6 @@ pub struct House {
     anchored: ArcSwapOption<Head>,
 }
 
-/// Whether any backend's certificate is to be judged by the system's authorities.
-pub fn trusts_system(settings: &Settings) -> bool {
-    settings.backends.iter().any(|backend| {
-        backend.tls.ca.is_none() && backend.addresses.iter().any(|address| address.tls)
-    })
-}
-
 /// When all of it is the same, the file was not touched.
 pub fn stamp(file: &Path) -> Option<(SystemTime, u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
@@ -194,11 +187,6 @@ impl House {
     async fn take_over(&self, read: Settings) -> Result<Option<Reload>, String> {
         let before = self.standing();
         let change = Change::between(&before.settings, &read);
-        if trusts_system(&read) && !trusts_system(&before.settings) {
-            return Err(String::from(
-                "the first https backend without tls.ca needs a restart: the system's authorities are read at the start",
-            ));
-        }
         for key in &change.waiting {
             tracing::warn!(
                 key,

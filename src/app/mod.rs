@@ -273,7 +273,7 @@ pub async fn start(
     let limits = settings.limits.clone();
     let minimum = settings.tls.minimum;
     let how_many = workers::one_for_each_processor();
-    let conf = Arc::new(engine::proxy_conf(&settings, how_many)?);
+    let conf = Arc::new(engine::proxy_conf(&settings)?);
     check_address(&settings)?;
     let house = Arc::new(House::open(settings, ground, Arc::clone(&crowd)).await?);
     let witness: Arc<dyn Witness> = Arc::new(Testimony {

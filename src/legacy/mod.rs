@@ -28,7 +28,7 @@ use ldap::Ldap;
 use site::Site;
 
 pub use sign_on::{Claim, Grip, Heard, LIFE, NotReady, Observer, Parts, SignOns, SignedOn};
-pub use site::Caller;
+pub use site::{Caller, tls_config};
 
 /// What is said of a user name and a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 //!
 //! * *Between two requests* one waits among its worker's own ([`idle`]). Pingora's pool has a task for
 //!   each, which is begun after a request and waited for by the next.
+//! * *Encryption.* Pingora keeps no encrypted connection that it did not open itself, and makes a
+//!   configuration for each that it opens, so that no TLS session is ever resumed. To pingora all backends
+//!   speak plain HTTP.
 //! * *Silence.* How long a backend may say nothing depends on what its answer is, and on whether it is
 //!   still being told something; pingora has one time for a read, from the moment when it begins, and makes
 //!   a timer for each. Here a connection has one for its life.
@@ -11,11 +14,13 @@
 //!   machine both are often there when it looks. A connection that has nothing to read in the moment after a
 //!   write keeps them in order.
 
+use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,9 +30,15 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr as _, Result};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use self::idle::{Group, Idle};
 use super::connection::RequestScope;
@@ -39,38 +50,66 @@ pub mod idle;
 /// for a task that had used up its turn when it looked first.
 const TURNS: u8 = 2;
 
-/// Has a peer's connections made here.
-pub fn connect_here(peer: &mut HttpPeer, timeouts: Timeouts) {
-    // Encrypted ones wait in pingora's pool: what this one here would keep is below the encryption.
-    let group = (!peer.is_tls()).then_some(peer.group_key);
-    if group.is_some() {
-        // [`Line::open`] counts, and pingora would copy the whole future to count beside it.
-        peer.options.total_connection_timeout = None;
-    }
-    let connector = Connector {
-        timeouts,
-        group,
-        turns: 0,
-    };
-    peer.options.custom_l4 = Some(Arc::new(connector));
+/// How the connections to a backend are encrypted.
+#[derive(Clone)]
+pub struct Encryption {
+    pub config: Arc<ClientConfig>,
+    /// What is asked for, and what the backend's certificate has to be for.
+    pub name: ServerName<'static>,
 }
 
-/// The same for one that is to become a websocket: it is never used again, and none that was is taken,
-/// since that would not be one of these.
-pub fn connect_for_websocket(peer: &mut HttpPeer, timeouts: Timeouts) {
-    peer.group_key = u64::MAX.wrapping_sub(peer.group_key);
-    let connector = Connector {
-        timeouts,
-        group: None,
-        turns: TURNS,
-    };
+impl fmt::Debug for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encryption({:?})", self.name)
+    }
+}
+
+/// Has the connections of a peer made here. Those of one group may stand in for each other.
+pub fn connect_here(
+    peer: &mut HttpPeer,
+    group: u64,
+    timeouts: Timeouts,
+    encryption: Option<Encryption>,
+) {
+    connect(
+        peer,
+        Connector {
+            timeouts,
+            encryption,
+            group: Some(group),
+            turns: 0,
+        },
+    );
+}
+
+/// The same for one that is to become a websocket: it is never used again, and none that was is taken.
+pub fn connect_for_websocket(
+    peer: &mut HttpPeer,
+    timeouts: Timeouts,
+    encryption: Option<Encryption>,
+) {
+    connect(
+        peer,
+        Connector {
+            timeouts,
+            encryption,
+            group: None,
+            turns: TURNS,
+        },
+    );
+}
+
+fn connect(peer: &mut HttpPeer, connector: Connector) {
+    // [`Line::open`] counts, and pingora would copy the whole future to count beside it.
+    peer.options.total_connection_timeout = None;
     peer.options.custom_l4 = Some(Arc::new(connector));
 }
 
 #[derive(Debug)]
 struct Connector {
     timeouts: Timeouts,
-    /// `None`: they are not kept here.
+    encryption: Option<Encryption>,
+    /// `None`: they are used once.
     group: Option<u64>,
     turns: u8,
 }
@@ -87,16 +126,16 @@ impl L4Connect for Connector {
             group: Group { group, address },
             longest: self.timeouts.idle,
         });
-        let kept = home.as_ref().and_then(|home| home.idle.take(home.group));
+        let kept = match &home {
+            Some(home) => home.take().await,
+            None => None,
+        };
         if let Some(scope) = scope {
             scope.backend_was_idle(kept.is_some());
         }
         let line = match kept {
-            Some(line) => {
-                after_those_who_are_ready().await;
-                line
-            }
-            None => Line::open(address, self.timeouts.connect).await?,
+            Some(line) => line,
+            None => Line::open(address, self.timeouts.connect, self.encryption.as_ref()).await?,
         };
         let socket = Socket {
             line: Some(line),
@@ -110,26 +149,10 @@ impl L4Connect for Connector {
     }
 }
 
-/// Lets every other request that is ready come as far as this one: many then leave for their backends one right
-/// after the other, which costs a busy worker less than to take each as far as it goes (docs/measuring.md). Where
-/// nobody else is ready it is nothing.
-async fn after_those_who_are_ready() {
-    let mut waited = false;
-    std::future::poll_fn(|context| {
-        if waited {
-            return Poll::Ready(());
-        }
-        waited = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// A connection to a backend, whoever uses it.
 #[derive(Debug)]
 pub struct Line {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// Since the last that came or went, while something is waited for.
     quiet_since: Option<Instant>,
     /// Rings at the end of somebody's patience or before: a timer for each wait costs more than to look
@@ -138,7 +161,11 @@ pub struct Line {
 }
 
 impl Line {
-    async fn open(address: net::SocketAddr, patience: Duration) -> Result<Line> {
+    async fn open(
+        address: net::SocketAddr,
+        patience: Duration,
+        encryption: Option<&Encryption>,
+    ) -> Result<Line> {
         let to = || format!("to {address}");
         let stream = timeout(patience, TcpStream::connect(address))
             .await
@@ -147,6 +174,17 @@ impl Line {
         stream
             .set_nodelay(true)
             .or_err(ErrorType::ConnectError, "without TCP_NODELAY")?;
+        let stream = match encryption {
+            None => Either::Left(stream),
+            Some(Encryption { config, name }) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                let stream = timeout(patience, connector.connect(name.clone(), stream))
+                    .await
+                    .or_err_with(ErrorType::TLSHandshakeTimedout, to)?
+                    .or_err_with(ErrorType::TLSHandshakeFailure, to)?;
+                Either::Right(Box::new(stream))
+            }
+        };
         Ok(Line {
             stream,
             quiet_since: None,
@@ -154,10 +192,17 @@ impl Line {
         })
     }
 
-    /// Whether the backend has neither closed it nor sent what nobody asked for.
-    fn is_usable(&self) -> bool {
-        let read = self.stream.try_read(&mut [0]);
-        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    /// Whether the backend has neither closed it nor sent what nobody asked for, as far as the runtime has
+    /// heard from the system.
+    fn is_usable(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let stream = &mut self.stream;
+        let read = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut buffer));
+        // With its task's share used up, nothing would ever be there.
+        let read = pin!(unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     }
 
     /// Else the whole task of the request before would stay for as long as the alarm has its waker.
@@ -203,6 +248,21 @@ struct Home {
     longest: Duration,
 }
 
+impl Home {
+    /// One that waited, once every other request that is ready has come as far as this one: many then leave
+    /// for their backends one right after the other, which costs a busy worker less than to take each as far
+    /// as it goes (docs/measuring.md). By then the runtime has asked the system, too, what came over it.
+    async fn take(&self) -> Option<Line> {
+        while let Some(mut line) = self.idle.take(self.group) {
+            yield_now().await;
+            if line.is_usable() {
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
 /// A connection while pingora uses it.
 #[derive(Debug)]
 struct Socket {
@@ -228,7 +288,7 @@ impl Drop for Socket {
 }
 
 impl Socket {
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn stream(&mut self) -> io::Result<Pin<&mut (impl AsyncRead + AsyncWrite + use<>)>> {
         let line = self.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(&mut line.stream))
     }
@@ -266,7 +326,7 @@ impl AsyncRead for Socket {
             line.quiet_since = None;
             return read;
         }
-        if only_looks(context) && socket.home.is_some() {
+        if only_looks(context) {
             // Pingora has found the answer whole and both sides willing to go on, and looks whether anything
             // else came before it would keep the connection. It does not keep what it finds closed.
             socket.let_go = true;

@@ -12,22 +12,23 @@ use std::time::{Duration, SystemTime};
 use pingora::lb::LoadBalancer;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
-use pingora::protocols::ALPN;
 use pingora::services::background::BackgroundService;
 use pingora::tls::CertificateDer;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::backend;
-use crate::config::settings::{Backend, BackendAddress, CertificateFiles, Health};
+use super::backend::{self, Encryption};
+use crate::config::settings::{Backend, BackendAddress, BackendTls, CertificateFiles};
 use crate::gate::time::Moment;
+use crate::legacy::tls_config;
 
 /// How often a request is tried on another backend when one can't be connected to.
 pub const MOST_TRIES: usize = 3;
@@ -38,6 +39,8 @@ pub enum UpstreamError {
     Resolve { address: String, source: io::Error },
     #[error("{path}: {reason}", path = path.display())]
     File { path: PathBuf, reason: String },
+    #[error("encryption: {0}")]
+    Tls(String),
 }
 
 /// Turns a name and a port into addresses. Handed in, so that tests say what a name means.
@@ -59,8 +62,7 @@ const RESOLVING: Duration = Duration::from_secs(5);
 
 pub struct Upstream {
     balancer: Arc<LoadBalancer<RoundRobin>>,
-    /// One template for each address; a request gets a copy.
-    peers: Vec<(SocketAddr, HttpPeer)>,
+    members: Vec<Member>,
     made_of: Making,
     /// Of the files with authorities and the client's certificate, from before they were read.
     stamps: Vec<Option<Stamp>>,
@@ -68,6 +70,13 @@ pub struct Upstream {
     expiry: Option<Moment>,
     /// Ends the watch over health with the backends that it is about.
     health: Mutex<Option<AbortHandle>>,
+}
+
+/// One of the backends: templates, of which a request gets a copy.
+struct Member {
+    socket: SocketAddr,
+    peer: HttpPeer,
+    for_websocket: HttpPeer,
 }
 
 #[derive(Clone)]
@@ -164,31 +173,47 @@ impl Upstream {
             None => None,
         };
         let expiry = client.as_ref().map(|(_, expiry)| *expiry);
-        let client = client.map(|(certificate, _)| Arc::new(certificate));
-        let mut peers = Vec::with_capacity(sockets.len());
+        let tls = match backend.addresses.iter().any(|address| address.tls) {
+            true => Some(Arc::new(encryption(&backend.tls)?)),
+            false => None,
+        };
+        let mut members = Vec::with_capacity(sockets.len());
         for (address, socket) in backend.addresses.iter().zip(sockets) {
-            let mut peer = peer(*group, backend, address, *socket, *websockets)?;
-            if address.tls {
-                peer.client_cert_key.clone_from(&client);
+            let encryption = match tls.as_ref().filter(|_| address.tls) {
+                Some(config) => Some(Encryption {
+                    config: Arc::clone(config),
+                    name: server_name(&backend.tls, address)?,
+                }),
+                None => None,
+            };
+            let mut peer = HttpPeer::new(*socket, false, String::new());
+            peer.options.write_timeout = Some(backend.timeouts.write);
+            if !websockets {
+                peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
             }
-            peers.push((*socket, peer));
+            let mut for_websocket = peer.clone();
+            backend::connect_here(&mut peer, *group, backend.timeouts, encryption.clone());
+            backend::connect_for_websocket(&mut for_websocket, backend.timeouts, encryption);
+            members.push(Member {
+                socket: *socket,
+                peer,
+                for_websocket,
+            });
         }
         let mut balancer =
             LoadBalancer::try_from_iter(sockets).map_err(|source| UpstreamError::Resolve {
                 address: format!("{sockets:?}"),
                 source,
             })?;
-        if let Some((_, template)) = peers.first() {
-            balancer.set_health_check(health_check(&backend.health, template)?);
-        }
-        for (_, peer) in &mut peers {
-            backend::connect_here(peer, made_of.backend.timeouts);
+        if let (Some(first), Some(socket)) = (backend.addresses.first(), sockets.first()) {
+            let client = client.map(|(certificate, _)| Arc::new(certificate));
+            balancer.set_health_check(health_check(backend, first, *socket, client)?);
         }
         balancer.health_check_frequency = Some(backend.health.interval);
         balancer.parallel_health_check = true;
         Ok(Upstream {
             balancer: Arc::new(balancer),
-            peers,
+            members,
             made_of,
             stamps,
             expiry,
@@ -210,18 +235,19 @@ impl Upstream {
     /// be a moment behind, and trying costs less than refusing. `for_websocket`: the request asks for
     /// one.
     pub fn choose(&self, tried: &[SocketAddr], for_websocket: bool) -> Option<Box<HttpPeer>> {
-        let mut peer = Box::new(self.next(tried)?.clone());
-        if for_websocket && self.made_of.websockets {
-            backend::connect_for_websocket(&mut peer, self.made_of.backend.timeouts);
-        }
-        Some(peer)
+        let member = self.next(tried)?;
+        let peer = match for_websocket {
+            true => &member.for_websocket,
+            false => &member.peer,
+        };
+        Some(Box::new(peer.clone()))
     }
 
-    fn next(&self, tried: &[SocketAddr]) -> Option<&HttpPeer> {
-        if let [(socket, only)] = self.peers.as_slice() {
-            return (!tried.contains(socket)).then_some(only);
+    fn next(&self, tried: &[SocketAddr]) -> Option<&Member> {
+        if let [only] = self.members.as_slice() {
+            return (!tried.contains(&only.socket)).then_some(only);
         }
-        let most = self.peers.len().saturating_mul(4).max(8);
+        let most = self.members.len().saturating_mul(4).max(8);
         let address = |backend: &pingora::lb::Backend| backend.addr.as_inet().copied();
         let untried = |backend: &pingora::lb::Backend| {
             address(backend).is_some_and(|socket| !tried.contains(&socket))
@@ -234,24 +260,24 @@ impl Upstream {
                     .select_with(b"", most, |backend, _| untried(backend))
             })?;
         let socket = address(&chosen)?;
-        let (_, peer) = self.peers.iter().find(|(known, _)| *known == socket)?;
-        Some(peer)
+        self.members.iter().find(|member| member.socket == socket)
     }
 
     /// Whether [`Self::choose`] would find one.
     pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.peers.iter().any(|(socket, _)| !tried.contains(socket))
+        let mut members = self.members.iter();
+        members.any(|member| !tried.contains(&member.socket))
     }
 
     /// Where the backends are.
     pub fn sockets(&self) -> Vec<SocketAddr> {
-        self.peers.iter().map(|(socket, _)| *socket).collect()
+        self.members.iter().map(|member| member.socket).collect()
     }
 
     /// How many backends there are.
     #[allow(clippy::len_without_is_empty)] // there is always one
     pub fn len(&self) -> usize {
-        self.peers.len()
+        self.members.len()
     }
 
     pub fn healthy(&self) -> usize {
@@ -288,45 +314,26 @@ async fn resolve(
         .ok_or_else(|| fail(io::Error::new(io::ErrorKind::NotFound, "no address")))
 }
 
-fn peer(
-    group: u64,
-    backend: &Backend,
+/// Reads the same files as the gateway's own sign-in does, for the same application.
+fn encryption(tls: &BackendTls) -> Result<ClientConfig, UpstreamError> {
+    let mut config = tls_config(tls).map_err(|error| UpstreamError::Tls(error.to_string()))?;
+    // What comes over it is for pingora's HTTP/1.1.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// For an address that is an IP the name to verify is that IP.
+fn name_of<'a>(tls: &'a BackendTls, address: &'a BackendAddress) -> &'a str {
+    tls.server_name.as_deref().unwrap_or(&address.host)
+}
+
+fn server_name(
+    tls: &BackendTls,
     address: &BackendAddress,
-    socket: SocketAddr,
-    websockets: bool,
-) -> Result<HttpPeer, UpstreamError> {
-    // For an address that is an IP the name to verify is that IP: an empty one would be refused.
-    let name = backend
-        .tls
-        .server_name
-        .clone()
-        .unwrap_or_else(|| address.host.clone());
-    let mut peer = HttpPeer::new(
-        socket,
-        address.tls,
-        if address.tls { name } else { String::new() },
-    );
-    peer.group_key = group;
-    let options = &mut peer.options;
-    options.connection_timeout = Some(backend.timeouts.connect);
-    options.total_connection_timeout = Some(backend.timeouts.connect.saturating_mul(2));
-    options.write_timeout = Some(backend.timeouts.write);
-    options.idle_timeout = Some(backend.timeouts.idle);
-    if !websockets {
-        options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
-    }
-    if address.tls {
-        // A websocket needs HTTP/1.1 and shares the pool: HTTP/2 to the backend is not offered.
-        options.alpn = ALPN::H1;
-        if let Some(path) = &backend.tls.ca {
-            let authorities: Vec<WrappedX509> = read_certificates(path)?
-                .into_iter()
-                .map(|der| WrappedX509::new(der, parse_x509))
-                .collect();
-            options.ca = Some(authorities.into());
-        }
-    }
-    Ok(peer)
+) -> Result<ServerName<'static>, UpstreamError> {
+    let name = name_of(tls, address);
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| UpstreamError::Tls(format!("no certificate can be for {name:?}")))
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, UpstreamError> {
@@ -380,10 +387,14 @@ fn stamp(file: &Path) -> Option<Stamp> {
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
+/// By pingora's own connections, which nobody's requests take.
 fn health_check(
-    health: &Health,
-    template: &HttpPeer,
+    backend: &Backend,
+    first: &BackendAddress,
+    socket: SocketAddr,
+    client: Option<Arc<CertKey>>,
 ) -> Result<Box<dyn HealthCheck + Send + Sync>, UpstreamError> {
+    let health = &backend.health;
     let Some(path) = &health.path else {
         let mut check = TcpHealthCheck::new();
         check.consecutive_success = health.healthy_after;
@@ -391,21 +402,31 @@ fn health_check(
         check.peer_template.options.connection_timeout = Some(health.timeout);
         return Ok(check);
     };
-    let host = if template.sni.is_empty() {
-        "localhost"
-    } else {
-        &template.sni
+    let host = match first.tls {
+        true => name_of(&backend.tls, first),
+        false => "localhost",
     };
-    let mut check = HttpHealthCheck::new(host, template.is_tls());
+    let mut check = HttpHealthCheck::new(host, first.tls);
     check.consecutive_success = health.healthy_after;
     check.consecutive_failure = health.unhealthy_after;
     check.reuse_connection = true;
-    check.peer_template = template.clone();
+    let name = if first.tls { host } else { "" };
+    check.peer_template = HttpPeer::new(socket, first.tls, String::from(name));
+    if first.tls {
+        check.peer_template.client_cert_key = client;
+    }
     let options = &mut check.peer_template.options;
     options.connection_timeout = Some(health.timeout);
     options.total_connection_timeout = Some(health.timeout);
     options.read_timeout = Some(health.timeout);
     options.idle_timeout = Some(health.interval.saturating_add(Duration::from_secs(1)));
+    if let Some(ca) = backend.tls.ca.as_ref().filter(|_| first.tls) {
+        let authorities: Vec<WrappedX509> = read_certificates(ca)?
+            .into_iter()
+            .map(|der| WrappedX509::new(der, parse_x509))
+            .collect();
+        options.ca = Some(authorities.into());
+    }
     check
         .req
         .set_raw_path(path.as_bytes())

@@ -17,9 +17,8 @@ use super::backend::idle::Idle;
 use super::turns::Turns;
 use crate::observe::metrics::Metrics;
 
-/// Idle connections to backends that all workers together keep: so many plain ones, and as many in pingora's
-/// pools, of those that are encrypted.
-pub const MOST_IDLE: usize = 1024;
+/// Idle connections to backends that all workers together keep.
+const MOST_IDLE: usize = 1024;
 
 /// All of them. What still runs on them is dropped with this.
 pub struct Workers<A> {

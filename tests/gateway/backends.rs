@@ -1,12 +1,13 @@
 //! A product's backends: several, some of them gone, slow, lying, or behind TLS of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::Method;
+use rustls::HandshakeKind;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -18,6 +19,8 @@ use crate::backend::Backend;
 use crate::gateway::{Gateway, Setup, soon};
 use crate::visitor::{Answer, Visitor};
 use crate::wire::PATIENCE;
+
+type Greetings = Arc<Mutex<Vec<HandshakeKind>>>;
 
 /// An address where nobody listens.
 async fn nobody() -> String {
@@ -235,7 +238,7 @@ async fn a_backend_that_closes_without_a_word_is_a_502() {
 }
 
 /// A backend that answers so many requests on each connection, each with the connection's number, and closes
-/// it at the next one without a word.
+/// it without a word when it has read the next one.
 async fn tired(answers: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -251,6 +254,9 @@ async fn tired(answers: usize) -> String {
                     }
                 }
                 let _ = stream.read(&mut head).await;
+                let mut rest = Vec::new();
+                let rest = stream.read_to_end(&mut rest);
+                let _ = tokio::time::timeout(Duration::from_millis(50), rest).await;
             });
         }
     });
@@ -279,6 +285,18 @@ async fn a_backend_that_hangs_up_is_asked_again_for_what_can_be_asked_twice() {
         before = next;
     }
     assert_eq!(post(&mut kim, "/", "form").await.status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_sent_twice_counts_once() {
+    let mut setup = Setup::new(&tired(1).await);
+    setup.emr = String::from("body_limit = \"4KiB\"");
+    let (gateway, mut kim) = clinic(setup).await;
+    kim.open(kim.url("emr", "/")).await;
+    let (url, body) = (kim.url("emr", "/"), "a".repeat(3_000));
+    let put = kim.send(Method::PUT, url, &[], Some(body)).await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    gateway.stop().await;
 }
 
 /// Authority, a server's and a client's certificate, all made now.
@@ -312,6 +330,16 @@ fn papers() -> Papers {
 
 /// Speaks TLS; with `clients` only to holders of the authority's certificates.
 async fn tls_backend(papers: &Papers, clients: bool) -> String {
+    greeting_backend(papers, clients, usize::MAX, Arc::default()).await
+}
+
+/// The same; it answers so many requests on a connection, and notes how each one's handshake was.
+async fn greeting_backend(
+    papers: &Papers,
+    clients: bool,
+    answers: usize,
+    greetings: Greetings,
+) -> String {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let certificate = CertificateDer::from_pem_slice(papers.server.0.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(papers.server.1.as_bytes()).unwrap();
@@ -334,19 +362,25 @@ async fn tls_backend(papers: &Papers, clients: bool) -> String {
     let url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, greetings) = (acceptor.clone(), Arc::clone(&greetings));
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else {
                     return;
                 };
+                let kind = stream.get_ref().1.handshake_kind().unwrap();
+                greetings.lock().unwrap().push(kind);
                 let mut head = [0; 8192];
-                while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                for _ in 0..answers {
+                    if !stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                        return;
+                    }
                     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret";
                     if stream.write_all(answer).await.is_err() {
                         return;
                     }
                     let _ = stream.flush().await;
                 }
+                let _ = stream.shutdown().await;
             });
         }
     });
@@ -378,6 +412,35 @@ async fn an_https_backend_is_believed_by_its_own_authority() {
         assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret", "{tls}");
         gateway.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_encrypted_connection_serves_one_request_after_the_other() {
+    let (papers, greetings) = (papers(), Greetings::default());
+    let url = greeting_backend(&papers, false, usize::MAX, Arc::clone(&greetings)).await;
+    let setup = tls_setup(&url, &[("ca.pem", &papers.ca)], "ca = \"ca.pem\"");
+    let (gateway, mut kim) = clinic(setup).await;
+    for _ in 0..3 {
+        assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret");
+    }
+    assert_eq!(greetings.lock().unwrap().len(), 1);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_encrypted_connection_resumes_the_session_of_the_one_before() {
+    let (papers, greetings) = (papers(), Greetings::default());
+    let url = greeting_backend(&papers, false, 1, Arc::clone(&greetings)).await;
+    let setup = tls_setup(&url, &[("ca.pem", &papers.ca)], "ca = \"ca.pem\"");
+    let (gateway, mut kim) = clinic(setup).await;
+    for _ in 0..3 {
+        assert_eq!(kim.open(kim.url("emr", "/")).await.body, "secret");
+    }
+    let greetings = greetings.lock().unwrap().clone();
+    assert!(greetings.len() >= 2, "{greetings:?}");
+    let resumed = |kind: &HandshakeKind| *kind == HandshakeKind::Resumed;
+    assert!(greetings.iter().skip(1).all(resumed), "{greetings:?}");
+    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

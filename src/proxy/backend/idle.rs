@@ -36,6 +36,12 @@ struct Waiting {
     until: Instant,
 }
 
+impl Waiting {
+    fn is_good(&mut self, now: Instant) -> bool {
+        self.until > now && self.line.is_usable()
+    }
+}
+
 impl Idle {
     pub fn new(most: usize) -> Arc<Idle> {
         Arc::new(Idle {
@@ -50,10 +56,11 @@ impl Idle {
 
     /// The last that came of those that can be used. Those that came before it are the first to be closed.
     pub fn take(&self, group: Group) -> Option<Line> {
+        let now = Instant::now();
         let mut waiting = self.waiting();
         let lines = waiting.get_mut(&group)?;
-        let lines = std::iter::from_fn(|| lines.pop_back());
-        lines.map(|last| last.line).find(Line::is_usable)
+        std::iter::from_fn(|| lines.pop_back())
+            .find_map(|mut last| last.is_good(now).then_some(last.line))
     }
 
     /// Keeps one for so long, in place of the one that would be closed first when there are too many.
@@ -77,7 +84,7 @@ impl Idle {
     fn tidy(&self) {
         let now = Instant::now();
         self.waiting().retain(|_, lines| {
-            lines.retain(|waiting| waiting.until > now && waiting.line.is_usable());
+            lines.retain_mut(|waiting| waiting.is_good(now));
             !lines.is_empty()
         });
     }

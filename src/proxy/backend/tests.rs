@@ -10,6 +10,8 @@ use crate::proxy::turns::{Row, Turns};
 const SOON: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(60);
 
+const GROUP: u64 = 1;
+
 const TIMEOUTS: Timeouts = Timeouts {
     connect: LONG,
     read: LONG,
@@ -30,7 +32,7 @@ impl Way {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut peer = HttpPeer::new(address, false, String::new());
-        connect_here(&mut peer, timeouts);
+        connect_here(&mut peer, GROUP, timeouts, None);
         let scope = RequestScope::alone(ConnectionFacts {
             peer: address,
             server_name: None,
@@ -165,6 +167,31 @@ async fn what_the_backend_closed_or_talked_over_meanwhile_is_not_used() {
     assert!(!way.get().await.1);
 }
 
+/// The other end does it while the runtime is busy: only the system knows of it.
+#[tokio::test]
+async fn what_came_since_the_runtime_last_heard_is_seen() {
+    let way = Way::new().await;
+    for said in [&b"unasked"[..], b""] {
+        let backend = way.kept().await.into_std().unwrap();
+        std::io::Write::write_all(&mut &backend, said).unwrap();
+        backend.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(!way.get().await.1, "{said:?}");
+        drop(way.accept().await);
+    }
+}
+
+#[tokio::test]
+async fn what_waited_for_too_long_is_not_used() {
+    let way = Way::with(Timeouts {
+        idle: SOON,
+        ..TIMEOUTS
+    })
+    .await;
+    let _backend = way.kept().await;
+    tokio::time::sleep(SOON).await;
+    assert!(!way.get().await.1);
+}
+
 #[tokio::test]
 async fn what_nobody_uses_for_too_long_is_closed() {
     let way = Way::with(Timeouts {
@@ -238,19 +265,15 @@ async fn what_waits_holds_nothing_of_the_request_before() {
 async fn products_and_addresses_are_kept_apart() {
     let mut way = Way::new().await;
     let _backend = way.kept().await;
-    let own = way.peer.group_key;
-    way.peer.group_key = own + 1;
-    connect_here(&mut way.peer, TIMEOUTS);
+    connect_here(&mut way.peer, GROUP + 1, TIMEOUTS, None);
     assert!(!way.get().await.1);
-    way.peer.group_key = own;
-    connect_here(&mut way.peer, TIMEOUTS);
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = elsewhere.local_addr().unwrap();
     let other = HttpPeer::new(address, false, String::new());
-    let here = std::mem::replace(&mut way.peer, other);
-    way.peer.group_key = own;
-    connect_here(&mut way.peer, TIMEOUTS);
+    let mut here = std::mem::replace(&mut way.peer, other);
+    connect_here(&mut way.peer, GROUP, TIMEOUTS, None);
     assert!(!way.get().await.1);
+    connect_here(&mut here, GROUP, TIMEOUTS, None);
     way.peer = here;
     assert!(way.get().await.1);
 }
@@ -260,7 +283,7 @@ async fn a_websockets_is_never_one_that_waited_and_never_waits() {
     let way = Way::new().await;
     let _backend = way.kept().await;
     let mut peer = way.peer.clone();
-    connect_for_websocket(&mut peer, TIMEOUTS);
+    connect_for_websocket(&mut peer, TIMEOUTS, None);
     let work = way.pingora.get_stream(&peer);
     let (stream, _) = Arc::clone(&way.scope).during(work).await.unwrap();
     assert!(!way.scope.was_backend_idle());
