@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -184,11 +184,18 @@ impl RequestScope {
 
     /// What is wrong with the raw bytes of the head.
     pub fn violation(&self) -> Option<Violation> {
+        self.inspector()?.violation()
+    }
+
+    /// Whether some of the head came; over HTTP/2 it comes whole.
+    fn head_has_begun(&self) -> bool {
+        self.inspector()
+            .is_some_and(|inspector| inspector.has_begun())
+    }
+
+    fn inspector(&self) -> Option<MutexGuard<'_, Inspector>> {
         let inspector = self.inspector.as_ref()?;
-        inspector
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .violation()
+        Some(inspector.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -200,9 +207,10 @@ const LEAST_OF_A_BODY: u64 = 4 * 1024;
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// From the connection, or the last answer, to the end of the next head.
-    pub first_head: Duration,
-    pub next_head: Duration,
+    /// From the connection to a first head, and over HTTP/1 from the first byte of each to its end.
+    pub head: Duration,
+    /// From an answer to the first byte of the next head.
+    pub idle: Duration,
     /// For each [`LEAST_OF_A_BODY`] of a body. For a pause in one pingora has a deadline of its own over
     /// HTTP/1, and waits without end over HTTP/2.
     pub body: Duration,
@@ -275,7 +283,7 @@ impl<A> Connection<A> {
         let _ = digest.peer_addr.set(Some(self.facts.peer.into()));
         let preface = self.facts.http2.then(|| Preface {
             missing: PREFACE,
-            late: Box::pin(tokio::time::sleep(self.deadlines.first_head)),
+            late: Box::pin(tokio::time::sleep(self.deadlines.head)),
         });
         let corks = match (corks, self.facts.http2) {
             (false, _) => Corks::Nothing,
@@ -313,17 +321,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Connection<A> {
             Arc::clone(&self.facts),
             self.inspector.clone(),
         ));
-        let (head_within, newcomer) = if self.reused.swap(true, Ordering::Relaxed) {
-            (self.deadlines.next_head, None)
+        let (begins_within, newcomer) = if self.reused.swap(true, Ordering::Relaxed) {
+            (self.deadlines.idle, None)
         } else {
             let newcomer = self.newcomer.lock();
             let newcomer = newcomer.unwrap_or_else(PoisonError::into_inner).take();
-            (self.deadlines.first_head, newcomer)
+            (self.deadlines.head, newcomer)
         };
         let work = self.proxy.process_new_http(session, shutdown);
         let work = SCOPE.scope(Arc::clone(&scope), work);
-        let body_within = self.deadlines.body;
-        watch_over(work, &scope, newcomer, head_within, body_within).await
+        watch_over(work, &scope, newcomer, begins_within, self.deadlines).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -342,11 +349,12 @@ async fn watch_over<T>(
     work: impl Future<Output = Option<T>>,
     scope: &RequestScope,
     mut newcomer: Option<Newcomer>,
-    head_within: Duration,
-    body_within: Duration,
+    begins_within: Duration,
+    deadlines: Deadlines,
 ) -> Option<T> {
     let mut work = pin!(work);
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
+    let mut begun = false;
     let mut body: Option<Stalled> = None;
     let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
     std::future::poll_fn(|context| {
@@ -363,7 +371,12 @@ async fn watch_over<T>(
             late = None;
             newcomer = None;
         } else {
-            let timer = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(head_within)));
+            let timer = late.get_or_insert_with(|| Box::pin(tokio::time::sleep(begins_within)));
+            if !begun && scope.head_has_begun() {
+                begun = true;
+                let end = tokio::time::Instant::now() + deadlines.head;
+                timer.as_mut().reset(end);
+            }
             if timer.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }
@@ -373,7 +386,7 @@ async fn watch_over<T>(
         if let Some(body) = &mut body {
             body.least = least;
         }
-        let make = || Stalled::new(body_within, least, scope.connection.http2);
+        let make = || Stalled::new(deadlines.body, least, scope.connection.http2);
         if Stalled::is_late(&mut body, &scope.body, make, context) {
             return Poll::Ready(None);
         }

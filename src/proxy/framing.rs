@@ -116,6 +116,11 @@ impl Inspector {
         *self = Inspector::new(self.longest_head);
     }
 
+    /// Whether some of a head came.
+    pub fn has_begun(&self) -> bool {
+        self.head_length > 0
+    }
+
     pub fn violation(&self) -> Option<Violation> {
         self.violation
     }

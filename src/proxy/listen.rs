@@ -378,8 +378,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Visitor<A> {
             idle,
         };
         let deadlines = Deadlines {
-            first_head: door.limits.head,
-            next_head: door.limits.idle,
+            head: door.limits.head,
+            idle: door.limits.idle,
             body: door.limits.body,
         };
         // Up to twice what is allowed it can still be answered what was too much.

@@ -81,6 +81,19 @@ async fn silence_is_cut() {
     assert!(!site.recorder.heard("/half"));
 }
 
+/// However long a connection may be idle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_head_has_no_more_time_than_the_first() {
+    let site = Site::start_with(|setup| {
+        setup.more = String::from("[limits]\nhead = \"1s\"\nidle = \"1h\"");
+    })
+    .await;
+    let mut wire = site.wire().await;
+    assert_eq!(wire.ask(site.head("GET /one", &[])).await.status, 200);
+    wire.send("GET /half HTTP/1.1\r\n").await;
+    wire.rest().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trickle_is_cut() {
     let site = impatient().await;

@@ -3,6 +3,14 @@ use super::*;
 const SOON: Duration = Duration::from_millis(20);
 const NEVER: Duration = Duration::from_secs(3600);
 
+fn bodies(body: Duration) -> Deadlines {
+    Deadlines {
+        head: NEVER,
+        idle: NEVER,
+        body,
+    }
+}
+
 fn scope(http2: bool) -> RequestScope {
     RequestScope::alone(ConnectionFacts {
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
@@ -19,7 +27,7 @@ fn scope(http2: bool) -> RequestScope {
 async fn a_head_that_does_not_end_is_cut() {
     let endless = std::future::pending::<Option<()>>();
     assert_eq!(
-        watch_over(endless, &scope(true), None, SOON, NEVER).await,
+        watch_over(endless, &scope(true), None, SOON, bodies(NEVER)).await,
         None
     );
 }
@@ -30,7 +38,10 @@ async fn a_body_that_stops_coming_is_cut() {
     scope.head_is_read();
     scope.body_came(10_000);
     let endless = std::future::pending::<Option<()>>();
-    assert_eq!(watch_over(endless, &scope, None, NEVER, SOON).await, None);
+    assert_eq!(
+        watch_over(endless, &scope, None, NEVER, bodies(SOON)).await,
+        None
+    );
 }
 
 #[tokio::test]
@@ -48,7 +59,10 @@ async fn a_body_that_drips_is_cut() {
                 }
             }
         };
-        assert_eq!(watch_over(dripping, &scope, None, NEVER, SOON).await, None);
+        assert_eq!(
+            watch_over(dripping, &scope, None, NEVER, bodies(SOON)).await,
+            None
+        );
     }
 }
 
@@ -98,7 +112,7 @@ async fn the_answer_to_a_whole_body_takes_its_time() {
         tokio::time::sleep(SOON * 2).await;
         Some("answered")
     };
-    let done = watch_over(work, &scope, None, NEVER, SOON).await;
+    let done = watch_over(work, &scope, None, NEVER, bodies(SOON)).await;
     assert_eq!(done, Some("answered"));
 }
 
@@ -117,6 +131,9 @@ async fn a_conversation_of_small_messages_goes_on_until_it_is_silent() {
             }
             Some("over")
         };
-        assert_eq!(watch_over(talk, &scope, None, NEVER, SOON).await, expected);
+        assert_eq!(
+            watch_over(talk, &scope, None, NEVER, bodies(SOON)).await,
+            expected
+        );
     }
 }
