@@ -71,15 +71,13 @@ pub fn connect_here(
     timeouts: Timeouts,
     encryption: Option<Encryption>,
 ) {
-    connect(
-        peer,
-        Connector {
-            timeouts,
-            encryption,
-            group: Some(group),
-            turns: 0,
-        },
-    );
+    let connector = Connector {
+        timeouts,
+        encryption,
+        group: Some(group),
+        turns: 0,
+    };
+    peer.options.custom_l4 = Some(Arc::new(connector));
 }
 
 /// The same for one that is to become a websocket: it is never used again, and none that was is taken.
@@ -88,20 +86,12 @@ pub fn connect_for_websocket(
     timeouts: Timeouts,
     encryption: Option<Encryption>,
 ) {
-    connect(
-        peer,
-        Connector {
-            timeouts,
-            encryption,
-            group: None,
-            turns: TURNS,
-        },
-    );
-}
-
-fn connect(peer: &mut HttpPeer, connector: Connector) {
-    // [`Line::open`] counts, and pingora would copy the whole future to count beside it.
-    peer.options.total_connection_timeout = None;
+    let connector = Connector {
+        timeouts,
+        encryption,
+        group: None,
+        turns: TURNS,
+    };
     peer.options.custom_l4 = Some(Arc::new(connector));
 }
 
@@ -135,7 +125,11 @@ impl L4Connect for Connector {
         }
         let line = match kept {
             Some(line) => line,
-            None => Line::open(address, self.timeouts.connect, self.encryption.as_ref()).await?,
+            None => {
+                let open = Line::open(address, self.timeouts.connect, self.encryption.as_ref());
+                // Boxed: what is rare must not make the future of each request large.
+                Box::pin(open).await?
+            }
         };
         let socket = Socket {
             line: Some(line),

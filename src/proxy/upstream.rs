@@ -79,6 +79,26 @@ struct Member {
     for_websocket: HttpPeer,
 }
 
+impl Member {
+    /// To pingora it speaks plain HTTP: encryption is [`backend`]'s.
+    fn new(socket: SocketAddr, made_of: &Making, encryption: Option<Encryption>) -> Member {
+        let timeouts = made_of.backend.timeouts;
+        let mut peer = HttpPeer::new(socket, false, String::new());
+        peer.options.write_timeout = Some(timeouts.write);
+        if !made_of.websockets {
+            peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
+        }
+        let mut for_websocket = peer.clone();
+        backend::connect_here(&mut peer, made_of.group, timeouts, encryption.clone());
+        backend::connect_for_websocket(&mut for_websocket, timeouts, encryption);
+        Member {
+            socket,
+            peer,
+            for_websocket,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Making {
     group: u64,
@@ -162,43 +182,26 @@ impl Upstream {
     }
 
     fn at(made_of: Making, sockets: &[SocketAddr]) -> Result<Upstream, UpstreamError> {
-        let Making {
-            group,
-            backend,
-            websockets,
-        } = &made_of;
+        let backend = &made_of.backend;
         let stamps = stamps(backend);
         let client = match &backend.tls.client {
             Some(files) => Some(client_certificate(files)?),
             None => None,
         };
         let expiry = client.as_ref().map(|(_, expiry)| *expiry);
-        let tls = match backend.addresses.iter().any(|address| address.tls) {
-            true => Some(Arc::new(encryption(&backend.tls)?)),
-            false => None,
-        };
+        let is_encrypted = backend.addresses.iter().any(|address| address.tls);
+        let config = is_encrypted.then(|| encryption(&backend.tls)).transpose()?;
+        let config = config.map(Arc::new);
         let mut members = Vec::with_capacity(sockets.len());
         for (address, socket) in backend.addresses.iter().zip(sockets) {
-            let encryption = match tls.as_ref().filter(|_| address.tls) {
-                Some(config) => Some(Encryption {
+            let config = config.as_ref().filter(|_| address.tls);
+            let encryption = config.map(|config| {
+                Ok::<_, UpstreamError>(Encryption {
                     config: Arc::clone(config),
                     name: server_name(&backend.tls, address)?,
-                }),
-                None => None,
-            };
-            let mut peer = HttpPeer::new(*socket, false, String::new());
-            peer.options.write_timeout = Some(backend.timeouts.write);
-            if !websockets {
-                peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
-            }
-            let mut for_websocket = peer.clone();
-            backend::connect_here(&mut peer, *group, backend.timeouts, encryption.clone());
-            backend::connect_for_websocket(&mut for_websocket, backend.timeouts, encryption);
-            members.push(Member {
-                socket: *socket,
-                peer,
-                for_websocket,
+                })
             });
+            members.push(Member::new(*socket, &made_of, encryption.transpose()?));
         }
         let mut balancer =
             LoadBalancer::try_from_iter(sockets).map_err(|source| UpstreamError::Resolve {
