@@ -40,7 +40,7 @@ pub fn gateway(house: &House, limits: &Limits, kept: Arc<KeptForms>) -> Gateway 
 /// What each worker runs pingora with.
 pub fn proxy_conf(settings: &Settings) -> Result<ServerConf, StartError> {
     // Pingora reads the system's authorities unless told of a file, and panics when the environment names
-    // one that is not there. It needs none here (`proxy/backend`).
+    // one that is not there. For requests it needs none (`proxy/backend`).
     let empty = settings.store.data_dir.join("no-authorities.pem");
     std::fs::write(&empty, b"").map_err(|source| StartError::File {
         what: format!("{} can't be written", empty.display()),

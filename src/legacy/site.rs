@@ -224,6 +224,11 @@ pub fn tls_config(tls: &BackendTls) -> Result<ClientConfig, OpenError> {
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                tracing::warn!(
+                    "the system has no authorities: no certificate is believed without tls.ca"
+                );
+            }
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -30,6 +30,8 @@ use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, OrErr as _, Result};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -136,11 +138,26 @@ impl L4Connect for Connector {
             patience: self.timeouts.read,
             home,
             let_go: false,
+            heard: false,
             turns: self.turns,
             turns_left: 0,
         };
         Ok(VirtualSocketStream::new(Box::new(socket)).into())
     }
+}
+
+/// Sooner than [`yield_now`], which lets the runtime ask the system first: that costs a busy worker some hundredths.
+async fn after_those_who_are_ready() {
+    let mut waited = false;
+    poll_fn(|context| {
+        if waited {
+            return Poll::Ready(());
+        }
+        waited = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A connection to a backend, whoever uses it.
@@ -199,6 +216,25 @@ impl Line {
             .is_pending()
     }
 
+    /// Lets every other request that is ready come as far as this one: many then leave for their backends one
+    /// right after the other, which costs a busy worker less than to take each as far as it goes
+    /// (docs/measuring.md). Then the system is asked as well: what came since the runtime last did would be taken
+    /// for the answer. False when it can't be used.
+    async fn leaves_with_others(&mut self) -> bool {
+        match &self.stream {
+            Either::Left(stream) => {
+                after_those_who_are_ready().await;
+                let peeked = recv(stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+                peeked.is_err_and(|error| error == Errno::WOULDBLOCK)
+            }
+            // There it may be a ticket for TLS' next session. This waits until the runtime has asked.
+            Either::Right(_) => {
+                yield_now().await;
+                self.is_usable()
+            }
+        }
+    }
+
     /// Else the whole task of the request before would stay for as long as the alarm has its waker.
     fn forget_who_waited(&mut self, nobody: &mut Context<'_>) {
         if let Some(alarm) = &mut self.alarm {
@@ -243,13 +279,9 @@ struct Home {
 }
 
 impl Home {
-    /// One that waited, once every other request that is ready has come as far as this one: many then leave
-    /// for their backends one right after the other, which costs a busy worker less than to take each as far
-    /// as it goes (docs/measuring.md). By then the runtime has asked the system, too, what came over it.
     async fn take(&self) -> Option<Line> {
         while let Some(mut line) = self.idle.take(self.group) {
-            yield_now().await;
-            if line.is_usable() {
+            if line.leaves_with_others().await {
                 return Some(line);
             }
         }
@@ -266,6 +298,8 @@ struct Socket {
     home: Option<Home>,
     /// Pingora has no more use for it, and it is fit for another request.
     let_go: bool,
+    /// Something came since the last that was sent.
+    heard: bool,
     /// So many reads after a write come back later.
     turns: u8,
     turns_left: u8,
@@ -316,9 +350,14 @@ impl AsyncRead for Socket {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         let read = Pin::new(&mut line.stream).poll_read(context, buffer);
-        if read.is_ready() {
+        if let Poll::Ready(read) = read {
             line.quiet_since = None;
-            return read;
+            let silent = !std::mem::replace(&mut socket.heard, true);
+            return Poll::Ready(match read {
+                // Without a word, as one that is not encrypted ends: what was asked may be asked again.
+                Err(error) if silent && error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+                read => read,
+            });
         }
         if only_looks(context) {
             // Pingora has found the answer whole and both sides willing to go on, and looks whether anything
@@ -355,6 +394,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         let socket = &mut *self;
         socket.let_go = false;
+        socket.heard = false;
         socket.turns_left = socket.turns;
         let wrote = socket.stream()?.poll_write(context, bytes);
         if wrote.is_ready()

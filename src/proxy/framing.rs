@@ -116,9 +116,9 @@ impl Inspector {
         *self = Inspector::new(self.longest_head);
     }
 
-    /// Whether some of a head came.
+    /// Whether some of a head came, and not only the empty line that may stand before it (RFC 9112, 2.2).
     pub fn has_begun(&self) -> bool {
-        self.head_length > 0
+        self.head_length > b"\r\n".len()
     }
 
     pub fn violation(&self) -> Option<Violation> {
