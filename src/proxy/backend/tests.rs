@@ -188,7 +188,9 @@ async fn what_waited_for_too_long_is_not_used() {
     })
     .await;
     let _backend = way.kept().await;
-    tokio::time::sleep(SOON).await;
+    tokio::time::pause();
+    tokio::time::advance(SOON).await;
+    tokio::time::resume();
     assert!(!way.get().await.1);
 }
 
