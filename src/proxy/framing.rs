@@ -118,7 +118,8 @@ impl Inspector {
 
     /// Whether some of a head came, and not only the empty line that may stand before it (RFC 9112, 2.2).
     pub fn has_begun(&self) -> bool {
-        self.head_length > b"\r\n".len()
+        let in_first_line = |line: &Line| line.length > 0 && line.start.first() != Some(&b'\r');
+        self.begun || matches!(&self.state, State::Head(line) if in_first_line(line))
     }
 
     pub fn violation(&self) -> Option<Violation> {

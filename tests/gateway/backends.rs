@@ -487,6 +487,29 @@ async fn a_backend_that_wants_a_client_certificate_gets_it() {
     failure(setup, 502, "backend_error").await;
 }
 
+/// By pingora's own connections, which are told of authorities and certificates apart from those of requests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_check_shows_and_believes_the_same_certificates() {
+    let (papers, greetings) = (papers(), Greetings::default());
+    let url = greeting_backend(&papers, true, usize::MAX, Arc::clone(&greetings)).await;
+    let files = [
+        ("ca.pem", papers.ca.as_str()),
+        ("client.pem", &papers.client.0),
+        ("client.key", &papers.client.1),
+    ];
+    let tls = "ca = \"ca.pem\", client = { certificate = \"client.pem\", key = \"client.key\" }";
+    let mut setup = tls_setup(&url, &files, tls);
+    setup.emr += "\nhealth = { path = \"/health\", interval = \"100ms\" }";
+    let gateway = setup.start().await;
+    // Nobody asks for anything but the health check.
+    soon("a handshake is done", async || {
+        !greetings.lock().unwrap().is_empty()
+    })
+    .await;
+    until_healthy(&gateway, 1.0).await;
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_for_backends_are_read_again_when_asked_to() {
     let (before, after) = (papers(), papers());

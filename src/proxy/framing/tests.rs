@@ -138,3 +138,19 @@ fn chunks_are_read_to_the_letter() {
         assert_eq!(chunked(bad), Some(Violation::Chunk), "{bad:?}");
     }
 }
+
+#[test]
+fn a_head_begins_with_its_first_byte_and_not_with_an_empty_line() {
+    let mut inspector = Inspector::new(1_000);
+    for (piece, begun) in [
+        ("\r", false),
+        ("\n", false),
+        ("G", true),
+        ("ET / HTTP/1.1\r\n", true),
+    ] {
+        inspector.feed(piece.as_bytes()).unwrap();
+        assert_eq!(inspector.has_begun(), begun, "{piece:?}");
+    }
+    inspector.begin();
+    assert!(!inspector.has_begun());
+}
