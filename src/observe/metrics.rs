@@ -12,6 +12,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
+use super::striped::{Striped, Stripes};
 use crate::gate::facts::Malformed;
 use crate::gate::product::Products;
 
@@ -84,12 +85,14 @@ impl Metrics {
         }
     }
 
-    fn handles(&self, place: Place) -> &Handles {
-        match place {
+    /// What the running thread counts of a place.
+    fn stripe(&self, place: Place) -> &Stripe {
+        let handles = match place {
             Place::Product(index) => self.products.get(index).unwrap_or(&self.nowhere),
             Place::Portal => &self.portal,
             Place::Nowhere => &self.nowhere,
-        }
+        };
+        handles.own(&self.families)
     }
 
     /// Counts a connection for which its address had no place left.
@@ -105,25 +108,24 @@ impl Metrics {
 
     /// Counts one answered request.
     pub fn request(&self, place: impl Into<Place>, code: u16, took: Duration) {
-        let handles = self.handles(place.into());
-        handles.code(&self.families, code).inc();
-        handles.duration.observe(took.as_secs_f64());
+        let stripe = self.stripe(place.into());
+        stripe.code(&self.families, code).inc();
+        stripe.duration.observe(took.as_secs_f64());
     }
 
     /// How long the backend took to begin its answer.
     pub fn upstream(&self, place: impl Into<Place>, took: Duration) {
-        let handles = self.handles(place.into());
-        let seen = handles.upstream.get_or_init(|| {
-            self.families
-                .upstream_duration
-                .with_label_values(&[handles.label.as_str()])
+        let stripe = self.stripe(place.into());
+        let seen = stripe.upstream.get_or_init(|| {
+            let durations = self.families.upstream_duration.own();
+            durations.with_label_values(&[stripe.label.as_str()])
         });
         seen.observe(took.as_secs_f64());
     }
 
     /// Counts a decision by its words ([`Decision::words`](crate::gate::decide::Decision::words)).
     pub fn decision(&self, place: impl Into<Place>, decision: &'static str, reason: &'static str) {
-        self.handles(place.into())
+        self.stripe(place.into())
             .decide(&self.families, decision, reason);
     }
 
@@ -169,10 +171,10 @@ impl Metrics {
 
     /// Where a session was found: `cache` or `store`.
     pub fn lookup(&self, source: &'static str) {
+        let lookups = || self.families.lookups.own().with_label_values(&[source]);
         match source {
-            "cache" => self.families.lookups_cache.inc(),
-            "store" => self.families.lookups_store.inc(),
-            other => self.families.lookups.with_label_values(&[other]).inc(),
+            "cache" => self.families.lookups_cache.own().get_or_init(lookups).inc(),
+            _ => lookups().inc(),
         }
     }
 
@@ -331,8 +333,32 @@ const PAIRS: usize = 48;
 
 type Words = (&'static str, &'static str);
 
-/// The counters of one place, found by position.
+/// The counters of one place, for each thread from when it first counts there.
 struct Handles {
+    label: String,
+    stripes: Stripes<OnceLock<Stripe>>,
+}
+
+impl Handles {
+    fn new(families: &Families, label: &str) -> Handles {
+        let handles = Handles {
+            label: label.to_owned(),
+            stripes: Stripes::default(),
+        };
+        // There from the start, with nothing counted.
+        handles.own(families);
+        handles
+    }
+
+    /// The running thread's.
+    fn own(&self, families: &Families) -> &Stripe {
+        let stripe = self.stripes.own();
+        stripe.get_or_init(|| Stripe::new(families, &self.label))
+    }
+}
+
+/// What one thread counts of a place, found by position.
+struct Stripe {
     label: String,
     codes: Vec<OnceLock<IntCounter>>,
     other_code: OnceLock<IntCounter>,
@@ -343,13 +369,13 @@ struct Handles {
     decisions: Vec<OnceLock<(Words, IntCounter)>>,
 }
 
-impl Handles {
-    fn new(families: &Families, label: &str) -> Handles {
-        Handles {
+impl Stripe {
+    fn new(families: &Families, label: &str) -> Stripe {
+        Stripe {
             label: label.to_owned(),
             codes: std::iter::repeat_with(OnceLock::new).take(CODES).collect(),
             other_code: OnceLock::new(),
-            duration: families.request_duration.with_label_values(&[label]),
+            duration: families.request_duration.own().with_label_values(&[label]),
             upstream: OnceLock::new(),
             decisions: std::iter::repeat_with(OnceLock::new).take(PAIRS).collect(),
         }
@@ -361,14 +387,12 @@ impl Handles {
             .and_then(|slot| self.codes.get(usize::from(slot)));
         match slot {
             Some(slot) => slot.get_or_init(|| {
-                families
-                    .requests
-                    .with_label_values(&[self.label.as_str(), &code.to_string()])
+                let requests = families.requests.own();
+                requests.with_label_values(&[self.label.as_str(), &code.to_string()])
             }),
             None => self.other_code.get_or_init(|| {
-                families
-                    .requests
-                    .with_label_values(&[self.label.as_str(), "other"])
+                let requests = families.requests.own();
+                requests.with_label_values(&[self.label.as_str(), "other"])
             }),
         }
     }
@@ -376,9 +400,8 @@ impl Handles {
     fn decide(&self, families: &Families, decision: &'static str, reason: &'static str) {
         let words = (decision, reason);
         let fresh = || {
-            families
-                .decisions
-                .with_label_values(&[self.label.as_str(), decision, reason])
+            let decisions = families.decisions.own();
+            decisions.with_label_values(&[self.label.as_str(), decision, reason])
         };
         for slot in &self.decisions {
             let (held, counter) = slot.get_or_init(|| (words, fresh()));
@@ -407,19 +430,19 @@ struct Shelf {
 
 struct Families {
     shelf: Shelf,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
-    decisions: IntCounterVec,
+    requests: Striped<IntCounterVec>,
+    request_duration: Striped<HistogramVec>,
+    upstream_duration: Striped<HistogramVec>,
+    decisions: Striped<IntCounterVec>,
     malformed: IntCounterVec,
     sign_ins: IntCounterVec,
     sign_ons: IntCounterVec,
     factor_challenges: IntCounterVec,
     sessions_active: IntGauge,
     sessions_ended: IntCounterVec,
-    lookups: IntCounterVec,
-    lookups_cache: IntCounter,
-    lookups_store: IntCounter,
+    lookups: Striped<IntCounterVec>,
+    /// Of nearly every request.
+    lookups_cache: Stripes<OnceLock<IntCounter>>,
     store_duration: HistogramVec,
     messages: IntCounterVec,
     policy_companies: IntGauge,
@@ -447,12 +470,15 @@ impl Families {
             described: Mutex::default(),
         };
         let r = &shelf;
-        let lookups = counters(
+        let lookups = striped_counters(
             r,
             "session_lookups_total",
             "Sessions looked up, by where they were found.",
             &["source"],
         );
+        for source in ["cache", "store"] {
+            lookups.own().with_label_values(&[source]);
+        }
         gauges(
             r,
             "build_info",
@@ -462,27 +488,25 @@ impl Families {
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
         Families {
-            requests: counters(
+            requests: striped_counters(
                 r,
                 "requests_total",
                 "Requests answered.",
                 &["product", "code"],
             ),
-            request_duration: histograms(
+            request_duration: striped_histograms(
                 r,
                 "request_duration_seconds",
                 "From the request's head to the end of the answer.",
-                "product",
                 BUCKETS,
             ),
-            upstream_duration: histograms(
+            upstream_duration: striped_histograms(
                 r,
                 "upstream_duration_seconds",
                 "From sending a request on to the head of the backend's answer.",
-                "product",
                 BUCKETS,
             ),
-            decisions: counters(
+            decisions: striped_counters(
                 r,
                 "decisions_total",
                 "Decisions, and why.",
@@ -514,9 +538,8 @@ impl Families {
                 "Sessions ended, in one product or in all.",
                 &["product", "cause"],
             ),
-            lookups_cache: lookups.with_label_values(&["cache"]),
-            lookups_store: lookups.with_label_values(&["store"]),
             lookups,
+            lookups_cache: Stripes::default(),
             store_duration: histograms(
                 r,
                 "store_duration_seconds",
@@ -680,8 +703,39 @@ fn gauge_of(shelf: &Shelf, name: &str, help: &str) -> IntGauge {
 }
 
 fn histograms(shelf: &Shelf, name: &str, help: &str, label: &str, buckets: &[f64]) -> HistogramVec {
+    registered(shelf, true, histogram(name, help, label, buckets))
+}
+
+fn histogram(
+    name: &str,
+    help: &str,
+    label: &str,
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
     let options = HistogramOpts::from(options(name, help)).buckets(buckets.to_vec());
-    registered(shelf, true, HistogramVec::new(options, &[label]))
+    HistogramVec::new(options, &[label])
+}
+
+/// For what is counted with every request.
+fn striped_counters(
+    shelf: &Shelf,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Striped<IntCounterVec> {
+    let made = Striped::new(|| IntCounterVec::new(options(name, help), labels));
+    registered(shelf, false, made)
+}
+
+/// By product, for what is counted with every request.
+fn striped_histograms(
+    shelf: &Shelf,
+    name: &str,
+    help: &str,
+    buckets: &[f64],
+) -> Striped<HistogramVec> {
+    let made = Striped::new(|| histogram(name, help, "product", buckets));
+    registered(shelf, true, made)
 }
 
 #[cfg(test)]

@@ -9,4 +9,5 @@ pub mod audit;
 mod json;
 pub mod metrics;
 pub mod spans;
+mod striped;
 pub mod trace;

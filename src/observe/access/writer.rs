@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,6 +19,7 @@ use prometheus::IntCounter;
 
 use super::AccessLine;
 use crate::observe::metrics::Metrics;
+use crate::observe::striped::Stripes;
 
 /// A buffer goes to the writer when it holds so many bytes.
 const FULL: usize = 32 * 1024;
@@ -28,8 +29,8 @@ const LONGEST: usize = 4 * 1024;
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Full buffers on their way to the writer: 4 MiB at most.
 const QUEUE: usize = 128;
-/// Buffers that threads write to. More threads than this share.
-const SHARDS: usize = 16;
+/// Written buffers that are kept for later.
+const SPARES: usize = 16;
 /// The longest that closing waits for the disk.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -51,7 +52,8 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
-    shards: [Mutex<Batch>; SHARDS],
+    /// Those that threads write to.
+    shards: Stripes<Mutex<Batch>>,
     /// Written buffers, to be filled again: fresh memory costs more than the line.
     spares: Mutex<Vec<Vec<u8>>>,
     reopen: AtomicBool,
@@ -62,7 +64,7 @@ struct Shared {
 impl Shared {
     fn new(lost: IntCounter) -> Shared {
         Shared {
-            shards: Default::default(),
+            shards: Stripes::default(),
             spares: Mutex::default(),
             reopen: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -77,7 +79,7 @@ impl Shared {
 
     fn keep(&self, mut spare: Vec<u8>) {
         let mut spares = lock(&self.spares);
-        if spares.len() < SHARDS && spare.capacity() > 0 {
+        if spares.len() < SPARES && spare.capacity() > 0 {
             spare.clear();
             spares.push(spare);
         }
@@ -127,11 +129,8 @@ impl AccessLog {
 
     /// Takes one line. Never waits for the disk.
     pub fn write(&self, line: &AccessLine<'_>) {
-        let Some(shard) = self.shared.shards.get(own_shard()) else {
-            return;
-        };
         let full = {
-            let mut batch = lock(shard);
+            let mut batch = lock(self.shared.shards.own());
             if batch.text.capacity() == 0 {
                 batch.text = self.shared.spare();
             }
@@ -170,15 +169,6 @@ impl Drop for AccessLog {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// The shard that this thread writes to.
-fn own_shard() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: usize = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    }
-    OWN.with(|own| *own)
 }
 
 /// A panic while a lock was held leaves at worst a half-written line behind.
@@ -245,7 +235,7 @@ impl Writer {
     /// Collects what no thread has filled.
     fn sweep(&mut self) {
         let shared = Arc::clone(&self.shared);
-        for shard in &shared.shards {
+        for shard in shared.shards.all() {
             let batch = std::mem::take(&mut *lock(shard));
             self.write(batch);
         }
