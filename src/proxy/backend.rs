@@ -24,6 +24,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::{Buf as _, Bytes};
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
@@ -135,6 +136,7 @@ impl L4Connect for Connector {
         };
         let socket = Socket {
             line: Some(line),
+            head: Head::default(),
             patience: self.timeouts.read,
             home,
             let_go: false,
@@ -294,6 +296,7 @@ impl Home {
 struct Socket {
     /// Gone with this.
     line: Option<Line>,
+    head: Head,
     patience: Duration,
     home: Option<Home>,
     /// Pingora has no more use for it, and it is fit for another request.
@@ -319,6 +322,31 @@ impl Socket {
     fn stream(&mut self) -> io::Result<Pin<&mut (impl AsyncRead + AsyncWrite + use<>)>> {
         let line = self.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(&mut line.stream))
+    }
+}
+
+/// A request's head on its way to the backend, with what the gateway says in it.
+#[derive(Debug, Default)]
+struct Head {
+    /// What is still to be sent.
+    left: Bytes,
+    /// Bytes of pingora's that are in it.
+    asked: usize,
+}
+
+impl Head {
+    /// Takes one that begins here, if one does.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let saying = RequestScope::current().and_then(|scope| scope.take_saying());
+        if let Some(saying) = saying {
+            // Pingora writes a head whole.
+            let whole = saying.join(bytes).ok_or(io::ErrorKind::InvalidData)?;
+            *self = Head {
+                left: Bytes::from(whole),
+                asked: bytes.len(),
+            };
+        }
+        Ok(())
     }
 }
 
@@ -396,13 +424,26 @@ impl AsyncWrite for Socket {
         socket.let_go = false;
         socket.heard = false;
         socket.turns_left = socket.turns;
-        let wrote = socket.stream()?.poll_write(context, bytes);
-        if wrote.is_ready()
-            && let Some(line) = &mut socket.line
-        {
-            line.quiet_since = Some(Instant::now());
+        let head = &mut socket.head;
+        if head.left.is_empty() {
+            head.take(bytes)?;
         }
-        wrote
+        let line = socket.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let mut stream = Pin::new(&mut line.stream);
+        let wrote = if head.left.is_empty() {
+            ready!(stream.poll_write(context, bytes))?
+        } else {
+            while !head.left.is_empty() {
+                let wrote = ready!(stream.as_mut().poll_write(context, &head.left))?;
+                if wrote == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                head.left.advance(wrote);
+            }
+            head.asked
+        };
+        line.quiet_since = Some(Instant::now());
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

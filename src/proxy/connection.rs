@@ -37,6 +37,7 @@ use tokio_rustls::server::TlsStream;
 use self::corked::{Corked, Corks};
 use self::memo::Memo;
 use super::backend::idle::Idle;
+use super::forward::Saying;
 use super::framing::{Inspector, Violation};
 use super::listen::Newcomer;
 use super::turns::{Row, Turns};
@@ -78,6 +79,8 @@ pub struct RequestScope {
     /// The connection to the backend had answered other requests before.
     was_idle: AtomicBool,
     leash: OnceLock<Arc<Leash>>,
+    /// Joins the head that goes to the backend next.
+    saying: Mutex<Option<Saying>>,
 }
 
 const DONE: u64 = u64::MAX;
@@ -105,6 +108,7 @@ impl RequestScope {
             given_up: AtomicBool::new(false),
             was_idle: AtomicBool::new(false),
             leash: OnceLock::new(),
+            saying: Mutex::new(None),
         }
     }
 
@@ -180,6 +184,20 @@ impl RequestScope {
     /// Ties the request to its session: when that ends, so does the request.
     pub fn tie(&self, leash: Arc<Leash>) {
         let _ = self.leash.set(leash);
+    }
+
+    /// Has it said in the head that goes to the backend next.
+    pub fn say(&self, saying: Saying) {
+        *self.saying() = Some(saying);
+    }
+
+    /// What is to be said in the head that goes to the backend now.
+    pub fn take_saying(&self) -> Option<Saying> {
+        self.saying().take()
+    }
+
+    fn saying(&self) -> MutexGuard<'_, Option<Saying>> {
+        self.saying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is wrong with the raw bytes of the head.

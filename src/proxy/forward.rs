@@ -2,23 +2,23 @@
 //! the client said about either.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, Entry, FORWARDED, HOST, HeaderName,
-    MAX_FORWARDS, OccupiedEntry, SET_COOKIE, TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, MAX_FORWARDS,
+    SET_COOKIE, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, response};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::connection::ConnectionFacts;
-use super::connection::memo::Onward;
+use super::connection::memo::{Onward, Told};
+use super::connection::{ConnectionFacts, RequestScope};
 use super::record::RequestId;
 use crate::gate::cookies;
 use crate::gate::decide::Permit;
-use crate::gate::product::Product;
+use crate::gate::product::{IdentityHeaders, Product};
 use crate::observe::spans::Trace;
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,15 +28,14 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const STRICT_TRANSPORT_SECURITY: HeaderName = HeaderName::from_static("strict-transport-security");
-const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// A year (ASVS 5.0, 3.4.1).
 pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// What is added to `Via` for a message that came by HTTP/1.1 or HTTP/2, and our name in it
 /// (RFC 9110, 7.6.3).
-const VIA_HTTP1: HeaderValue = HeaderValue::from_static("1.1 vestibule");
-const VIA_HTTP2: HeaderValue = HeaderValue::from_static("2.0 vestibule");
+const VIA_HTTP1: &str = "1.1 vestibule";
+const VIA_HTTP2: &str = "2.0 vestibule";
 
 /// Whether a field of a backend's answer concerns its connection alone (RFC 9110, 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
@@ -74,7 +73,7 @@ impl Front {
     }
 
     /// The lines that are the same in all requests of a person over one connection.
-    fn told(&self, permit: &Permit, address: IpAddr) -> HeaderMap {
+    fn told(&self, permit: &Permit, address: IpAddr) -> Lines {
         // RFC 7239, 6: an IPv6 address stands in brackets and quotes.
         let (before, after) = match address {
             IpAddr::V4(_) => ("for=", ""),
@@ -82,55 +81,95 @@ impl Front {
         };
         let plain = address.to_string();
         let forwarded = [before, &plain, after, &self.forwarded].concat();
-        let mut lines = HeaderMap::with_capacity(LINES);
-        lines.insert(HOST, self.authority.clone());
-        lines.insert(FORWARDED, value(forwarded));
-        lines.insert(X_FORWARDED_FOR, value(plain));
-        lines.insert(X_FORWARDED_PROTO, HTTPS);
-        lines.insert(X_FORWARDED_HOST, self.authority.clone());
-        permit.headers().iter().for_each(|(name, value)| {
-            lines.insert(name, value);
-        });
-        // Without the room that is not used: it stays for as long as the connection. Its index has room.
-        lines.clone()
+        let mut lines = Lines::default();
+        lines.add(&FORWARDED, forwarded.as_bytes());
+        lines.add(&X_FORWARDED_FOR, plain.as_bytes());
+        lines.add(&X_FORWARDED_PROTO, b"https");
+        lines.add(&X_FORWARDED_HOST, self.authority.as_bytes());
+        for (name, value) in permit.headers().iter() {
+            lines.add(name, value.as_bytes());
+        }
+        if let IdentityHeaders::Custom(templates) = &permit.product().identity {
+            lines.own_names = templates.iter().map(|(name, _)| name.clone()).collect();
+        }
+        lines
     }
 }
 
-/// So many lines a request has, about: the index of a map is made for them once.
-const LINES: usize = 40;
+/// Lines of a head, as they are sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    text: Vec<u8>,
+    /// Names among them that the operator chose: anything may be called so.
+    own_names: Box<[HeaderName]>,
+}
 
-/// Makes the request that the backend gets. Runs after pingora has dropped what `Connection`
-/// names: a header set earlier could be named there by the client, and would be gone. What only the
-/// gateway may say was taken out of the client's request when it was read ([`Reader`]).
-///
-/// [`Reader`]: super::facts::Reader
+impl Lines {
+    /// `value`: of a header value, or what could be one.
+    pub fn add(&mut self, name: &HeaderName, value: &[u8]) {
+        write_line(&mut self.text, name, value);
+    }
+}
+
+fn write_line(text: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        text.extend_from_slice(part);
+    }
+}
+
+/// What the gateway says in a request's head, ready to be sent. It joins the rest of the head where that
+/// is sent to the backend ([`backend`](super::backend)), below pingora: to set each line in its map, which is
+/// copied, grown and written out again, was a twentieth of what a request costs.
+pub struct Saying {
+    told: Arc<Told>,
+    request_id: RequestId,
+    via: &'static str,
+}
+
+/// More than request id and `Via` take.
+const FEW: usize = 128;
+
+impl Saying {
+    /// `head` with these lines at its end. `None`: it is not whole.
+    pub fn join(&self, head: &[u8]) -> Option<Vec<u8>> {
+        let (lines, end) = head.split_at_checked(head.len().checked_sub(2)?)?;
+        if !lines.ends_with(b"\r\n") || end != b"\r\n" {
+            return None;
+        }
+        let told = &self.told.lines.text;
+        let mut whole = Vec::with_capacity(head.len() + told.len() + FEW);
+        whole.extend_from_slice(lines);
+        whole.extend_from_slice(told);
+        write_line(
+            &mut whole,
+            &X_REQUEST_ID,
+            self.request_id.as_str().as_bytes(),
+        );
+        write_line(&mut whole, &VIA, self.via.as_bytes());
+        whole.extend_from_slice(end);
+        Some(whole)
+    }
+}
+
+/// Makes the request that the backend gets, but for what the gateway says in it ([`say`]). Runs after pingora has
+/// dropped what `Connection` names.
 pub fn prepare(
     upstream: &mut RequestHeader,
     permit: &Permit,
     front: &Front,
-    address: IpAddr,
-    request_id: &RequestId,
     connection: &ConnectionFacts,
 ) -> Result<()> {
-    let told = (connection.memo).told(permit, address, || front.told(permit, address));
-    let mut parts = take(upstream);
-    let cookies = connection.memo.cookies(&parts.headers);
-    let came = std::mem::replace(&mut parts.headers, told.lines.clone());
-    let lines = &mut parts.headers;
-    lines.insert(X_REQUEST_ID, request_id.header_value());
-    if let Onward::Line(line) = &cookies.onward {
+    let cookies = connection.memo.cookies(&upstream.headers);
+    match &cookies.onward {
+        Onward::Unchanged => {}
+        Onward::Nothing => {
+            upstream.remove_header(&COOKIE);
+        }
         // One, instead of however many: a backend that speaks HTTP/1.1 may read only the first of
         // several (RFC 9113, 8.2.3).
-        lines.insert(COOKIE, line.clone());
+        Onward::Line(line) => upstream.insert_header(COOKIE, line.clone())?,
     }
-    add(lines, came, cookies.onward == Onward::Unchanged);
-    let via = if connection.http2 {
-        VIA_HTTP2
-    } else {
-        VIA_HTTP1
-    };
-    lines.append(VIA, via);
-    *upstream = RequestHeader::from(parts);
+    upstream.insert_header(HOST, front.authority.clone())?;
     let path = permit.target().forwarded().as_bytes();
     match upstream.uri.path_and_query().cloned() {
         Some(same) if upstream.raw_path() == path => {
@@ -143,23 +182,35 @@ pub fn prepare(
     Ok(())
 }
 
-/// Adds what the client said, but for what is said by us.
-fn add(lines: &mut HeaderMap, came: HeaderMap, with_cookies: bool) {
-    // Where further values of the last name go.
-    let mut open: Option<OccupiedEntry<'_, HeaderValue>> = None;
-    for (name, value) in came {
-        match (name, &mut open) {
-            (None, Some(entry)) => entry.append(value),
-            (None, None) => {}
-            (Some(COOKIE), _) if !with_cookies => open = None,
-            (Some(name), _) => {
-                open = None;
-                if let Entry::Vacant(entry) = lines.entry(name) {
-                    open = Some(entry.insert_entry(value));
-                }
-            }
-        }
+/// Has the gateway's word said to the backend, in the last step before a request is sent: a header set earlier could be
+/// named in `Connection` by the client, and would be gone. What only the gateway may say was taken out of
+/// the client's request when it was read ([`Reader`]); what the gateway itself has set since under such a name is
+/// said once.
+///
+/// [`Reader`]: super::facts::Reader
+pub fn say(
+    upstream: &mut RequestHeader,
+    permit: &Permit,
+    front: &Front,
+    address: IpAddr,
+    request_id: RequestId,
+    scope: &RequestScope,
+) {
+    let connection = &scope.connection;
+    let told = (connection.memo).told(permit, address, || front.told(permit, address));
+    for name in &told.lines.own_names {
+        upstream.remove_header(name);
     }
+    let via = if connection.http2 {
+        VIA_HTTP2
+    } else {
+        VIA_HTTP1
+    };
+    scope.say(Saying {
+        told,
+        request_id,
+        via,
+    });
 }
 
 /// Forgets how the client spelt the names of a request that goes on. Pingora keeps that in a second
@@ -177,11 +228,6 @@ pub fn forget_spelling(request: &mut RequestHeader) {
 fn take(request: &mut RequestHeader) -> Parts {
     let (empty, ()) = http::Request::new(()).into_parts();
     Parts::from(std::mem::replace(request, RequestHeader::from(empty)))
-}
-
-/// An address in words: always a header value.
-fn value(text: String) -> HeaderValue {
-    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Tells the backend which span its own belong below.
@@ -221,7 +267,7 @@ pub fn clean(answer: &mut ResponseHeader, request_id: &RequestId) {
             Version::HTTP_2 => VIA_HTTP2,
             _ => VIA_HTTP1,
         };
-        lines.append(VIA, via);
+        lines.append(VIA, HeaderValue::from_static(via));
         lines.insert(X_REQUEST_ID, request_id.header_value());
         if !is_as_strict(lines) {
             lines.insert(STRICT_TRANSPORT_SECURITY, HSTS);

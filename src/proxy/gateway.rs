@@ -307,20 +307,21 @@ impl ProxyHttp for Gateway {
         let (Some((permit, way)), Some(scope)) = (permitted, &passage.scope) else {
             return Error::e_explain(ErrorType::InternalError, "a request without a permit");
         };
-        forward::prepare(
-            upstream,
-            permit,
-            &way.front,
-            passage.facts_address,
-            &passage.record.request_id,
-            &scope.connection,
-        )?;
+        forward::prepare(upstream, permit, &way.front, &scope.connection)?;
         if let Some(signed) = &passage.signed {
             signed.put_on(upstream)?;
         }
         if let Some(trace) = &passage.record.trace {
             forward::pass_on(upstream, trace)?;
         }
+        forward::say(
+            upstream,
+            permit,
+            &way.front,
+            passage.facts_address,
+            passage.record.request_id,
+            scope,
+        );
         passage.went_out = true;
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::gate::facts::{Malformed, Presented};
 use crate::gate::host::Host;
 use crate::gate::product::Product;
 use crate::gate::session::Presence;
+use crate::proxy::forward::Lines;
 
 /// Longer Cookie lines are read anew each time: they would stay for as long as the connection.
 const LONGEST: usize = 4 * 1024;
@@ -84,7 +85,7 @@ pub struct Told {
     product: Arc<Product>,
     presence: Option<Arc<Presence>>,
     address: IpAddr,
-    pub lines: HeaderMap,
+    pub lines: Lines,
 }
 
 impl Told {
@@ -129,12 +130,7 @@ impl Memo {
     }
 
     /// `say` makes the lines, where they are not those of before.
-    pub fn told(
-        &self,
-        permit: &Permit,
-        address: IpAddr,
-        say: impl FnOnce() -> HeaderMap,
-    ) -> Arc<Told> {
+    pub fn told(&self, permit: &Permit, address: IpAddr, say: impl FnOnce() -> Lines) -> Arc<Told> {
         let known = self.told.get(|told| told.is_of(permit, address));
         known.unwrap_or_else(|| {
             self.told.put(Told {
@@ -267,10 +263,14 @@ mod tests {
         for places in [0, 1, 0, 2, 1, 3, 4, 0, 4].windows(2) {
             for (place, at) in places.iter().zip(addresses).chain([(&0, addresses[0])]) {
                 let label = format!("{place} {at}");
-                let say = || HeaderMap::from_iter([(HOST, label.parse().unwrap())]);
+                let say = || {
+                    let mut lines = Lines::default();
+                    lines.add(&HOST, label.as_bytes());
+                    lines
+                };
                 let told = memo.told(&permits[*place], at, say);
-                assert_eq!(told.lines[HOST], label);
-                let again = memo.told(&permits[*place], at, HeaderMap::new);
+                assert_eq!(told.lines, say());
+                let again = memo.told(&permits[*place], at, Lines::default);
                 assert!(Arc::ptr_eq(&told, &again), "{label}");
             }
         }
