@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
+use http::header::AUTHORIZATION;
 use url::Url;
 
 use super::credentials::{credentials, natural, sign_on};
@@ -136,10 +137,18 @@ fn read_one(fields: &Fields<'_>, id: ProductId, found: impl FnOnce(&Host)) -> Op
     let product = product(url.or_else(stand_in)?);
     let backend = backend(fields);
     url_is_right.then_some(())?;
-    Some(Read {
-        product,
-        backend: backend?,
-    })
+    let backend = backend?;
+    if matches!(backend.sign_on, SignOn::Basic(_)) && names_authorization(&product.identity) {
+        return fields.wrong("identity can't name Authorization: sign_on sets it");
+    }
+    Some(Read { product, backend })
+}
+
+fn names_authorization(identity: &IdentityHeaders) -> bool {
+    match identity {
+        IdentityHeaders::Custom(headers) => headers.iter().any(|(name, _)| *name == AUTHORIZATION),
+        IdentityHeaders::Forwarded | IdentityHeaders::Remote => false,
+    }
 }
 
 fn access(field: &Field<'_>) -> Option<Access> {

@@ -337,7 +337,7 @@ struct Head {
 impl Head {
     /// Takes one that begins here, if one does.
     fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let saying = RequestScope::current().and_then(|scope| scope.take_saying());
+        let saying = RequestScope::here(RequestScope::take_saying).flatten();
         if let Some(saying) = saying {
             // Pingora writes a head whole.
             let whole = saying.join(bytes).ok_or(io::ErrorKind::InvalidData)?;
@@ -394,23 +394,19 @@ impl AsyncRead for Socket {
             line.forget_who_waited(context);
             return Poll::Ready(Ok(()));
         }
-        match RequestScope::current() {
-            Some(scope) if !scope.answer_may_be_silent() => {
-                ready!(line.poll_quiet(socket.patience, context));
-                while !scope.is_whole() {
-                    // It listens still, and whoever sends has a deadline of their own.
-                    line.quiet_since = None;
-                    ready!(line.poll_quiet(socket.patience, context));
-                }
-                scope.give_up();
-                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-            }
-            // Between two requests there is no scope.
-            Some(_) | None => {
-                line.alarm = None;
-                read
-            }
+        // Between two requests there is no scope.
+        if RequestScope::here(RequestScope::answer_may_be_silent).unwrap_or(true) {
+            line.alarm = None;
+            return Poll::Pending;
         }
+        ready!(line.poll_quiet(socket.patience, context));
+        while RequestScope::here(RequestScope::is_whole) == Some(false) {
+            // It listens still, and whoever sends has a deadline of their own.
+            line.quiet_since = None;
+            ready!(line.poll_quiet(socket.patience, context));
+        }
+        RequestScope::here(RequestScope::give_up);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

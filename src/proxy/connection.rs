@@ -129,6 +129,11 @@ impl RequestScope {
         SCOPE.try_with(Arc::clone).ok()
     }
 
+    /// What `look` says of it, if there is one.
+    pub fn here<T>(look: impl FnOnce(&RequestScope) -> T) -> Option<T> {
+        SCOPE.try_with(|scope| look(scope)).ok()
+    }
+
     /// Lifts the deadline of the head.
     pub fn head_is_read(&self) {
         self.head_read.store(true, Ordering::Relaxed);
@@ -374,12 +379,9 @@ async fn watch_over<T>(
     let mut late: Option<Pin<Box<tokio::time::Sleep>>> = None;
     let mut begun = false;
     let mut body: Option<Stalled> = None;
-    let mut cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
+    let mut cut = pin!(None);
     std::future::poll_fn(|context| {
-        if cut
-            .as_mut()
-            .is_some_and(|cut| cut.as_mut().poll(context).is_ready())
-        {
+        if scope.leash.get().is_some_and(|leash| leash.is_pulled()) {
             return Poll::Ready(None);
         }
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -411,11 +413,11 @@ async fn watch_over<T>(
         if cut.is_none()
             && let Some(leash) = scope.leash.get()
         {
-            let leash = Arc::clone(leash);
-            let pulled = cut.insert(Box::pin(async move { leash.pulled().await }));
-            if pulled.as_mut().poll(context).is_ready() {
-                return Poll::Ready(None);
-            }
+            cut.set(Some(Arc::clone(leash).until_pulled()));
+        }
+        let cut = cut.as_mut().as_pin_mut();
+        if cut.is_some_and(|cut| cut.poll(context).is_ready()) {
+            return Poll::Ready(None);
         }
         Poll::Pending
     })

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, FORWARDED, HOST, HeaderName, MAX_FORWARDS,
     SET_COOKIE, TRANSFER_ENCODING, VIA,
@@ -31,6 +32,8 @@ const STRICT_TRANSPORT_SECURITY: HeaderName = HeaderName::from_static("strict-tr
 
 /// A year (ASVS 5.0, 3.4.1).
 pub const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// What is added to `Via` for a message that came by HTTP/1.1 or HTTP/2, and our name in it
 /// (RFC 9110, 7.6.3).
@@ -81,33 +84,43 @@ impl Front {
         };
         let plain = address.to_string();
         let forwarded = [before, &plain, after, &self.forwarded].concat();
-        let mut lines = Lines::default();
-        lines.add(&FORWARDED, forwarded.as_bytes());
-        lines.add(&X_FORWARDED_FOR, plain.as_bytes());
-        lines.add(&X_FORWARDED_PROTO, b"https");
-        lines.add(&X_FORWARDED_HOST, self.authority.as_bytes());
+        let mut lines = HeaderMap::new();
+        lines.insert(FORWARDED, value(forwarded));
+        lines.insert(X_FORWARDED_FOR, value(plain));
+        lines.insert(X_FORWARDED_PROTO, HTTPS);
+        lines.insert(X_FORWARDED_HOST, self.authority.clone());
         for (name, value) in permit.headers().iter() {
-            lines.add(name, value.as_bytes());
+            lines.insert(name, value);
         }
-        if let IdentityHeaders::Custom(templates) = &permit.product().identity {
-            lines.own_names = templates.iter().map(|(name, _)| name.clone()).collect();
-        }
-        lines
+        lines.remove(X_REQUEST_ID);
+        let own_names = match &permit.product().identity {
+            IdentityHeaders::Custom(templates) => {
+                templates.iter().map(|(name, _)| name.clone()).collect()
+            }
+            IdentityHeaders::Forwarded | IdentityHeaders::Remote => Box::default(),
+        };
+        Lines::new(&lines, own_names)
     }
 }
 
 /// Lines of a head, as they are sent.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Lines {
-    text: Vec<u8>,
+    text: Box<[u8]>,
     /// Names among them that the operator chose: anything may be called so.
     own_names: Box<[HeaderName]>,
 }
 
 impl Lines {
-    /// `value`: of a header value, or what could be one.
-    pub fn add(&mut self, name: &HeaderName, value: &[u8]) {
-        write_line(&mut self.text, name, value);
+    pub fn new(lines: &HeaderMap, own_names: Box<[HeaderName]>) -> Lines {
+        let mut text = Vec::new();
+        for (name, value) in lines {
+            write_line(&mut text, name, value.as_bytes());
+        }
+        Lines {
+            text: text.into(),
+            own_names,
+        }
     }
 }
 
@@ -169,7 +182,10 @@ pub fn prepare(
         // several (RFC 9113, 8.2.3).
         Onward::Line(line) => upstream.insert_header(COOKIE, line.clone())?,
     }
-    upstream.insert_header(HOST, front.authority.clone())?;
+    let mut hosts = upstream.headers.get_all(HOST).iter();
+    if (hosts.next(), hosts.next()) != (Some(&front.authority), None) {
+        upstream.insert_header(HOST, front.authority.clone())?;
+    }
     let path = permit.target().forwarded().as_bytes();
     match upstream.uri.path_and_query().cloned() {
         Some(same) if upstream.raw_path() == path => {
@@ -228,6 +244,11 @@ pub fn forget_spelling(request: &mut RequestHeader) {
 fn take(request: &mut RequestHeader) -> Parts {
     let (empty, ()) = http::Request::new(()).into_parts();
     Parts::from(std::mem::replace(request, RequestHeader::from(empty)))
+}
+
+/// An address in words: always a header value.
+fn value(text: String) -> HeaderValue {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Tells the backend which span its own belong below.
@@ -340,4 +361,133 @@ fn of_the_connection(lines: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| !FRAMING.contains(name));
     let always = lines.keys().filter(|name| is_hop_by_hop(name.as_str()));
     named.chain(always.cloned()).collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::net::Ipv4Addr;
+
+    use pingora::protocols::http::v1::client::http_req_header_to_wire;
+
+    use super::super::backend::idle::Idle;
+    use super::super::connection::memo::Memo;
+    use super::super::turns::{Row, Turns};
+    use super::*;
+    use crate::gate::decide::{Decision, decide};
+    use crate::gate::identity::ValueTemplate;
+    use crate::gate::samples::{
+        facts, found, known, noon, plain_product, policies, policy, session,
+    };
+
+    fn scope() -> RequestScope {
+        RequestScope::alone(ConnectionFacts {
+            peer: ([127, 0, 0, 1], 4711).into(),
+            server_name: None,
+            http2: true,
+            memo: Memo::default(),
+            turns: Turns::new().0,
+            row: Row::new(1),
+            idle: Idle::new(0),
+        })
+    }
+
+    fn permit(product: &Arc<Product>) -> Permit {
+        let found = found(known(session(), product));
+        let asked = facts(product, "GET /");
+        let Decision::Forward(permit) = decide(&asked, &found, &policies(policy()), noon()) else {
+            panic!("Kim is signed in");
+        };
+        permit
+    }
+
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// The head that comes to a backend of a product with these identity headers.
+    fn head(identity: IdentityHeaders, mut upstream: RequestHeader) -> Vec<String> {
+        let product = Arc::new(Product {
+            identity,
+            ..plain_product("emr")
+        });
+        let permit = permit(&product);
+        let (scope, front) = (scope(), Front::of(&product));
+        prepare(&mut upstream, &permit, &front, &scope.connection).unwrap();
+        let request_id = RequestId::next(1);
+        say(&mut upstream, &permit, &front, ADDRESS, request_id, &scope);
+        let saying = scope.take_saying().unwrap();
+        assert!(scope.take_saying().is_none(), "it is said once");
+        let written = http_req_header_to_wire(&upstream).unwrap();
+        let head = String::from_utf8(saying.join(&written).unwrap()).unwrap();
+        let lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        lines.map(str::to_ascii_lowercase).collect()
+    }
+
+    fn asked() -> RequestHeader {
+        let mut asked = RequestHeader::build("GET", b"/", None).unwrap();
+        asked.insert_header(HOST, "emr.localhost:8443").unwrap();
+        asked
+    }
+
+    #[test]
+    fn what_the_gateway_says_ends_the_head() {
+        let mut asked = asked();
+        asked.insert_header(VIA, "1.1 elsewhere").unwrap();
+        let head = head(IdentityHeaders::Forwarded, asked);
+        assert_eq!(head[0], "get / http/1.1");
+        assert!(head[1..3].contains(&String::from("via: 1.1 elsewhere")));
+        assert!(
+            head.iter().any(|line| line == "x-forwarded-user: kim"),
+            "{head:?}"
+        );
+        assert!(head[head.len() - 2].starts_with("x-request-id: "));
+        assert_eq!(head[head.len() - 1], "via: 2.0 vestibule");
+    }
+
+    /// The operator may call an identity header what the gateway or its own filters say something else with.
+    #[test]
+    fn each_name_is_said_once() {
+        let own = [X_FORWARDED_HOST, X_REQUEST_ID, TRACEPARENT];
+        let told = ValueTemplate::parse("{account.login}").unwrap();
+        let identity = own.map(|name| (name, told.clone())).to_vec();
+        let mut asked = asked();
+        asked.insert_header(TRACEPARENT, "00-1-2-00").unwrap();
+        let head = head(IdentityHeaders::Custom(identity), asked);
+        let of = |name: &HeaderName| {
+            let begin = format!("{name}: ");
+            let lines = head.iter().filter_map(|line| line.strip_prefix(&begin));
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(of(&X_FORWARDED_HOST), ["kim"]);
+        assert_eq!(of(&TRACEPARENT), ["kim"]);
+        assert_eq!(of(&X_REQUEST_ID).len(), 1);
+        assert_ne!(of(&X_REQUEST_ID), ["kim"]);
+        for name in [HOST, FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO, VIA] {
+            assert_eq!(of(&name).len(), 1, "{name}");
+        }
+    }
+
+    /// What is said of nobody in particular.
+    pub fn saying() -> Saying {
+        let nothing = || Lines::new(&HeaderMap::new(), Box::default());
+        let permit = permit(&Arc::new(plain_product("emr")));
+        Saying {
+            told: scope().connection.memo.told(&permit, ADDRESS, nothing),
+            request_id: RequestId::next(1),
+            via: VIA_HTTP1,
+        }
+    }
+
+    #[test]
+    fn nothing_joins_what_is_no_whole_head() {
+        let saying = saying();
+        for part in [
+            "",
+            "\n",
+            "\r\n",
+            "GET / HTTP/1.1\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\nbody",
+        ] {
+            assert_eq!(saying.join(part.as_bytes()), None, "{part:?}");
+        }
+        assert!(saying.join(b"GET / HTTP/1.1\r\n\r\n").is_some());
+    }
 }

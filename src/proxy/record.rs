@@ -86,16 +86,18 @@ impl RequestId {
     }
 }
 
-/// A number that was never said before. Threads take so many at a time: a count that they shared would travel
-/// between their processors for each request.
+/// So many numbers a thread takes at a time.
+const AT_A_TIME: u64 = 1 << 16;
+
+/// A number that was never said before. A count that all threads shared would travel between their processors for
+/// each request.
 fn next_count() -> u64 {
-    const AT_A_TIME: u64 = 1 << 16;
     static TAKEN: AtomicU64 = AtomicU64::new(0);
     thread_local! {
         static NEXT: Cell<u64> = const { Cell::new(0) };
     }
     let mut count = NEXT.get();
-    if count % AT_A_TIME == 0 {
+    if count.is_multiple_of(AT_A_TIME) {
         count = TAKEN.fetch_add(AT_A_TIME, Ordering::Relaxed);
     }
     NEXT.set(count + 1);
@@ -374,5 +376,28 @@ impl Record {
             decision: self.decision.0,
             reason: self.decision.1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn no_two_requests_of_any_threads_have_one_id() {
+        const EACH: u64 = AT_A_TIME + 2;
+        let ids = || {
+            let own = (0..EACH).map(|_| RequestId::next(7).0);
+            own.collect::<Vec<_>>()
+        };
+        let all: HashSet<[u8; 32]> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(ids)).collect();
+            let lists = threads.into_iter().map(|thread| thread.join().unwrap());
+            lists.flatten().collect()
+        });
+        assert_eq!(all.len() as u64, 3 * EACH);
     }
 }

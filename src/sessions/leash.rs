@@ -1,5 +1,6 @@
 //! What cuts the open requests of a session when it ends.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
@@ -20,6 +21,11 @@ impl Leash {
 
     pub fn is_pulled(&self) -> bool {
         self.pulled.load(Ordering::Acquire)
+    }
+
+    /// [`Self::pulled`], of its own.
+    pub async fn until_pulled(self: Arc<Self>) {
+        self.pulled().await;
     }
 
     /// Ends when the leash is pulled, also when that was before.

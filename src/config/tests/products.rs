@@ -75,6 +75,12 @@ fn who_keeps_passwords_is_described_whole_or_refused() {
             "leave the key out",
         ),
         (
+            String::from(
+                "sign_on = { kind = \"basic\" }\nidentity = { authorization = \"{account.login}\" }",
+            ),
+            "sign_on sets it",
+        ),
+        (
             format!("credentials = {{ {LDAP} }}"),
             "\"dn\" or \"search\"",
         ),

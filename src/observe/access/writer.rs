@@ -21,14 +21,14 @@ use super::AccessLine;
 use crate::observe::metrics::Metrics;
 use crate::observe::striped::Stripes;
 
-/// A buffer goes to the writer when it holds so many bytes.
-const FULL: usize = 32 * 1024;
+/// A buffer goes to the writer when it holds so many bytes: each wakes it.
+const FULL: usize = 128 * 1024;
 /// More than most lines take, in bytes.
 const LONGEST: usize = 4 * 1024;
 /// The longest that a line waits for others.
 const PATIENCE: Duration = Duration::from_millis(200);
 /// Full buffers on their way to the writer: 4 MiB at most.
-const QUEUE: usize = 128;
+const QUEUE: usize = 32;
 /// Written buffers that are kept for later.
 const SPARES: usize = 16;
 /// The longest that closing waits for the disk.

@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::proxy::connection::ConnectionFacts;
 use crate::proxy::connection::memo::Memo;
+use crate::proxy::forward::tests::saying;
 use crate::proxy::turns::{Row, Turns};
 
 const SOON: Duration = Duration::from_millis(20);
@@ -235,6 +236,42 @@ async fn of_too_many_the_first_is_closed() {
     let (mut stream, _) = way.get().await;
     stream.write_all(b"x").await.unwrap();
     assert_eq!(backends[2].read(&mut [0]).await.unwrap(), 1);
+}
+
+/// Longer than what the system takes at once, so that it goes in pieces.
+#[tokio::test]
+async fn what_the_gateway_says_comes_once_and_where_the_head_ends() {
+    let way = Way::new().await;
+    let (stream, _) = way.get().await;
+    let mut backend = way.accept().await;
+    let head = format!("GET / HTTP/1.1\r\nlong: {}\r\n\r\n", "x".repeat(8 << 20));
+    let saying = saying();
+    let mut expected = saying.join(head.as_bytes()).unwrap();
+    expected.extend_from_slice(b"body");
+    way.scope.say(saying);
+    let (_from, mut to) = tokio::io::split(stream);
+    let talk = Arc::clone(&way.scope).during(async move {
+        to.write_all(head.as_bytes()).await.unwrap();
+        to.write_all(b"body").await.unwrap();
+    });
+    let mut came = vec![0; expected.len()];
+    let (_, read) = tokio::join!(talk, backend.read_exact(&mut came));
+    read.unwrap();
+    assert!(came == expected);
+    assert!(way.scope.take_saying().is_none());
+}
+
+#[tokio::test]
+async fn half_a_head_is_not_sent_without_what_the_gateway_says() {
+    let way = Way::new().await;
+    let (mut stream, _) = way.get().await;
+    let mut backend = way.accept().await;
+    way.scope.say(saying());
+    let work = stream.write_all(b"GET / HTTP/1.1\r\n");
+    let refused = Arc::clone(&way.scope).during(work).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    drop(stream);
+    assert_eq!(backend.read(&mut [0]).await.unwrap(), 0);
 }
 
 struct Waiting;

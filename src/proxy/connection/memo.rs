@@ -263,14 +263,12 @@ mod tests {
         for places in [0, 1, 0, 2, 1, 3, 4, 0, 4].windows(2) {
             for (place, at) in places.iter().zip(addresses).chain([(&0, addresses[0])]) {
                 let label = format!("{place} {at}");
-                let say = || {
-                    let mut lines = Lines::default();
-                    lines.add(&HOST, label.as_bytes());
-                    lines
-                };
+                let said = HeaderMap::from_iter([(HOST, label.parse().unwrap())]);
+                let say = || Lines::new(&said, Box::default());
                 let told = memo.told(&permits[*place], at, say);
                 assert_eq!(told.lines, say());
-                let again = memo.told(&permits[*place], at, Lines::default);
+                let nothing = || Lines::new(&HeaderMap::new(), Box::default());
+                let again = memo.told(&permits[*place], at, nothing);
                 assert!(Arc::ptr_eq(&told, &again), "{label}");
             }
         }
