@@ -5,6 +5,8 @@
 //! * *Encryption.* Pingora keeps no encrypted connection that it did not open itself, and makes a
 //!   configuration for each that it opens, so that no TLS session is ever resumed. To pingora all backends
 //!   speak plain HTTP.
+//! * *Heads.* What the gateway itself says in a request's head joins it here, as it is sent
+//!   ([`say`](super::forward::say)).
 //! * *Silence.* How long a backend may say nothing depends on what its answer is, and on whether it is
 //!   still being told something; pingora has one time for a read, from the moment when it begins, and makes
 //!   a timer for each. Here a connection has one for its life.

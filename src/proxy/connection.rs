@@ -540,7 +540,11 @@ impl Closing {
     }
 
     /// Ready when the client has closed its side too, or may not take any longer.
-    fn poll(&mut self, socket: &mut TcpStream, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(
+        &mut self,
+        socket: &mut (impl AsyncRead + Unpin),
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut unwanted = [MaybeUninit::uninit(); 4096];
         loop {
             let mut buffer = ReadBuf::uninit(&mut unwanted);

@@ -364,7 +364,10 @@ fn of_the_connection(lines: &HeaderMap) -> Vec<HeaderName> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub use tests::saying;
+
+#[cfg(test)]
+mod tests {
     use std::net::Ipv4Addr;
 
     use pingora::protocols::http::v1::client::http_req_header_to_wire;

@@ -137,3 +137,41 @@ async fn a_conversation_of_small_messages_goes_on_until_it_is_silent() {
         );
     }
 }
+
+/// How long a client is listened to after our side is closed.
+async fn listened_to(mut closing: Closing, client: &mut (impl AsyncRead + Unpin)) -> Duration {
+    let begun = tokio::time::Instant::now();
+    std::future::poll_fn(|context| closing.poll(client, context)).await;
+    begun.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_after_our_end_is_not_waited_for_long() {
+    let (mut wire, mut client) = tokio::io::duplex(64);
+    client.write_all(b"a little more").await.unwrap();
+    let waited = listened_to(Closing::begin(), &mut wire).await;
+    assert!((Closing::SILENCE..Closing::SILENCE + SOON).contains(&waited));
+    drop(client);
+    let waited = listened_to(Closing::begin(), &mut wire).await;
+    assert_eq!(waited, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_after_our_end_is_cut() {
+    let (mut wire, mut client) = tokio::io::duplex(64);
+    let go_on = async {
+        while client.write_all(b"more").await.is_ok() {
+            tokio::time::sleep(Closing::SILENCE - SOON).await;
+        }
+    };
+    let waited = tokio::select! {
+        waited = listened_to(Closing::begin(), &mut wire) => waited,
+        () = go_on => Duration::ZERO,
+    };
+    assert!((Closing::IN_ALL..Closing::IN_ALL + SOON).contains(&waited));
+
+    let closing = Closing::begin();
+    tokio::time::advance(Closing::IN_ALL).await;
+    let waited = listened_to(closing, &mut tokio::io::repeat(b'x')).await;
+    assert_eq!(waited, Duration::ZERO, "there is always more");
+}
