@@ -157,7 +157,7 @@ mod tests {
 
     use crate::gate::name::{PersonId, SessionId};
     use crate::gate::policy::{
-        CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Rollout, SessionLimits,
+        CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Rollout, Rules, SessionLimits,
     };
     use crate::gate::session::{Entries, Method, Profile, Secret};
 
@@ -179,7 +179,7 @@ mod tests {
             session_maximum: None,
             session_idle: None,
             product_idle: BTreeMap::new(),
-            rules: Vec::new(),
+            rules: Rules::default(),
             timezone: jiff::tz::TimeZone::UTC,
         };
         Policies {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::contact::Prefix;
 use super::decide::{Step, Witness};
 use super::name::{CompanyId, PersonId, ProductId};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Trace};
 use super::product::Product;
 use super::rollout::{self, Reached};
 use super::session::{self, Session};
@@ -85,7 +86,7 @@ pub struct CompanyPolicy {
     pub session_idle: Option<Duration>,
     pub product_idle: BTreeMap<ProductId, Duration>,
     /// The first match decides; without a match: allow.
-    pub rules: Vec<Rule>,
+    pub rules: Rules,
     /// For `hours`; UTC unless the file says otherwise.
     pub timezone: TimeZone,
 }
@@ -167,6 +168,45 @@ impl FactorMethod {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PasswordPolicy {
     pub maximum_age: Option<Duration>,
+}
+
+/// A company's rules, in order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    all: Vec<Rule>,
+    /// Of the paths that each is about. With a thousand companies their rules are far from the processor: those that
+    /// can't apply are passed over by these, which lie side by side.
+    traces: Box<[Trace]>,
+}
+
+impl From<Vec<Rule>> for Rules {
+    fn from(all: Vec<Rule>) -> Rules {
+        let traces = all.iter().map(|rule| rule.when.trace()).collect();
+        Rules { all, traces }
+    }
+}
+
+impl FromIterator<Rule> for Rules {
+    fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Rules {
+        Rules::from(rules.into_iter().collect::<Vec<_>>())
+    }
+}
+
+impl Deref for Rules {
+    type Target = [Rule];
+
+    fn deref(&self) -> &[Rule] {
+        &self.all
+    }
+}
+
+impl Rules {
+    /// Those that may apply to a path.
+    fn about(&self, path: Trace) -> impl Iterator<Item = &Rule> {
+        let meets = self.traces.iter().map(move |trace| trace.meets(path));
+        let all = self.all.iter().zip(meets);
+        all.filter_map(|(rule, meets)| meets.then_some(rule))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -346,7 +386,12 @@ impl CompanyPolicy {
         circumstances: &Circumstances<'_>,
         witness: &mut impl Witness,
     ) -> Option<&Rule> {
-        for rule in &self.rules {
+        // Who watches is told of every rule.
+        let path = match witness.watches() {
+            true => Trace::ANY,
+            false => Trace::of_path(circumstances.path),
+        };
+        for rule in self.rules.about(path) {
             let missed = rule.missed(circumstances, &self.timezone);
             witness.saw(Step::Rule {
                 name: &rule.name,
@@ -384,6 +429,14 @@ impl Rule {
 }
 
 impl Conditions {
+    fn trace(&self) -> Trace {
+        let Some(paths) = &self.paths else {
+            return Trace::ANY;
+        };
+        let traces = paths.iter().map(Pattern::trace);
+        traces.fold(Trace::NONE, Trace::or)
+    }
+
     /// `opens`: a match would let somebody through, so that paths must match to the letter;
     /// otherwise any case does (a backend that ignores case must not be slipped past).
     fn missed(

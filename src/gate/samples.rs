@@ -15,7 +15,8 @@ use super::identity;
 use super::name::{CompanyId, Login, PersonId, ProductId, SessionId};
 use super::pattern::Pattern;
 use super::policy::{
-    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
+    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, Rules,
+    SessionLimits,
 };
 use super::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
@@ -92,7 +93,7 @@ pub fn policy() -> CompanyPolicy {
         session_maximum: None,
         session_idle: None,
         product_idle: BTreeMap::new(),
-        rules: Vec::new(),
+        rules: Rules::default(),
         timezone: TimeZone::UTC,
     }
 }

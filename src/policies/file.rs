@@ -17,7 +17,7 @@ use crate::gate::contact::Prefix;
 use crate::gate::name::ProductId;
 use crate::gate::policy::{
     Action, CompanyPolicy, Conditions, FactorMethod, Hours, MessagePolicy, Mfa, MfaMode,
-    PasswordPolicy, Rollout, Rule, SessionLimits,
+    PasswordPolicy, Rollout, Rule, Rules, SessionLimits,
 };
 use crate::gate::product::Products;
 
@@ -111,7 +111,7 @@ impl Draft {
             session_maximum: None,
             session_idle: None,
             product_idle: BTreeMap::new(),
-            rules: Vec::new(),
+            rules: Rules::default(),
             timezone: TimeZone::UTC,
         };
         self.over(&bare, "Default")
@@ -146,7 +146,10 @@ impl Draft {
             session_maximum: self.session_maximum.or(default.session_maximum),
             session_idle: self.session_idle.or(default.session_idle),
             product_idle,
-            rules: self.rules.clone().unwrap_or_else(|| default.rules.clone()),
+            rules: self
+                .rules
+                .clone()
+                .map_or_else(|| default.rules.clone(), Rules::from),
             timezone: self
                 .timezone
                 .clone()

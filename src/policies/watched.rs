@@ -118,7 +118,8 @@ fn denied(default: &CompanyPolicy, id: &str) -> CompanyPolicy {
             when: Conditions::default(),
             except: None,
             action: Action::Deny,
-        }],
+        }]
+        .into(),
         ..default.clone()
     }
 }

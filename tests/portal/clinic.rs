@@ -241,7 +241,8 @@ fn policy(name: &str, mode: MfaMode) -> Arc<CompanyPolicy> {
             action: Action::StepUp {
                 within: Duration::from_secs(900),
             },
-        }],
+        }]
+        .into(),
         timezone: jiff::tz::TimeZone::UTC,
     })
 }

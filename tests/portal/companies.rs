@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use vestibule::gate::name::{CompanyId, PersonId};
-use vestibule::gate::policy::MfaMode;
+use vestibule::gate::policy::{MfaMode, Rules};
 use vestibule::sessions::EndCause;
 
 use crate::clinic::*;
@@ -185,8 +185,8 @@ async fn the_new_company_s_factor_is_asked_for_before_anything_is_forwarded() {
 #[tokio::test]
 async fn the_new_company_s_rules_and_idle_hold_at_once() {
     let clinic = clinic().await;
-    let mut rules = Vec::new();
-    clinic.decide("acme", |policy| policy.rules.clear());
+    let mut rules = Rules::default();
+    clinic.decide("acme", |policy| policy.rules = Rules::default());
     clinic.decide("strict", |_| {});
     clinic.policies.rcu(|policies| {
         rules = policies.default.rules.clone();

@@ -14,7 +14,8 @@ use vestibule::gate::facts::{Presented, Site};
 use vestibule::gate::host::Host;
 use vestibule::gate::name::{CompanyId, Login, PersonId, ProductId};
 use vestibule::gate::policy::{
-    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, SessionLimits,
+    CompanyPolicy, MessagePolicy, Mfa, MfaMode, PasswordPolicy, Policies, Rollout, Rules,
+    SessionLimits,
 };
 use vestibule::gate::product::{
     Access, Accounts, ActivityRules, IdentityHeaders, Product, Products, Unauthenticated,
@@ -327,7 +328,7 @@ pub fn policies() -> Policies {
             session_maximum: None,
             session_idle: None,
             product_idle: BTreeMap::new(),
-            rules: vec![],
+            rules: Rules::default(),
             timezone: TimeZone::UTC,
         }),
         session: SessionLimits {

@@ -58,7 +58,7 @@ impl Probes {
             .iter()
             .filter_map(|one| Some((one.is.hours.as_ref()?, one.timezone)))
             .collect();
-        let rules = policies.iter().flat_map(|policy| &policy.rules);
+        let rules = policies.iter().flat_map(|policy| policy.rules.iter());
         Probes {
             paths: paths::examples(&compared(&conditions, product)),
             methods: methods(&conditions),

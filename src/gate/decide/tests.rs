@@ -3,7 +3,7 @@
 mod samples;
 
 use super::*;
-use crate::gate::policy::{Conditions, MfaMode, Reach, Rule};
+use crate::gate::policy::{Conditions, MfaMode, Reach, Rule, Rules};
 use crate::gate::product::Unauthenticated;
 use crate::gate::samples::{
     HOUR, MINUTE, company, entry, facts, found, known, noon, patterns, plain_product, policies,
@@ -400,7 +400,7 @@ fn the_policy_is_that_of_the_company_worked_for_in_the_product() {
     let emr = Arc::new(plain_product("emr"));
     let deny = |path: &str| {
         let mut policy = policy();
-        policy.rules.push(Rule {
+        policy.rules = Rules::from_iter([Rule {
             name: String::from("closed"),
             when: Conditions {
                 paths: Some(patterns(&[path])),
@@ -408,7 +408,7 @@ fn the_policy_is_that_of_the_company_worked_for_in_the_product() {
             },
             except: None,
             action: Action::Deny,
-        });
+        }]);
         policy
     };
     let mut policies = policies(deny("/acme/**"));

@@ -176,4 +176,34 @@ proptest! {
             prop_assert!(pattern.matches_any_case(&path.to_lowercase()));
         }
     }
+
+    #[test]
+    fn no_path_that_matches_is_passed_over(
+        parts in proptest::collection::vec(
+            prop_oneof![Just("**"), Just("*"), Just("a"), Just("k"), Just("K"), Just("\u{212a}"), Just("a*"), Just("é"), Just("É")],
+            0..3,
+        ),
+        path in "/?([aAkK\u{212a}éÉ]{0,2}/?){0,3}",
+    ) {
+        let pattern = pattern(&format!("/{}", parts.join("/")));
+        if pattern.matches(&path) || pattern.matches_any_case(&path) {
+            prop_assert!(pattern.trace().meets(Trace::of_path(&path)));
+        }
+    }
+}
+
+#[test]
+fn most_paths_that_begin_otherwise_are_passed_over() {
+    let begins = |text: &str, path: &str| pattern(text).trace().meets(Trace::of_path(path));
+    for path in ["/payments", "/payments/", "/PAYMENTS/1", "/pa\u{fd}ments"] {
+        assert!(begins("/payments/**", path), "{path}");
+    }
+    for text in ["/**", "/*", "/pay*/1", "/**/payments", "/caf%c3%a9"] {
+        assert!(begins(text, "/patients/1"), "{text}");
+    }
+    let words = [
+        "patients", "notes", "reports", "login", "scans", "", "payment",
+    ];
+    let passed = |word: &&&str| !begins("/payments/**", &format!("/{word}/1"));
+    assert!(words.iter().filter(passed).count() > words.len() / 2);
 }

@@ -122,7 +122,10 @@ fn first(rules: Vec<Rule>, line: &str, address: &str) -> Option<String> {
         address: address.parse().unwrap(),
         now: noon(),
     };
-    let policy = CompanyPolicy { rules, ..policy() };
+    let policy = CompanyPolicy {
+        rules: rules.into(),
+        ..policy()
+    };
     policy
         .first_match(&circumstances, &mut Unwitnessed)
         .map(|rule| rule.name.clone())
@@ -380,5 +383,45 @@ proptest! {
         let begin = 2 * 1440 + i64::from(from);
         let end = 2 * 1440 + i64::from(until) + if until > from { 0 } else { 1440 };
         prop_assert_eq!(hours.include(now, &TimeZone::UTC), (begin..end).contains(&place));
+    }
+}
+
+/// Notes nothing, and is told of every rule.
+struct Watching;
+
+impl Witness for Watching {
+    fn saw(&mut self, _: Step<'_>) {}
+}
+
+proptest! {
+    #[test]
+    fn the_same_rule_applies_whether_somebody_watches_or_not(
+        texts in proptest::collection::vec(
+            proptest::option::of(prop_oneof![Just("/a/**"), Just("/A"), Just("/b/*"), Just("/**/c"), Just("/*"), Just("/\u{212a}"), Just("/k/")]),
+            0..6,
+        ),
+        opens in proptest::collection::vec(any::<bool>(), 6),
+        path in "/?[abkK\u{212a}]{0,1}(/[ac]{0,1}){0,2}",
+    ) {
+        let rules: Rules = texts.iter().zip(opens).enumerate().map(|(number, (text, opens))| {
+            let when = Conditions {
+                paths: text.map(|text| patterns(&[text, "/elsewhere"])),
+                ..Conditions::default()
+            };
+            let action = if opens { Action::Allow } else { Action::Deny };
+            rule(&number.to_string(), when, action)
+        }).collect();
+        let policy = CompanyPolicy { rules, ..policy() };
+        let product = plain_product("billing");
+        let circumstances = Circumstances {
+            product: &product,
+            path: &path,
+            method: &Method::GET,
+            roles: &[],
+            address: [192, 0, 2, 1].into(),
+            now: noon(),
+        };
+        let unseen = policy.first_match(&circumstances, &mut Unwitnessed);
+        prop_assert_eq!(unseen, policy.first_match(&circumstances, &mut Watching));
     }
 }

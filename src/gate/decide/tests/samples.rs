@@ -146,12 +146,14 @@ impl Case {
             paths: Some(patterns(&[path])),
             ..Conditions::default()
         };
-        self.policy.rules.push(Rule {
+        let rule = Rule {
             name: path.to_owned(),
             when,
             except: None,
             action,
-        });
+        };
+        let before = self.policy.rules.iter().cloned();
+        self.policy.rules = before.chain([rule]).collect();
         self
     }
 
