@@ -136,11 +136,12 @@ fn read_one(fields: &Fields<'_>, id: ProductId, found: impl FnOnce(&Host)) -> Op
     let stand_in = || Some((String::new(), Host::parse_authority(b"localhost").ok()?));
     let product = product(url.or_else(stand_in)?);
     let backend = backend(fields);
-    url_is_right.then_some(())?;
-    let backend = backend?;
-    if matches!(backend.sign_on, SignOn::Basic(_)) && names_authorization(&product.identity) {
+    let sign_on = backend.as_ref().map(|backend| &backend.sign_on);
+    if matches!(sign_on, Some(SignOn::Basic(_))) && names_authorization(&product.identity) {
         return fields.wrong("identity can't name Authorization: sign_on sets it");
     }
+    url_is_right.then_some(())?;
+    let backend = backend?;
     Some(Read { product, backend })
 }
 

@@ -26,7 +26,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Buf as _, Bytes};
 use pingora::connectors::L4Connect;
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::l4::stream::Stream;
@@ -328,27 +327,58 @@ impl Socket {
 }
 
 /// A request's head on its way to the backend, with what the gateway says in it.
-#[derive(Debug, Default)]
-struct Head {
-    /// What is still to be sent.
-    left: Bytes,
-    /// Bytes of pingora's that are in it.
-    asked: usize,
+#[derive(Default)]
+enum Head {
+    /// Nothing goes before it, and it goes with what the gateway says or not at all.
+    #[default]
+    Due,
+    Sending {
+        whole: Vec<u8>,
+        sent: usize,
+        /// Bytes of pingora's that are in it.
+        asked: usize,
+    },
+    Sent,
+}
+
+/// There are cookies in it.
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Head(…)")
+    }
 }
 
 impl Head {
-    /// Takes one that begins here, if one does.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// The first bytes of a request. Pingora writes a head whole, and offers the same bytes until they are taken.
+    fn begin(bytes: &[u8]) -> io::Result<Head> {
         let saying = RequestScope::here(RequestScope::take_saying).flatten();
-        if let Some(saying) = saying {
-            // Pingora writes a head whole.
-            let whole = saying.join(bytes).ok_or(io::ErrorKind::InvalidData)?;
-            *self = Head {
-                left: Bytes::from(whole),
-                asked: bytes.len(),
-            };
+        let whole = saying.and_then(|saying| saying.join(bytes));
+        Ok(Head::Sending {
+            whole: whole.ok_or(io::ErrorKind::InvalidData)?,
+            sent: 0,
+            asked: bytes.len(),
+        })
+    }
+
+    /// Ready when all of it went, with what that was of pingora's.
+    fn poll_send(
+        &mut self,
+        mut stream: Pin<&mut impl AsyncWrite>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Head::Sending { whole, sent, asked } = self else {
+            return Poll::Ready(Ok(0));
+        };
+        while let Some(left) = whole.get(*sent..).filter(|left| !left.is_empty()) {
+            let wrote = ready!(stream.as_mut().poll_write(context, left))?;
+            if wrote == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *sent += wrote;
         }
-        Ok(())
+        let asked = *asked;
+        *self = Head::Sent;
+        Poll::Ready(Ok(asked))
     }
 }
 
@@ -393,6 +423,7 @@ impl AsyncRead for Socket {
             // Pingora has found the answer whole and both sides willing to go on, and looks whether anything
             // else came before it would keep the connection. It does not keep what it finds closed.
             socket.let_go = true;
+            socket.head = Head::Due;
             line.forget_who_waited(context);
             return Poll::Ready(Ok(()));
         }
@@ -422,24 +453,15 @@ impl AsyncWrite for Socket {
         socket.let_go = false;
         socket.heard = false;
         socket.turns_left = socket.turns;
-        let head = &mut socket.head;
-        if head.left.is_empty() {
-            head.take(bytes)?;
-        }
         let line = socket.line.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let mut stream = Pin::new(&mut line.stream);
-        let wrote = if head.left.is_empty() {
-            ready!(stream.poll_write(context, bytes))?
-        } else {
-            while !head.left.is_empty() {
-                let wrote = ready!(stream.as_mut().poll_write(context, &head.left))?;
-                if wrote == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
-                head.left.advance(wrote);
-            }
-            head.asked
-        };
+        if matches!(socket.head, Head::Due) {
+            socket.head = Head::begin(bytes)?;
+        }
+        let wrote = ready!(match socket.head {
+            Head::Sent => stream.as_mut().poll_write(context, bytes),
+            Head::Due | Head::Sending { .. } => socket.head.poll_send(stream, context),
+        })?;
         line.quiet_since = Some(Instant::now());
         Poll::Ready(Ok(wrote))
     }

@@ -1,6 +1,7 @@
 //! Spends a permit: what was judged goes on, under the identity that was found, and nothing that
 //! the client said about either.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -104,11 +105,18 @@ impl Front {
 }
 
 /// Lines of a head, as they are sent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct Lines {
     text: Box<[u8]>,
-    /// Names among them that the operator chose: anything may be called so.
+    /// Names of identity headers that the operator chose: anything may be called so.
     own_names: Box<[HeaderName]>,
+}
+
+/// There is an assertion in them.
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lines(…)")
+    }
 }
 
 impl Lines {
@@ -143,21 +151,21 @@ pub struct Saying {
 const FEW: usize = 128;
 
 impl Saying {
-    /// `head` with these lines at its end. `None`: it is not whole.
+    /// `head` with these lines: first of all, so that no client's many lines can push them beyond what a backend
+    /// looks at; but `Via`, to which everybody on the way adds. `None`: it is not whole.
     pub fn join(&self, head: &[u8]) -> Option<Vec<u8>> {
-        let (lines, end) = head.split_at_checked(head.len().checked_sub(2)?)?;
-        if !lines.ends_with(b"\r\n") || end != b"\r\n" {
+        let (head, end) = head.split_at_checked(head.len().checked_sub(2)?)?;
+        if !head.ends_with(b"\r\n") || end != b"\r\n" {
             return None;
         }
+        let (asks, lines) = head.split_at_checked(memchr::memchr(b'\n', head)? + 1)?;
         let told = &self.told.lines.text;
+        let id = self.request_id.as_str().as_bytes();
         let mut whole = Vec::with_capacity(head.len() + told.len() + FEW);
-        whole.extend_from_slice(lines);
+        whole.extend_from_slice(asks);
         whole.extend_from_slice(told);
-        write_line(
-            &mut whole,
-            &X_REQUEST_ID,
-            self.request_id.as_str().as_bytes(),
-        );
+        write_line(&mut whole, &X_REQUEST_ID, id);
+        whole.extend_from_slice(lines);
         write_line(&mut whole, &VIA, self.via.as_bytes());
         whole.extend_from_slice(end);
         Some(whole)
@@ -198,10 +206,9 @@ pub fn prepare(
     Ok(())
 }
 
-/// Has the gateway's word said to the backend, in the last step before a request is sent: a header set earlier could be
-/// named in `Connection` by the client, and would be gone. What only the gateway may say was taken out of
-/// the client's request when it was read ([`Reader`]); what the gateway itself has set since under such a name is
-/// said once.
+/// Has the gateway's word said to the backend, in the last step before a request is sent. What only the gateway may
+/// say was taken out of the client's request when it was read ([`Reader`]); what the gateway itself has set since
+/// under a name that the operator chose gives way.
 ///
 /// [`Reader`]: super::facts::Reader
 pub fn say(
@@ -377,6 +384,7 @@ mod tests {
     use super::super::turns::{Row, Turns};
     use super::*;
     use crate::gate::decide::{Decision, decide};
+    use crate::gate::headers::Managed;
     use crate::gate::identity::ValueTemplate;
     use crate::gate::samples::{
         facts, found, known, noon, plain_product, policies, policy, session,
@@ -431,18 +439,34 @@ mod tests {
     }
 
     #[test]
-    fn what_the_gateway_says_ends_the_head() {
+    fn what_the_gateway_says_comes_first_and_its_via_last() {
         let mut asked = asked();
         asked.insert_header(VIA, "1.1 elsewhere").unwrap();
         let head = head(IdentityHeaders::Forwarded, asked);
-        assert_eq!(head[0], "get / http/1.1");
-        assert!(head[1..3].contains(&String::from("via: 1.1 elsewhere")));
-        assert!(
-            head.iter().any(|line| line == "x-forwarded-user: kim"),
-            "{head:?}"
-        );
-        assert!(head[head.len() - 2].starts_with("x-request-id: "));
-        assert_eq!(head[head.len() - 1], "via: 2.0 vestibule");
+        let place = |begin: &str| {
+            head.iter()
+                .position(|line| line.starts_with(begin))
+                .unwrap()
+        };
+        assert_eq!(place("get / http/1.1"), 0);
+        assert!(place("x-forwarded-user: kim") < place("x-request-id: "));
+        assert!(place("x-request-id: ") < place("host: "));
+        assert!(place("via: 1.1 elsewhere") < place("via: 2.0 vestibule"));
+        assert_eq!(place("via: 2.0 vestibule"), head.len() - 1);
+    }
+
+    /// Nothing else keeps a client from saying them too.
+    #[test]
+    fn what_the_gateway_says_no_client_may() {
+        let nobody_else = Managed::new([]);
+        for identity in [IdentityHeaders::Forwarded, IdentityHeaders::Remote] {
+            let head = head(identity, asked());
+            let lines = head.iter().filter_map(|line| line.split_once(": "));
+            let others = lines
+                .map(|(name, _)| name)
+                .filter(|name| !nobody_else.is_managed(name));
+            assert_eq!(others.collect::<Vec<_>>(), ["host", "via"]);
+        }
     }
 
     /// The operator may call an identity header what the gateway or its own filters say something else with.

@@ -237,6 +237,14 @@ async fn a_backend_that_closes_without_a_word_is_a_502() {
     failure(Setup::new(&rude(b"", false).await), 502, "backend_error").await;
 }
 
+/// Once, whether it is the first try or another.
+fn tells_of_kim(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
+    let lines = ["x-forwarded-user: kim\r\n", "x-request-id: ", "via: "];
+    let told = |line: &&str| head.matches(&format!("\r\n{line}")).count() == 1;
+    lines.iter().all(told)
+}
+
 /// A backend that answers so many requests on each connection, each with the connection's number, and closes
 /// it without a word when it has read the next one.
 async fn tired(answers: usize) -> String {
@@ -249,8 +257,13 @@ async fn tired(answers: usize) -> String {
                 let mut head = [0; 8192];
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{number:04}");
                 for _ in 0..answers {
-                    if stream.read(&mut head).await.is_ok_and(|read| read > 0) {
-                        let _ = stream.write_all(answer.as_bytes()).await;
+                    let read = stream.read(&mut head).await.unwrap_or(0);
+                    if read > 0 {
+                        let answer = match tells_of_kim(&head[..read]) {
+                            true => answer.as_bytes(),
+                            false => b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+                        };
+                        let _ = stream.write_all(answer).await;
                     }
                 }
                 let _ = stream.read(&mut head).await;
