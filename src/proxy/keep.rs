@@ -26,6 +26,7 @@ use super::facts::product;
 use super::record::Record;
 use crate::gate::decide::{Permit, found};
 use crate::gate::facts::{Asks, Facts, Presented, Site};
+use crate::gate::headers::Managed;
 use crate::gate::kept::{self, Claim, Loss, Owner};
 use crate::gate::name::SessionId;
 use crate::gate::product::Product;
@@ -219,7 +220,13 @@ impl Keeper {
     ///
     /// # Errors
     /// When the client goes away.
-    pub async fn look(&self, session: &mut Session, facts: &Facts, now: Moment) -> Result<Button> {
+    pub async fn look(
+        &self,
+        session: &mut Session,
+        facts: &Facts,
+        managed: &Managed,
+        now: Moment,
+    ) -> Result<Button> {
         let Site::Product(product) = &facts.site else {
             return Ok(Button::Ordinary);
         };
@@ -242,7 +249,7 @@ impl Keeper {
         let Some((form, facts)) = resumed else {
             return Ok(Button::Gone);
         };
-        put_on(session.req_header_mut(), &form)?;
+        put_on(session.req_header_mut(), &form, managed)?;
         let sending = Sending {
             secret,
             form,

@@ -23,7 +23,8 @@ impl Gateway {
         facts: Facts,
         now: Moment,
     ) -> Result<Option<Facts>> {
-        let problem = match self.keeper.look(session, &facts, now).await? {
+        let managed = &passage.scene.reader.managed;
+        let problem = match self.keeper.look(session, &facts, managed, now).await? {
             Button::Ordinary => return Ok(Some(facts)),
             Button::Form(sending, resumed) => {
                 passage.sending = Some(sending);

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use pingora::Result;
 use pingora::http::RequestHeader;
 
+use crate::gate::headers::Managed;
 use crate::gate::kept::Sender;
 use crate::sessions::kept::Form;
 
@@ -66,8 +67,9 @@ pub fn end_to_end(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Makes the button's request the kept one. Its target is set when it is forwarded.
-pub fn put_on(request: &mut RequestHeader, form: &Form) -> Result<()> {
+/// Makes the button's request the kept one. Its target is set when it is forwarded. A name that only the gateway
+/// may say by now, which it perhaps was not when the form was kept, is left out.
+pub fn put_on(request: &mut RequestHeader, form: &Form, managed: &Managed) -> Result<()> {
     let button: Vec<HeaderName> = end_to_end(&request.headers)
         .into_iter()
         .filter_map(|(name, _)| HeaderName::from_bytes(name.as_bytes()).ok())
@@ -82,6 +84,9 @@ pub fn put_on(request: &mut RequestHeader, form: &Form) -> Result<()> {
         ) else {
             continue;
         };
+        if managed.is_managed(name.as_str()) {
+            continue;
+        }
         request.append_header(name, value)?;
     }
     if let Ok(method) = Method::from_bytes(form.method.as_bytes()) {
@@ -89,4 +94,35 @@ pub fn put_on(request: &mut RequestHeader, form: &Form) -> Result<()> {
     }
     request.insert_header(CONTENT_LENGTH, form.length)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::kept::Owner;
+    use crate::gate::samples;
+
+    #[test]
+    fn what_only_the_gateway_may_say_by_now_is_not_put_on() {
+        let lines = [("X_My_User", "boss"), ("X-Form", "7")];
+        let form = Form {
+            owner: Owner::of(&samples::session(), &samples::product_id("emr")),
+            product: samples::product_id("emr"),
+            method: String::from("PUT"),
+            target: String::from("/"),
+            headers: lines
+                .map(|(name, value)| (String::from(name), value.into()))
+                .into(),
+            length: 3,
+            kept_at: samples::noon(),
+            by_script: false,
+        };
+        for (custom, kept) in [("x-other", true), ("x-my-user", false)] {
+            let mut request = RequestHeader::build("POST", b"/", None).unwrap();
+            put_on(&mut request, &form, &Managed::new([custom])).unwrap();
+            assert_eq!(request.headers.contains_key("x_my_user"), kept);
+            assert_eq!(request.headers.get("x-form").unwrap(), "7");
+            assert_eq!(request.method, Method::PUT);
+        }
+    }
 }
